@@ -1,0 +1,184 @@
+//! Every reason that mailverity gives, in one closed table: what it means, which condition it stands on, whether a
+//! retry can help, and what to do.
+//!
+//! Conditions, Events, metrics, the CLI and `docs/reasons.md` are all made from these rows. A new reason is one row
+//! here and one test that makes it happen.
+
+use std::fmt;
+
+use super::v1alpha1::condition as c;
+
+/// Who can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Only a change by the user: `Stalled`, and no retry before the next interval.
+    User,
+    /// Time may: looking and connecting are tried again with back-off.
+    Transient,
+    /// Nothing is wrong.
+    Information,
+}
+
+impl Class {
+    /// The word in the reason table of the documentation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "needs you",
+            Self::Transient => "tried again",
+            Self::Information => "information",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Who can help.
+    pub class: Class,
+    /// The condition it stands on; none where the failing stage names it.
+    pub condition: Option<&'static str>,
+    /// What it means, for the table in the documentation.
+    pub meaning: &'static str,
+    /// What to do: `{x}` is filled in from the diagnosis, and a part in `[brackets]` is left out where a fact is missing.
+    pub hint: &'static str,
+}
+
+macro_rules! reasons {
+    ($($name:ident: $class:ident, $condition:expr, $meaning:literal, $hint:literal;)*) => {
+        /// Why a condition has its status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "each row's meaning says it, and the documentation prints it")]
+        pub enum Reason { $($name,)* }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name in conditions, Events, metrics and JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// Its row of the table.
+            #[must_use]
+            pub fn row(self) -> Row {
+                match self { $(Self::$name => Row { class: Class::$class, condition: $condition, meaning: $meaning, hint: $hint },)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // What holds
+    Succeeded: Information, None, "It works.", "";
+    TestMessageAccepted: Information, Some(c::DELIVERY_TESTED), "The server took the test mail.", "{reply}";
+    NewGeneration: Information, Some(c::RECONCILING), "A changed spec is not judged yet.", "Generation {generation} is being judged.";
+    NeverVerified: Information, Some(c::VERIFIED), "No check has come to a conclusion yet.", "The first check is due at {next}.";
+    VerificationRunning: Information, Some(c::VERIFIED), "The first check is under way.", "Wait for it to end.";
+    CertificateExpiring: Information, Some(c::CERTIFICATE_EXPIRING), "The server's certificate ends soon.", "The certificate of {subject} ends at {notAfter}; renew it on the server before.";
+    UsingAlternate: Information, Some(c::DEGRADED), "The primary server failed and an alternate is in use.", "Primary {host} failed: {reason}; {alternate} is in use.";
+    Suspended: Information, Some(c::SUSPENDED), "The object is suspended: nothing is sent or checked.", "Set spec.suspend: false[, or wait until {until}].";
+    Paused: Information, Some(c::SUSPENDED), "Everything, or this namespace, is paused.", "`kubectl mail resume`, or delete the ConfigMap {configmap}[; it ends at {until}].";
+    Maintenance: Information, Some(c::SUSPENDED), "A maintenance window is open: nothing is checked.", "Checks go on at {until}.";
+    ObserveOnly: Information, Some(c::DELIVERY_TESTED), "The installation runs in mode Observe: it connects and logs in, and sends nothing.", "Start the operator with --mode Enforce to let test mails go.";
+
+    // References
+    SecretNotFound: User, Some(c::RESOLVED_REFS), "A Secret that the spec names does not exist.", "Create Secret {secret} with keys {keys}.";
+    SecretKeyMissing: User, Some(c::RESOLVED_REFS), "A Secret lacks a key that is needed.", "Secret {secret} lacks {missing}; it has {present}. Set usernameKey or passwordKey, or add the key.";
+    SecretInvalid: User, Some(c::RESOLVED_REFS), "A value in a Secret cannot be right: it is empty, ends in a newline or is no text.", "Key {key} of Secret {secret} {fault}; use printf or `kubectl create secret`, not echo.";
+    SecretHostNotAllowed: User, Some(c::RESOLVED_REFS), "The Secret is pinned to other hosts, or may go only through verified TLS.", "The annotation mailverity.dev/allowed-hosts of Secret {secret} does not let it go to {host}: {fault}.";
+    CABundleNotFound: User, Some(c::RESOLVED_REFS), "The CA bundle that the spec names does not exist.", "Create {kind} {name} with the PEM certificates in key {key}.";
+    CABundleInvalid: User, Some(c::RESOLVED_REFS), "The CA bundle holds no certificate.", "{kind} {name} key {key} holds no PEM certificate[: {fault}].";
+    ClientCertificateInvalid: User, Some(c::RESOLVED_REFS), "The client certificate or its key cannot be used.", "Secret {secret} must hold a PEM certificate in tls.crt and its key in tls.key: {fault}.";
+    ActorNotFound: User, Some(c::RESOLVED_REFS), "An Actor that the spec names does not exist.", "No Actor {name}; `kubectl get actors`. Leave verification.actors out to check from the operator.";
+    NoActorSelected: User, Some(c::RESOLVED_REFS), "The selector matches no Actor.", "The selector matches no Actor; `kubectl get actors --show-labels`.";
+    RefNotPermitted: User, Some(c::RESOLVED_REFS), "An object of another namespace is not shared with this one.", "{kind} {name} is not shared with namespace {me}; its owner must widen allowedNamespaces.";
+
+    // The spec as a whole
+    Conflict: User, Some(c::READY), "Another object already has what this one claims.", "{other} already uses {value}.";
+    SpecInvalid: User, Some(c::ACCEPTED), "The object cannot be read, or a value in it makes no sense.", "{fault}. `mailverity check -f` shows the line.";
+    ScheduleInvalid: User, Some(c::ACCEPTED), "A cron line or a time zone cannot be read.", "{fault}. Write five fields, such as `0 22 * * SAT`, and an IANA time zone.";
+
+    // Budgets and held credentials
+    RateBudgetExceeded: Transient, None, "A limit on what mailverity itself may do is used up.", "{budget} of {scope} is used up; next at {next}.";
+    CredentialHeld: Transient, Some(c::CREDENTIAL_HELD), "These credentials were refused, and are not tried again for a while, or an account would be locked.", "Account {user} was refused[ at {refused}]; no try before {until} or a change of Secret {secret}.";
+
+    // Reaching the server
+    DNSLookupFailed: Transient, Some(c::REACHABLE), "The name does not resolve.", "{host} does not resolve from {actor}: {rcode}. Check the name and the cluster's DNS.";
+    DNSNoAddress: User, Some(c::REACHABLE), "The name exists and has no address.", "{host} exists but has no A or AAAA record.";
+    DestinationDenied: User, Some(c::REACHABLE), "The operator's policy forbids this address or port.", "The operator's policy forbids {address} (--deny-cidrs, --allowed-ports).";
+    ConnectionRefused: Transient, Some(c::REACHABLE), "Nothing listens on the port, or a firewall refuses.", "{address} refused. Is the port right for security {security}?";
+    ConnectionTimedOut: Transient, Some(c::REACHABLE), "Nothing answered before TCP was up.", "No answer from {address} in {elapsed}. Often blocked egress[: {port25}]. Check NetworkPolicy and firewall.";
+    NetworkUnreachable: Transient, Some(c::REACHABLE), "There is no way to the address.", "No way to {address}; with IPv6 addresses, check that the cluster has IPv6 egress.";
+    ConnectionReset: Transient, None, "The connection was reset.", "Something in the path reset the connection to {address} at stage {stage}: a firewall, a proxy or the server.";
+    ConnectionClosed: Transient, None, "The server closed the connection.", "The server closed at stage {stage}[; before the banner that often means a blocked client address: {egressIP}].";
+    ResponseTimedOut: Transient, None, "TCP is up, and the server then said nothing.", "TCP is up, {address} then said nothing for {elapsed} at stage {stage}.";
+    ProxyFailed: Transient, Some(c::REACHABLE), "The egress proxy did not connect us.", "The egress proxy {proxy} did not connect to {address}; check its rules.";
+    WrongProtocol: User, Some(c::REACHABLE), "The port speaks another protocol.", "The port speaks {found}, not {wanted}.";
+    ProtocolError: Transient, None, "The server broke the protocol, or sent more than is reasonable.", "The server broke {rule} at stage {stage}.";
+    WrongTLSMode: User, Some(c::REACHABLE), "The port speaks TLS from the first byte where plain text was expected, or the reverse.", "The port answered {found}; use security {mode}.";
+    ClientHostRejected: User, Some(c::REACHABLE), "The server does not want this client.", "The server refused client {egressIP} as {helo}. Have that address allowed, or set heloName.";
+
+    // TLS
+    StartTLSNotOffered: User, Some(c::TLS_VALID), "The server does not offer STARTTLS.", "EHLO did not offer STARTTLS on port {port}. Use port 465 with security TLS, or another server; a proxy may strip it.";
+    StartTLSRefused: User, Some(c::TLS_VALID), "The server offers STARTTLS and refused it.", "The server's TLS is set up wrongly; its administrator has to mend it.";
+    StartTLSInjection: User, Some(c::TLS_VALID), "Plain text stood behind the reply to STARTTLS: a proxy or an attacker in the path.", "Plain text stood behind the reply to STARTTLS. Nothing was sent. Find what stands in the path.";
+    TLSRequired: User, Some(c::TLS_VALID), "The server demands TLS first.", "Use security StartTLS or TLS.";
+    TLSHandshakeFailed: User, Some(c::TLS_VALID), "The TLS handshake failed.", "{fault}.";
+    TLSVersionUnsupported: User, Some(c::TLS_VALID), "The server speaks no version of TLS that is allowed.", "The server refused version {minVersion} or later[; it speaks at most {found}].";
+    CertificateExpired: User, Some(c::TLS_VALID), "The server's certificate has ended.", "The certificate of {subject} was valid {notBefore} to {notAfter}; renew it on the server.";
+    CertificateNotYetValid: User, Some(c::TLS_VALID), "The server's certificate is not valid yet.", "The certificate of {subject} is valid {notBefore} to {notAfter}; check the clocks.";
+    CertificateUntrusted: User, Some(c::TLS_VALID), "The certificate was signed by a CA that is not trusted.", "Issuer {issuer} is not trusted; put its CA in tls.caRef (a trust-manager Bundle works).";
+    CertificateChainIncomplete: User, Some(c::TLS_VALID), "The server does not send the intermediate certificate.", "The server does not send the intermediate {issuer}; mend the server's chain file. Trusting the leaf is no cure.";
+    HostnameMismatch: User, Some(c::TLS_VALID), "The certificate is for other names.", "The certificate is for {names}, not {host}; use one of them or set tls.serverName.";
+    ClientCertificateRequired: User, Some(c::TLS_VALID), "The server wants a client certificate.", "Set tls.clientCertificateRef.";
+    ClientCertificateRejected: User, Some(c::TLS_VALID), "The server refused the client certificate.", "The server refused the client certificate {subject}.";
+
+    // Logging in
+    AuthNotOffered: User, Some(c::AUTHENTICATED), "The server offers no login here.", "The server offers no AUTH; some offer it only after TLS.";
+    AuthMechanismNotOffered: User, Some(c::AUTHENTICATED), "No allowed mechanism is offered.", "The server offers {offered}; you allow {allowed}. Some offer more after TLS.";
+    AuthenticationRequired: User, Some(c::AUTHENTICATED), "The server demands a login.", "The server demands AUTH; set auth.";
+    AuthenticationFailed: User, Some(c::AUTHENTICATED), "The server refused user name or password.", "Check Secret {secret}[; last changed {changed}]. Not tried again before {until}, so that the account is not locked.";
+    AuthenticationUnavailable: Transient, Some(c::AUTHENTICATED), "The server cannot check logins now.", "The server cannot check logins now.";
+    AppPasswordRequired: User, Some(c::AUTHENTICATED), "The provider wants an app password, as two-step verification is on.", "Make an app password at {provider} and put it in Secret {secret}.";
+    BasicAuthDisabled: User, Some(c::AUTHENTICATED), "The provider takes no passwords any more.", "{provider} takes no passwords here; use auth.type OAuth2.";
+    OAuthTokenFailed: User, Some(c::CREDENTIALS_READY), "No access token could be had.", "{fault}.";
+
+    // Sending
+    SenderRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the sender's address, whoever uses it.", "The server refuses From {from}; use an address of a domain that it serves.";
+    SendAsDenied: User, Some(c::DELIVERY_TESTED), "The account may not use the sender's address.", "The server refuses From {from} for account {user}. Grant Send As, or use the account's own address.";
+    RecipientRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the recipient.", "The server refuses {to}; check the address.";
+    RelayDenied: User, Some(c::DELIVERY_TESTED), "The server does not relay for this client or account.", "The server does not relay to {to} for us[ ({egressIP})]. Log in (auth), or have the address allowed to relay.";
+    MessageRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the mail.", "The server refused the mail; its words say why.";
+    SenderAuthenticationFailed: User, Some(c::DELIVERY_TESTED), "SPF, DKIM or DMARC of the sender's domain fail.", "SPF, DKIM or DMARC of {domain} do not cover this server; publish the records that its provider names.";
+    SendingBlocked: User, Some(c::DELIVERY_TESTED), "The provider blocks this account or address.", "The provider blocks this account or address; ask its support.";
+    RateLimited: Transient, None, "The server says that this client or account does too much.", "Next try at {next}.";
+    Greylisted: Transient, None, "The server asks to come back later.", "The server greylists: it takes the mail at a later try. Next try at {next}.";
+    ServerBusy: Transient, None, "The server is short of something.", "The server is short of something. Next try at {next}.";
+    DeliveryUncertain: Transient, Some(c::DELIVERY_TESTED), "The connection was lost after the final dot: the mail may have gone.", "The mail may have gone. It is not sent again before the next interval or request.";
+    MessageTooLarge: User, Some(c::DELIVERY_TESTED), "The mail is larger than the server takes.", "The server takes {max} bytes.";
+    MailboxFull: User, Some(c::DELIVERY_TESTED), "The recipient's mailbox is full.", "{to} is full; make room, or name another address in test.to.";
+    QuotaExceeded: User, Some(c::DELIVERY_TESTED), "The sending account used up its quota.", "The account {user} used up its quota for sending.";
+}
+
+impl Reason {
+    /// Who can help.
+    #[must_use]
+    pub fn class(self) -> Class {
+        self.row().class
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,0 +1,32 @@
+//! The condition types, in the one spelling that CRDs, code, metrics and documentation share.
+
+/// Summary: whether the object does what its spec asks.
+pub const READY: &str = "Ready";
+/// Whether the spec makes sense as a whole.
+pub const ACCEPTED: &str = "Accepted";
+/// Whether the settings were proved to work.
+pub const VERIFIED: &str = "Verified";
+/// Whether everything that the spec names was found and may be used.
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
+/// Whether a credential could be had: read, or fetched from a token provider.
+pub const CREDENTIALS_READY: &str = "CredentialsReady";
+/// Whether the server answers in the protocol that was asked for.
+pub const REACHABLE: &str = "Reachable";
+/// Whether TLS stands as the spec demands.
+pub const TLS_VALID: &str = "TLSValid";
+/// Whether the login was taken.
+pub const AUTHENTICATED: &str = "Authenticated";
+/// Whether the server took a test mail.
+pub const DELIVERY_TESTED: &str = "DeliveryTested";
+/// Present when True: nothing is sent or checked.
+pub const SUSPENDED: &str = "Suspended";
+/// Present when True: the server's certificate ends soon.
+pub const CERTIFICATE_EXPIRING: &str = "CertificateExpiring";
+/// Present when True: a refused credential is not tried for a while.
+pub const CREDENTIAL_HELD: &str = "CredentialHeld";
+/// Present when True: it works, but not as it should.
+pub const DEGRADED: &str = "Degraded";
+/// Present when True: a new generation is not judged yet (kstatus).
+pub const RECONCILING: &str = "Reconciling";
+/// Present when True: only a change by the user helps (kstatus).
+pub const STALLED: &str = "Stalled";

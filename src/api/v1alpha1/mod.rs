@@ -1,0 +1,38 @@
+//! `mailverity.dev/v1alpha1`: one file per kind, and the types that kinds share.
+//!
+//! Only shapes and their bounds live here; what a value means is decided in [`crate::verify`].
+
+mod access;
+mod auth;
+pub mod condition;
+mod mail_server;
+mod sender;
+mod span;
+mod status;
+mod tls;
+mod verification;
+
+pub use access::{AllowedNamespaces, NamespacesFrom};
+pub use auth::{
+    Auth, AuthType, Cloud, Grant, Mechanism, OAuth2, OAuth2Client, OAuth2Provider, SecretKeyRef, SecretRef, WorkloadIdentity,
+};
+pub use mail_server::{Alternate, Limits, MailServer, MailServerSpec, MailServerStatus, Security, Test, Usage};
+pub use sender::Sender;
+pub use span::Span;
+pub use status::{
+    ActorStatus, Capabilities, CheckPhase, Claim, DeviceCode, EndpointStatus, LastCheck, OAuth2Status, StageResult, StageStatus,
+    State, TlsStatus,
+};
+pub use tls::{CaKind, CaRef, ClientCertificateRef, Tls};
+pub use verification::{ActorRef, Level, MaintenanceWindow, Verification};
+
+/// Annotation that asks for a check now; any new value counts (RFC 3339 time by convention).
+pub const VERIFY_REQUESTED_AT: &str = "mailverity.dev/verify-requested-at";
+/// Annotation that suspends an object until an RFC 3339 time, without a change of spec.
+pub const SUSPEND_UNTIL: &str = "mailverity.dev/suspend-until";
+/// Annotation that makes a `MailServer` the default of its namespace when it is `"true"`.
+pub const IS_DEFAULT_SERVER: &str = "mailverity.dev/is-default-server";
+/// Annotation on a Secret: the hosts, separated by commas, that its content may be sent to.
+pub const ALLOWED_HOSTS: &str = "mailverity.dev/allowed-hosts";
+/// The vantage point that needs no object and no agent: the operator itself.
+pub const DEFAULT_ACTOR: &str = "default";

@@ -1,0 +1,18 @@
+//! mailverity keeps mail settings as Kubernetes custom resources and proves that they work.
+//!
+//! The rooms of the house, each knowing only those after it:
+//!
+//! - [`cli`]: one file per subcommand of the program.
+//! - [`controllers`]: a folder per kind: observe, decide, act, tell; with [`runtime`], what all controllers share.
+//! - [`verify`]: what the product decides: from a spec, its secrets and a vantage to stages, conditions and the time of
+//!   the next check. It does not know the cluster.
+//! - [`mail`]: protocols. It does not know Kubernetes, and every failure leaves it as a typed diagnosis.
+//! - [`api`]: the types that users write and read; all rooms may use it.
+//!
+//! `mailverity check --live` on a laptop and the controller in a cluster go through the same [`verify`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod api;
+pub mod mail;
+pub mod verify;

@@ -1,0 +1,188 @@
+//! The stages of a check, and the recorder that none can pass by: each has its name, its time and its result.
+
+use std::{
+    fmt,
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use super::Diagnosis;
+use crate::api::v1alpha1::condition as c;
+
+/// A stage of a check, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// References are read and judged.
+    Secrets,
+    /// The name is resolved.
+    Dns,
+    /// The egress proxy is asked to connect.
+    Proxy,
+    /// TCP is connected.
+    Tcp,
+    /// TLS from the first byte (RFC 8314).
+    ImplicitTls,
+    /// The server greets (RFC 5321 section 3.1).
+    Banner,
+    /// EHLO, or HELO where EHLO is refused.
+    Ehlo,
+    /// The STARTTLS command (RFC 3207).
+    StartTls,
+    /// The handshake after STARTTLS.
+    Tls,
+    /// EHLO inside TLS.
+    Ehlo2,
+    /// The login (RFC 4954).
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA, up to the answer to the final dot.
+    Data,
+    /// QUIT, which never fails a check.
+    Quit,
+}
+
+impl Stage {
+    /// The name in status, JSON and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Secrets => "Secrets",
+            Self::Dns => "DNS",
+            Self::Proxy => "Proxy",
+            Self::Tcp => "TCP",
+            Self::ImplicitTls | Self::Tls => "TLS",
+            Self::Banner => "Banner",
+            Self::Ehlo => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Ehlo2 => "EHLO2",
+            Self::Auth => "AUTH",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Quit => "QUIT",
+        }
+    }
+
+    /// The condition that a failure in this stage makes False.
+    #[must_use]
+    pub fn condition(self) -> &'static str {
+        match self {
+            Self::Secrets => c::RESOLVED_REFS,
+            Self::Dns | Self::Proxy | Self::Tcp | Self::Banner | Self::Ehlo | Self::Quit => c::REACHABLE,
+            Self::ImplicitTls | Self::StartTls | Self::Tls | Self::Ehlo2 => c::TLS_VALID,
+            Self::Auth => c::AUTHENTICATED,
+            Self::Mail | Self::Rcpt | Self::Data => c::DELIVERY_TESTED,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a stage ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what it should.
+    Passed,
+    /// It failed, and the check with it.
+    Failed,
+    /// It had nothing to do.
+    Skipped,
+}
+
+impl Outcome {
+    /// The word in status and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "Passed",
+            Self::Failed => "Failed",
+            Self::Skipped => "Skipped",
+        }
+    }
+}
+
+/// One stage as it ran.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Which stage.
+    pub stage: Stage,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub duration: Duration,
+    /// What was found, or the server's words; at most 128 characters.
+    pub detail: Option<String>,
+}
+
+/// Runs stages and keeps their records.
+#[derive(Debug, Default)]
+pub struct Stages {
+    records: Vec<Record>,
+    watcher: Option<fn(&Record)>,
+}
+
+impl Stages {
+    /// A recorder that also tells each finished stage to `watcher`, for people who wait at a terminal.
+    #[must_use]
+    pub fn watched(watcher: Option<fn(&Record)>) -> Self {
+        Self { watcher, ..Self::default() }
+    }
+
+    /// Runs one stage: times it, keeps its result and gives a failure the stage's name.
+    ///
+    /// # Errors
+    /// Those of the stage, with `stage` filled in.
+    pub async fn run<T>(&mut self, stage: Stage, work: impl Future<Output = Result<T, Diagnosis>>) -> Result<T, Diagnosis> {
+        let begun = Instant::now();
+        let result = work.await.map_err(|diagnosis| diagnosis.at(stage));
+        let (outcome, detail) = match &result {
+            Ok(_) => (Outcome::Passed, None),
+            Err(diagnosis) => (Outcome::Failed, Some(diagnosis.said())),
+        };
+        self.push(Record { stage, outcome, duration: begun.elapsed(), detail });
+        result
+    }
+
+    /// Notes that a stage had nothing to do.
+    pub fn skip(&mut self, stage: Stage, why: impl Into<String>) {
+        self.push(Record { stage, outcome: Outcome::Skipped, duration: Duration::ZERO, detail: Some(why.into()) });
+    }
+
+    /// Says what the last finished stage found.
+    pub fn note(&mut self, detail: impl Into<String>) {
+        if let Some(record) = self.records.last_mut() {
+            record.detail = Some(cut(&detail.into()));
+        }
+    }
+
+    /// The stages that ran, in order.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The stages that ran, in order, and none is kept.
+    #[must_use]
+    pub fn take(self) -> Vec<Record> {
+        self.records
+    }
+
+    fn push(&mut self, mut record: Record) {
+        record.detail = record.detail.map(|detail| cut(&detail));
+        if let Some(watcher) = self.watcher {
+            watcher(&record);
+        }
+        self.records.push(record);
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(128).collect()
+}

@@ -1,0 +1,63 @@
+//! Who may log in and send, and when: asked by a check at the moment before it does.
+//!
+//! The operator's gate keeps the login breaker, the budgets and the claims; a person at a shell has none of them.
+
+use futures::future::{BoxFuture, FutureExt};
+
+use super::report::LoginOutcome;
+use crate::mail::Diagnosis;
+
+/// The account that a login is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// The host as it is written in the spec, lower case.
+    pub host: String,
+    /// The user name.
+    pub user: String,
+    /// A keyed hash of the secret: another password is another account here.
+    pub secret: String,
+}
+
+/// Asked before a login and before a mail.
+pub trait Gate: Send + Sync {
+    /// May we log in? Waits while another check tries the same credentials for the first time.
+    ///
+    /// # Errors
+    /// `CredentialHeld` while the breaker is open.
+    fn login<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>>;
+
+    /// What the login came to. Called once after each [`Gate::login`] that was granted, also where the check is cut short.
+    fn logged_in(&self, account: &Account, outcome: LoginOutcome);
+
+    /// May we send one mail now? Takes the claim: it is written before this returns `Ok` (promise 1).
+    ///
+    /// # Errors
+    /// `RateBudgetExceeded`, `Paused`, `ObserveOnly`, or that the claim was not had.
+    fn send<'a>(&'a self, recipient: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>>;
+
+    /// Asked before each write of the mail, the final dot included: are we still the one that may send?
+    ///
+    /// # Errors
+    /// `Paused`, or that the lease is lost.
+    fn still(&self) -> Result<(), Diagnosis>;
+}
+
+/// The gate of a person at a shell: open.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Open;
+
+impl Gate for Open {
+    fn login<'a>(&'a self, _: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn logged_in(&self, _: &Account, _: LoginOutcome) {}
+
+    fn send<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn still(&self) -> Result<(), Diagnosis> {
+        Ok(())
+    }
+}

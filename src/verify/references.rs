@@ -1,0 +1,78 @@
+//! The Secrets and ConfigMaps that a spec names, and the credential that comes of them: read at the moment of use.
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+use secrecy::SecretString;
+
+use crate::mail::Diagnosis;
+
+/// A Secret or a ConfigMap, as far as a check needs it.
+#[derive(Clone, Default)]
+pub struct Stored {
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its content, decoded.
+    pub data: BTreeMap<String, Vec<u8>>,
+    /// The time of its last change, RFC 3339, where that is known.
+    pub changed: Option<String>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored").field("keys", &self.data.keys()).finish_non_exhaustive()
+    }
+}
+
+/// Where Secrets and ConfigMaps are read: the cluster, manifests on disk, or a password that was given on a command line.
+pub trait References: Send + Sync {
+    /// A Secret by its name; none if there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be told whether there is one.
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>>;
+
+    /// A ConfigMap by its name; none if there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be told whether there is one.
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>>;
+}
+
+/// What is shown to a server at login.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A user name and a password.
+    Password {
+        /// user@domain, DOMAIN\user or a bare login.
+        user: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A user name and an OAuth 2.0 access token.
+    Token {
+        /// The mailbox that the token is for.
+        user: String,
+        /// The token.
+        token: SecretString,
+    },
+}
+
+impl Credential {
+    /// The user name.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        match self {
+            Self::Password { user, .. } | Self::Token { user, .. } => user,
+        }
+    }
+
+    /// The password or token.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        match self {
+            Self::Password { password, .. } => password,
+            Self::Token { token, .. } => token,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a check found: the one truth that `-o json` prints, that conditions are made from and that an agent hands over.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    api::v1alpha1::{Capabilities, Level, TlsStatus},
+    mail::{Diagnosis, Stage, stage::Record},
+};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Verdict {
+    /// Everything that was asked for works.
+    Verified,
+    /// Something does not.
+    Unverified,
+}
+
+/// What a check found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How far it was to go.
+    pub level: Level,
+    /// Why it failed; none if it did not.
+    pub failure: Option<Diagnosis>,
+    /// The stages of the endpoint that the result speaks of.
+    pub stages: Vec<Record>,
+    /// host:port that the result speaks of: the endpoint in use, or the primary where all failed.
+    pub endpoint: String,
+    /// Whether that is an alternate, and then why the primary is not in use.
+    pub primary_failure: Option<Diagnosis>,
+    /// Where every endpoint failed: the alternates, in order, each with what it said.
+    pub alternate_failures: Vec<(String, Diagnosis)>,
+    /// What the host resolved to, sorted.
+    pub addresses: Vec<String>,
+    /// The name given in EHLO.
+    pub helo: Option<String>,
+    /// What the server says of itself.
+    pub capabilities: Option<Capabilities>,
+    /// TLS and the certificate, also where it was refused.
+    pub tls: Option<TlsStatus>,
+    /// Whether the certificate was judged and found good.
+    pub tls_verified: bool,
+    /// The address of our socket.
+    pub source_ip: Option<String>,
+    /// Our address as the server named it.
+    pub observed_ip: Option<String>,
+    /// Whether a login was tried, and taken.
+    pub login: Option<LoginOutcome>,
+    /// What became of the test mail, at level Deliver.
+    pub delivery: Option<Delivery>,
+    /// The whole time.
+    pub duration: Duration,
+}
+
+/// What a login came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginOutcome {
+    /// The server took it.
+    Accepted,
+    /// The server judged it and refused (RFC 4954 section 6): the breaker has to know.
+    Refused,
+    /// The server says that there were too many logins: hold for an hour.
+    TooMany,
+    /// It came to no judgement.
+    Undecided,
+}
+
+/// What became of a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its Message-ID.
+    pub message_id: String,
+    /// The final dot was written: from here on nothing may be sent again.
+    pub dot_sent: bool,
+    /// The server's answer to the final dot, where it was positive.
+    pub accepted: Option<String>,
+}
+
+impl Report {
+    /// Verified or not.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.failure.is_none() { Verdict::Verified } else { Verdict::Unverified }
+    }
+
+    /// Whether a stage ran and passed.
+    #[must_use]
+    pub fn passed(&self, stage: Stage) -> bool {
+        self.stages.iter().any(|record| record.stage == stage && record.outcome == crate::mail::stage::Outcome::Passed)
+    }
+}
+
+/// A duration as people read it: `0.4ms`, `12.3ms`, `1.25s`.
+#[must_use]
+pub fn human(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1000.0;
+    if ms < 1000.0 { format!("{ms:.1}ms") } else { format!("{:.2}s", ms / 1000.0) }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Line<'a> {
+            name: &'a str,
+            result: &'a str,
+            duration: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            detail: Option<&'a str>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Whole<'a> {
+            result: Verdict,
+            reason: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            stage: Option<&'a str>,
+            message: String,
+            #[serde(skip_serializing_if = "String::is_empty")]
+            hint: String,
+            endpoint: &'a str,
+            level: Level,
+            duration: String,
+            stages: Vec<Line<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tls: Option<&'a TlsStatus>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            capabilities: Option<&'a Capabilities>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            addresses: &'a [String],
+            #[serde(skip_serializing_if = "Option::is_none", rename = "sourceIP")]
+            source_ip: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none", rename = "observedIP")]
+            observed_ip: Option<&'a str>,
+        }
+        let failure = self.failure.as_ref();
+        Whole {
+            result: self.verdict(),
+            reason: failure.map_or("Succeeded", |f| f.reason.as_str()),
+            stage: failure.and_then(|f| f.stage).map(Stage::as_str),
+            message: self.message(),
+            hint: failure.map(Diagnosis::hint).unwrap_or_default(),
+            endpoint: &self.endpoint,
+            level: self.level,
+            duration: human(self.duration),
+            stages: self
+                .stages
+                .iter()
+                .map(|r| Line {
+                    name: r.stage.as_str(),
+                    result: r.outcome.as_str(),
+                    duration: human(r.duration),
+                    detail: r.detail.as_deref(),
+                })
+                .collect(),
+            tls: self.tls.as_ref(),
+            capabilities: self.capabilities.as_ref(),
+            addresses: &self.addresses,
+            source_ip: self.source_ip.as_deref(),
+            observed_ip: self.observed_ip.as_deref(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl Report {
+    /// One line for a condition: what worked, or where it failed and in whose words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let Some(failure) = &self.failure else {
+            let how = match self.level {
+                Level::Connect => "answered",
+                Level::Authenticate if self.login.is_some() => "took the login",
+                Level::Authenticate => "answered; no login is set",
+                Level::Deliver => match self.delivery.as_ref().and_then(|d| d.accepted.as_deref()) {
+                    Some(reply) => return format!("{} took the test mail: {reply}", self.endpoint),
+                    None => "answered",
+                },
+            };
+            return format!("{} {how}", self.endpoint);
+        };
+        let mut message = failure.message();
+        for (endpoint, other) in &self.alternate_failures {
+            message.push_str(&format!("; {endpoint}: {}", other.reason));
+        }
+        message
+    }
+}
