@@ -15,4 +15,8 @@
 
 pub mod api;
 pub mod mail;
+pub mod metrics;
+pub mod runtime;
+pub mod server;
+pub mod telemetry;
 pub mod verify;
