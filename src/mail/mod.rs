@@ -4,6 +4,9 @@
 //! and every server; stages are run by one recorder, [`stage::Stages`].
 
 pub mod diagnosis;
+pub mod message;
+pub mod sasl;
+pub mod smtp;
 pub mod stage;
 
 pub use diagnosis::Diagnosis;
