@@ -3,6 +3,7 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod fingerprint;
 pub mod gate;
 pub mod mail_server;
 pub mod references;
