@@ -199,3 +199,46 @@ fn json(sandbox: &Running, made: bool, dir: Option<&Path>) -> String {
     }
     line.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    async fn sandbox() -> Running {
+        let account = Account { user: "demo@sandbox.test".to_owned(), password: "correct horse".into() };
+        Sandbox::start(Options { accounts: vec![account], ..Options::default() }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_files_are_new_at_each_start_and_the_password_is_for_the_owner_alone() {
+        let sandbox = sandbox().await;
+        let dir = std::env::temp_dir().join(format!("mailverity-{}", uuid::Uuid::new_v4()));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("password"), "old").unwrap();
+        fs::set_permissions(dir.join("password"), fs::Permissions::from_mode(0o666)).unwrap();
+        write(&sandbox, &dir).unwrap();
+        write(&sandbox, &dir).unwrap();
+        let read = |name| fs::read_to_string(dir.join(name)).unwrap();
+        assert_eq!((read("username").as_str(), read("password").as_str()), ("demo@sandbox.test", "correct horse"));
+        assert_eq!(fs::metadata(dir.join("password")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read("ca.crt"), sandbox.ca);
+        let ports: serde_json::Value = serde_json::from_str(&read("ports.json")).unwrap();
+        assert_eq!(ports["pop3s"], sandbox.ports.pop3s);
+        let mut names: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["ca.crt", "password", "ports.json", "username"]);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_password_is_told_only_where_nobody_knows_it() {
+        let sandbox = sandbox().await;
+        for made in [false, true] {
+            assert_eq!(text(&sandbox, made, None).contains("correct horse"), made);
+            assert_eq!(json(&sandbox, made, None).contains("correct horse"), made);
+        }
+        assert_eq!(json(&sandbox, true, None).lines().count(), 1);
+    }
+}
