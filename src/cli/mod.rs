@@ -1,0 +1,3 @@
+//! One file per subcommand of the program.
+
+pub mod sandbox;
