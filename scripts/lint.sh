@@ -1,7 +1,7 @@
 #!/bin/bash
 # lint.sh: everything that can be judged without running the product. Runs all of it, then fails if any of it failed.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 scripts/rust.sh || exit 1
 failed=()
 step() { # name command...

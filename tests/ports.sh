@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced: `free_ports N` prints N loopback ports that nobody listens on, below the range that the kernel hands out to
 # clients. Another process may still take one before its daemon does: whoever starts the daemon tries again then.
 

@@ -5,6 +5,7 @@
 # at once. down.sh DIR ends it; so does an interrupted up.sh.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/ports.sh
 . "$here/../ports.sh"
 "$here/install.sh"
 if [ "$(id -u)" != 0 ]; then
