@@ -27,7 +27,7 @@ shell() {
   local file result=0
   while IFS= read -r file; do
     case "$(head -c 64 "$file" | head -n 1)" in '#!'*bash | '#!'*sh) bash -n "$file" || result=1 ;; esac
-  done < <(git ls-files -co --exclude-standard)
+  done < <(find . \( -path ./.git -o -path ./target \) -prune -o -type f -print)
   return "$result"
 }
 
