@@ -16,5 +16,6 @@
 pub mod api;
 pub mod cli;
 pub mod mail;
+pub mod manifest;
 pub mod sandbox;
 pub mod verify;

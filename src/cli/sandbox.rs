@@ -6,7 +6,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use clap::ValueEnum;
@@ -88,7 +87,7 @@ pub enum Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn run(args: Args) -> Result<ExitCode, Error> {
+pub async fn run(args: Args) -> Result<super::Exit, Error> {
     let password = args.password_file.as_deref().map(read_password).transpose()?;
     let made = password.is_none();
     let account = Account { user: args.user, password: password.unwrap_or_else(|| Account::demo().password) };
@@ -123,7 +122,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(super::Exit::Good)
 }
 
 fn read_password(path: &Path) -> Result<SecretString, Error> {
