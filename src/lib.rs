@@ -14,9 +14,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;
+pub mod cli;
 pub mod mail;
+<<<<<<< HEAD
 pub mod metrics;
 pub mod runtime;
 pub mod server;
 pub mod telemetry;
+=======
+pub mod manifest;
+pub mod sandbox;
+>>>>>>> main
 pub mod verify;

@@ -185,7 +185,9 @@ impl Proxy {
 }
 
 fn short(text: &str) -> Result<(u8, &[u8]), String> {
-    u8::try_from(text.len()).map(|length| (length, text.as_bytes())).map_err(|_| "a name is longer than SOCKS5 can say".to_owned())
+    u8::try_from(text.len())
+        .map(|length| (length, text.as_bytes()))
+        .map_err(|_| "a name is longer than SOCKS5 can say".to_owned())
 }
 
 /// RFC 1928 section 6.

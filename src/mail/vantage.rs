@@ -7,14 +7,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    Diagnosis, authority,
-    dns::Resolver,
-    guard::Guard,
-    proxy::Proxy,
-    tcp::Tcp,
-    wire::seconds,
-};
+use super::{Diagnosis, authority, dns::Resolver, guard::Guard, proxy::Proxy, tcp::Tcp, wire::seconds};
 use crate::api::Reason;
 
 /// A place from which servers are checked.
@@ -120,7 +113,9 @@ fn timed_out(address: std::net::SocketAddr, elapsed: Duration) -> Diagnosis {
 fn refused(address: std::net::SocketAddr, error: &io::Error) -> Diagnosis {
     let reason = match error.kind() {
         io::ErrorKind::ConnectionRefused => Reason::ConnectionRefused,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected => Reason::ConnectionReset,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected => {
+            Reason::ConnectionReset
+        }
         _ => Reason::NetworkUnreachable,
     };
     Diagnosis::new(reason).fact("address", address.to_string()).detail(format!("{address}: {}", words(error)))

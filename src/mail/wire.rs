@@ -14,9 +14,9 @@ use tokio_rustls::client::TlsStream;
 use super::{
     Diagnosis,
     diagnosis::{WORDS, printable},
-    protocol,
-    sasl::scrub,
-    smtp::reply::Reply,
+    protocol::{self, Found},
+    sasl::Redaction,
+    smtp::{Line, Reply},
     tcp::Tcp,
     tls::{self, Examination, TlsPolicy},
 };
@@ -24,8 +24,6 @@ use crate::{api::Reason, mail::Stage};
 
 /// The longest line that is read. RFC 5321 section 4.5.3.1.5 allows 512 octets; real servers send more.
 const LINE: usize = 8 * 1024;
-/// The most lines in one reply.
-const LINES: usize = 128;
 /// The most bytes that one server may send in one check.
 const TOTAL: usize = 256 * 1024;
 
@@ -40,8 +38,8 @@ pub struct Wire {
     buffer: Vec<u8>,
     received: usize,
     deadline: Instant,
-    secrets: Vec<String>,
-    spoke_tls_for_us: bool,
+    secrets: Redaction,
+    missed_our_certificate: bool,
 }
 
 impl Wire {
@@ -53,8 +51,8 @@ impl Wire {
             buffer: Vec::new(),
             received: 0,
             deadline,
-            secrets: Vec::new(),
-            spoke_tls_for_us: false,
+            secrets: Redaction::default(),
+            missed_our_certificate: false,
         }
     }
 
@@ -88,7 +86,7 @@ impl Wire {
     }
 
     /// From here on these are cut out of everything that the server says: it may echo what it was sent.
-    pub fn scrub(&mut self, secrets: Vec<String>) {
+    pub fn scrub(&mut self, secrets: Redaction) {
         self.secrets = secrets;
     }
 
@@ -100,28 +98,20 @@ impl Wire {
     pub async fn reply(&mut self) -> Result<Reply, Diagnosis> {
         let mut reply: Option<Reply> = None;
         loop {
-            let line = self.line().await?;
-            let done = match &mut reply {
-                None => Reply::first(&line).map(|(first, done)| {
-                    reply = Some(first);
-                    done
-                }),
-                Some(reply) => reply.push(&line),
-            };
-            let done = done.map_err(|malformed| {
-                let diagnosis = match protocol::of_line(&line) {
-                    Some(found) if reply.is_none() => Diagnosis::new(Reason::WrongProtocol).fact("found", found).fact("wanted", "SMTP"),
-                    _ => Diagnosis::new(Reason::ProtocolError).fact("rule", malformed.to_string()).detail(malformed.to_string()),
-                };
-                diagnosis.words(&line)
+            let text = self.line().await?;
+            let read = Line::parse(&text).and_then(|line| match reply.take() {
+                None => Ok(Reply::from(line)),
+                Some(mut so_far) => so_far.push(line).map(|()| so_far),
+            });
+            let so_far = read.map_err(|malformed| match protocol::of_line(&text) {
+                Some(name) => Found::Other(name).diagnose(self.peer()).words(&text),
+                None => broke(malformed.to_string()).words(&text),
             })?;
-            if done && let Some(reply) = reply {
-                tracing::trace!(server = %reply.text(), "reply");
-                return Ok(reply);
+            if so_far.is_complete() {
+                tracing::trace!(server = %printable(&so_far.text(), WORDS), "reply");
+                return Ok(so_far);
             }
-            if reply.as_ref().is_some_and(|reply| reply.lines.len() > LINES) {
-                return Err(broke(format!("a reply of over {LINES} lines")));
-            }
+            reply = Some(so_far);
         }
     }
 
@@ -206,7 +196,7 @@ impl Wire {
                 received,
                 deadline,
                 secrets,
-                spoke_tls_for_us: asked,
+                missed_our_certificate: asked,
             }),
             Err(failure) => Err(failure.diagnose(stage, policy, host, peer, begun)),
         };
@@ -224,7 +214,7 @@ impl Wire {
             if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
                 let text = String::from_utf8_lossy(&line);
-                return Ok(scrub(text.trim_end_matches(['\r', '\n']), &self.secrets));
+                return Ok(self.secrets.scrub(text.trim_end_matches(['\r', '\n'])).into_owned());
             }
             searched = self.buffer.len();
             if searched > LINE {
@@ -271,7 +261,7 @@ impl Wire {
 
     fn words_in_buffer(&self) -> String {
         let start = &self.buffer[..self.buffer.len().min(WORDS * 4)];
-        printable(&scrub(&String::from_utf8_lossy(start), &self.secrets), WORDS)
+        printable(&self.secrets.scrub(&String::from_utf8_lossy(start)), WORDS)
     }
 
     fn silent(&self, begun: Instant) -> Diagnosis {
@@ -282,7 +272,9 @@ impl Wire {
             .detail(format!("{} said nothing for {}", self.peer(), seconds(waited)));
         if !self.buffer.is_empty() {
             let words = self.words_in_buffer();
-            diagnosis = diagnosis.detail(format!("{} sent half a line and then nothing for {}", self.peer(), seconds(waited))).words(words);
+            diagnosis = diagnosis
+                .detail(format!("{} sent half a line and then nothing for {}", self.peer(), seconds(waited)))
+                .words(words);
         }
         diagnosis
     }
@@ -294,13 +286,13 @@ impl Wire {
 
     fn broken(&self, error: &io::Error) -> Diagnosis {
         if let Some(alert) = tls::alert(error) {
-            return tls::alert_diagnosis(alert, self.spoke_tls_for_us);
+            return tls::alert_diagnosis(alert, self.missed_our_certificate);
         }
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => self.closed(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-                Diagnosis::new(Reason::ConnectionReset).fact("address", self.peer().to_string()).detail("the connection was reset")
-            }
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Diagnosis::new(Reason::ConnectionReset)
+                .fact("address", self.peer().to_string())
+                .detail("the connection was reset"),
             _ => Diagnosis::new(Reason::ConnectionReset).fact("address", self.peer().to_string()).detail(error.to_string()),
         }
     }

@@ -6,6 +6,7 @@ pub mod classify;
 pub mod extensions;
 pub mod providers;
 pub mod reply;
+pub mod session;
 pub mod wordings;
 
 pub use classify::{About, LoginJudgement, classify};

@@ -98,7 +98,10 @@ pub(super) fn fault(
     let host = name.to_str();
     if !judged.named {
         let text = if names.is_empty() {
-            format!("the certificate has no subjectAltName (its subject {} does not count), and must be for {host}", named(cert.subject()))
+            format!(
+                "the certificate has no subjectAltName (its subject {} does not count), and must be for {host}",
+                named(cert.subject())
+            )
         } else {
             format!("the certificate is for {}, not {host}", names.join(", "))
         };
@@ -222,7 +225,11 @@ fn intermediate(cert: &X509Certificate<'_>, policy: &TlsPolicy) -> bool {
     let named_so = called.as_ref().is_some_and(|name| name.is_match(&issuer));
     let organisation = attribute(cert.issuer());
     let kin = organisation.is_some()
-        && policy.added.iter().filter_map(parse).any(|root| attribute(root.subject()) == organisation && root.subject() != cert.issuer());
+        && policy
+            .added
+            .iter()
+            .filter_map(parse)
+            .any(|root| attribute(root.subject()) == organisation && root.subject() != cert.issuer());
     named_so || kin || extensions_point_up(cert)
 }
 

@@ -62,7 +62,13 @@ impl Watch {
         }
     }
 
-    fn judge(&self, leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>], name: &ServerName<'_>, now: UnixTime) -> Option<Fault> {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Option<Fault> {
         let parsed = match ParsedCertificate::try_from(leaf) {
             Ok(parsed) => parsed,
             Err(error) => return Some(certificate::unreadable(leaf, rest, &self.0.policy, name, now, &error)),
@@ -77,7 +83,14 @@ impl Watch {
             Err(_) => certificate::middle_of(leaf).map_or(trusted.clone(), |then| self.trusted(&parsed, leaf, rest, then)),
             Ok(()) => Ok(()),
         };
-        Some(certificate::fault(leaf, rest, &self.0.policy, name, now, &certificate::Judged { trusted, ever, named: named.is_ok() }))
+        Some(certificate::fault(
+            leaf,
+            rest,
+            &self.0.policy,
+            name,
+            now,
+            &certificate::Judged { trusted, ever, named: named.is_ok() },
+        ))
     }
 
     fn trusted(

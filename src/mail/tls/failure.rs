@@ -22,6 +22,7 @@ pub struct Failure {
     how: How,
     opening: Vec<u8>,
     fault: Option<Fault>,
+    asked: bool,
 }
 
 #[derive(Debug)]
@@ -36,19 +37,19 @@ enum How {
 
 impl Failure {
     pub(super) fn name(name: &str) -> Self {
-        Self { how: How::Name(name.to_owned()), opening: Vec::new(), fault: None }
+        Self { how: How::Name(name.to_owned()), opening: Vec::new(), fault: None, asked: false }
     }
 
     pub(super) fn silent() -> Self {
-        Self { how: How::Silent, opening: Vec::new(), fault: None }
+        Self { how: How::Silent, opening: Vec::new(), fault: None, asked: false }
     }
 
     pub(super) fn broken(error: io::Error, opening: &[u8]) -> Self {
-        Self { how: How::Broken(error), opening: opening.to_vec(), fault: None }
+        Self { how: How::Broken(error), opening: opening.to_vec(), fault: None, asked: false }
     }
 
-    pub(super) fn with(self, fault: Option<Fault>) -> Self {
-        Self { fault, ..self }
+    pub(super) fn with(self, fault: Option<Fault>, asked: bool) -> Self {
+        Self { fault, asked, ..self }
     }
 
     /// Whether the server answered in TLS, whatever came of it.
@@ -95,12 +96,16 @@ impl Failure {
                 io::ErrorKind::ConnectionReset => Diagnosis::new(Reason::ConnectionReset)
                     .fact("address", peer.to_string())
                     .detail("the connection was reset in the TLS handshake"),
-                _ => Diagnosis::new(Reason::ConnectionClosed).detail(format!("{peer} closed the connection in the TLS handshake")),
+                _ => {
+                    Diagnosis::new(Reason::ConnectionClosed).detail(format!("{peer} closed the connection in the TLS handshake"))
+                }
             };
         };
         match tls {
             Error::AlertReceived(alert) => {
-                alert_diagnosis(*alert, false).fact("minVersion", policy.min_version.as_str()).fact_of_client(policy)
+                let missed = self.asked && policy.client.is_none();
+                let subject = policy.client.as_ref().map(|client| client.subject.as_str()).unwrap_or_default();
+                alert_diagnosis(*alert, missed).fact("minVersion", policy.min_version.as_str()).fact("subject", subject)
             }
             Error::PeerIncompatible(
                 PeerIncompatible::ServerDoesNotSupportTls12Or13
@@ -114,19 +119,6 @@ impl Failure {
     }
 }
 
-trait ClientFacts {
-    fn fact_of_client(self, policy: &TlsPolicy) -> Self;
-}
-
-impl ClientFacts for Diagnosis {
-    fn fact_of_client(self, policy: &TlsPolicy) -> Self {
-        match &policy.client {
-            Some(client) => self.fact("subject", client.subject.as_str()),
-            None => self,
-        }
-    }
-}
-
 fn failed(fault: String) -> Diagnosis {
     Diagnosis::new(Reason::TLSHandshakeFailed).detail(fault.clone()).fact("fault", fault)
 }
@@ -136,7 +128,9 @@ fn too_old(policy: &TlsPolicy, opening: &[u8]) -> Diagnosis {
     let diagnosis = Diagnosis::new(Reason::TLSVersionUnsupported).fact("minVersion", lowest);
     // A ServerHello: record header of 5 bytes, handshake header of 4, then the version (RFC 5246 section 7.4.1.3).
     let spoken = match opening {
-        [0x16, 3, _, _, _, 2, _, _, _, 3, minor, ..] => ["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2"].get(usize::from(*minor)).copied(),
+        [0x16, 3, _, _, _, 2, _, _, _, 3, minor, ..] => {
+            ["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2"].get(usize::from(*minor)).copied()
+        }
         _ => None,
     };
     match spoken {
@@ -165,9 +159,8 @@ pub fn alert_diagnosis(alert: AlertDescription, asked: bool) -> Diagnosis {
         AlertDescription::CertificateRequired => {
             Diagnosis::new(Reason::ClientCertificateRequired).detail("the server demands a client certificate")
         }
-        AlertDescription::HandshakeFailure if asked => {
-            Diagnosis::new(Reason::ClientCertificateRequired).detail("the server asked for a client certificate, got none and gave up")
-        }
+        AlertDescription::HandshakeFailure if asked => Diagnosis::new(Reason::ClientCertificateRequired)
+            .detail("the server asked for a client certificate, got none and gave up"),
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateRevoked
@@ -178,7 +171,9 @@ pub fn alert_diagnosis(alert: AlertDescription, asked: bool) -> Diagnosis {
             let reason = if asked { Reason::ClientCertificateRequired } else { Reason::ClientCertificateRejected };
             Diagnosis::new(reason).detail(format!("the server answered with the alert {name}"))
         }
-        AlertDescription::HandshakeFailure => failed("the server found no cipher or version in common (alert HandshakeFailure)".to_owned()),
+        AlertDescription::HandshakeFailure => {
+            failed("the server found no cipher or version in common (alert HandshakeFailure)".to_owned())
+        }
         _ => failed(format!("the server answered with the alert {name}")),
     }
 }

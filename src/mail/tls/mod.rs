@@ -66,6 +66,9 @@ pub async fn handshake(
                 session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(str::to_owned);
             (Some(examined), Ok(stream))
         }
-        Err(failure) => (examined, Err(failure.with(fault))),
+        Err(failure) => {
+            let asked = examined.as_ref().is_some_and(|examined| examined.client_certificate_asked);
+            (examined, Err(failure.with(fault, asked)))
+        }
     }
 }

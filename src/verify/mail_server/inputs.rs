@@ -10,18 +10,17 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     api::{
         Reason,
-        v1alpha1::{ALLOWED_HOSTS, Alternate, Auth, AuthType, CaKind, CaRef, Level, MailServerSpec, Mechanism, Security, Sender, Test, Tls},
+        v1alpha1::{
+            ALLOWED_HOSTS, Alternate, Auth, AuthType, CaKind, CaRef, Level, MailServerSpec, Mechanism, Security, Sender, Test,
+            Tls,
+        },
     },
     mail::{
         Diagnosis, Stage, authority,
         guard::bare,
         tls::{ClientIdentity, MinVersion, TlsPolicy, certificates},
     },
-    verify::{
-        Credential, References, Stored,
-        fingerprint::Key,
-        gate::Account,
-    },
+    verify::{Credential, References, Stored, fingerprint::Key, gate::Account},
 };
 
 /// One place to connect to.
@@ -122,7 +121,11 @@ pub fn endpoints(spec: &MailServerSpec) -> Result<Vec<Endpoint>, Diagnosis> {
     let mut all = vec![primary(spec)?];
     for Alternate { host, port, security } in spec.alternates.iter().flatten() {
         let security = security.unwrap_or(all[0].security);
-        all.push(Endpoint { host: host_name(host, "alternates.host")?, port: port_number(*port)?.unwrap_or(security.smtp_port()), security });
+        all.push(Endpoint {
+            host: host_name(host, "alternates.host")?,
+            port: port_number(*port)?.unwrap_or(security.smtp_port()),
+            security,
+        });
     }
     Ok(all)
 }
@@ -141,7 +144,11 @@ fn primary(spec: &MailServerSpec) -> Result<Endpoint, Diagnosis> {
             }
             _ => (place, None),
         };
-        return Ok(Endpoint { host: host_name(host, "url")?, port: port_number(port)?.unwrap_or(security.smtp_port()), security });
+        return Ok(Endpoint {
+            host: host_name(host, "url")?,
+            port: port_number(port)?.unwrap_or(security.smtp_port()),
+            security,
+        });
     }
     let host = spec.host.as_deref().ok_or_else(|| invalid("set exactly one of host or url"))?;
     let security = spec.security.unwrap_or_default();
@@ -225,9 +232,9 @@ fn actors(spec: &MailServerSpec) -> Result<(), Diagnosis> {
     }
     let unknown = verification.actors.iter().flatten().find(|actor| actor.name != crate::api::v1alpha1::DEFAULT_ACTOR);
     match unknown {
-        Some(actor) => {
-            Err(Diagnosis::new(Reason::ActorNotFound).fact("name", actor.name.as_str()).detail(format!("there is no Actor {}", actor.name)))
-        }
+        Some(actor) => Err(Diagnosis::new(Reason::ActorNotFound)
+            .fact("name", actor.name.as_str())
+            .detail(format!("there is no Actor {}", actor.name))),
         None => Ok(()),
     }
 }
@@ -395,11 +402,14 @@ fn pinned(place: &str, secret: &Stored, required: bool, endpoints: &[Endpoint], 
     };
     let Some(allowed) = secret.annotations.get(ALLOWED_HOSTS) else {
         return match endpoints.first() {
-            Some(endpoint) if required => Err(denied(&endpoint.host, "this installation demands the annotation, and it is missing")),
+            Some(endpoint) if required => {
+                Err(denied(&endpoint.host, "this installation demands the annotation, and it is missing"))
+            }
             _ => Ok(()),
         };
     };
-    let same = |host: &str, known: &str| bare(known.trim()).trim_end_matches('.').eq_ignore_ascii_case(host.trim_end_matches('.'));
+    let same =
+        |host: &str, known: &str| bare(known.trim()).trim_end_matches('.').eq_ignore_ascii_case(host.trim_end_matches('.'));
     for endpoint in endpoints {
         if !allowed.split(',').any(|known| same(&endpoint.host, known)) {
             return Err(denied(&endpoint.host, "the annotation does not name it"));
