@@ -86,6 +86,13 @@ impl Budgets {
         Ok(())
     }
 
+    /// The mails that the installation may still send.
+    #[must_use]
+    pub fn remaining(&self, now: Timestamp) -> u32 {
+        let _ = now;
+        self.per_installation
+    }
+
     /// Takes up a mail that a claim in a status remembers, at the start.
     pub fn restore(&mut self, mail: &Mail<'_>, at: Timestamp) {
         let _ = (mail, at);
