@@ -93,6 +93,7 @@ fn told(challenge: &[u8]) -> String {
         ("schemes", refusal.schemes),
         ("scope", refusal.scope),
     ];
-    let parts = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.filter(|value| !value.is_empty())?)));
+    let parts =
+        parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.filter(|value| !value.is_empty())?)));
     printable(&parts.collect::<Vec<_>>().join(", "), 200)
 }

@@ -85,7 +85,13 @@ mod tests {
 
     use super::*;
 
-    fn choice(allowed: &[Mechanism], offered: &str, verified_tls: bool, allow_plaintext: bool, kind: Kind) -> Result<Vec<Mechanism>, Diagnosis> {
+    fn choice(
+        allowed: &[Mechanism],
+        offered: &str,
+        verified_tls: bool,
+        allow_plaintext: bool,
+        kind: Kind,
+    ) -> Result<Vec<Mechanism>, Diagnosis> {
         let offered: Vec<_> = offered.split_whitespace().map(str::to_owned).collect();
         choose(&Terms { allowed, offered: &offered, verified_tls, allow_plaintext, kind })
     }
@@ -109,7 +115,11 @@ mod tests {
             (&[Auto], all, false, true, Token, &[XOAuth2, OAuthBearer]),
         ];
         for (allowed, offered, tls, plaintext, kind, want) in rows {
-            assert_eq!(choice(allowed, offered, *tls, *plaintext, *kind).unwrap(), *want, "{allowed:?} {offered} {tls} {plaintext}");
+            assert_eq!(
+                choice(allowed, offered, *tls, *plaintext, *kind).unwrap(),
+                *want,
+                "{allowed:?} {offered} {tls} {plaintext}"
+            );
         }
     }
 

@@ -83,7 +83,9 @@ impl SaslError {
             Self::Challenge { mechanism, .. } => {
                 Diagnosis::new(Reason::ProtocolError).detail(self.to_string()).fact("rule", format!("the rules of {mechanism}"))
             }
-            Self::NoMechanism(name) => Diagnosis::new(Reason::AuthMechanismNotOffered).detail(self.to_string()).fact("allowed", *name),
+            Self::NoMechanism(name) => {
+                Diagnosis::new(Reason::AuthMechanismNotOffered).detail(self.to_string()).fact("allowed", *name)
+            }
         }
     }
 }
@@ -212,7 +214,9 @@ pub fn encode(response: &Response) -> SecretString {
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
     );
     let text = text.trim();
     if text.len() > CHALLENGE.div_ceil(3) * 4 {
@@ -226,12 +230,7 @@ fn response(bytes: Vec<u8>) -> Response {
 }
 
 /// Refuses a character that a mechanism uses between its parts.
-fn without(
-    mechanism: Mechanism,
-    what: &'static str,
-    text: &str,
-    characters: &[(char, &'static str)],
-) -> Result<(), SaslError> {
+fn without(mechanism: Mechanism, what: &'static str, text: &str, characters: &[(char, &'static str)]) -> Result<(), SaslError> {
     match characters.iter().find(|(character, _)| text.contains(*character)) {
         Some((_, name)) => Err(SaslError::Unrepresentable { mechanism: mechanism.as_str(), what, character: name }),
         None => Ok(()),

@@ -80,7 +80,8 @@ impl CramMd5 {
         if challenge.is_empty() {
             return Err(fault("it is empty"));
         }
-        let mut mac = Hmac::<Md5>::new_from_slice(self.secret.expose_secret().as_bytes()).map_err(|_| fault("no key can be made"))?;
+        let mut mac =
+            Hmac::<Md5>::new_from_slice(self.secret.expose_secret().as_bytes()).map_err(|_| fault("no key can be made"))?;
         mac.update(challenge);
         let mut answer = self.user.clone().into_bytes();
         answer.push(b' ');

@@ -26,7 +26,8 @@ fn plain_is_as_in_rfc_4616() {
 
 #[test]
 fn login_answers_by_step_whatever_the_prompts_say() {
-    for prompts in [["VXNlcm5hbWU6", "UGFzc3dvcmQ6"], ["VXNlciBOYW1lAA==", "UGFzc3dvcmQA"], ["Username:", "Password:"], ["", ""]] {
+    for prompts in [["VXNlcm5hbWU6", "UGFzc3dvcmQ6"], ["VXNlciBOYW1lAA==", "UGFzc3dvcmQA"], ["Username:", "Password:"], ["", ""]]
+    {
         let mut login = exchange(Mechanism::Login, "CORP\\ann", "pa\0ss wörd").unwrap();
         assert!(login.initial().is_none());
         assert_eq!(bytes(&login.answer(prompts[0]).unwrap()), b"CORP\\ann");
@@ -56,14 +57,16 @@ fn ntlm_forgives_a_first_challenge_in_plain_words() {
 
 #[test]
 fn xoauth2_is_as_google_writes_it_and_tells_a_refusal() {
-    let mut oauth = exchange(Mechanism::XOAuth2, "someuser@example.com", "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg").unwrap();
+    let mut oauth =
+        exchange(Mechanism::XOAuth2, "someuser@example.com", "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg").unwrap();
     assert_eq!(
         encode(&oauth.initial().unwrap()).expose_secret(),
         "dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ=="
     );
     assert_eq!(oauth.error_detail(), None);
-    let refusal =
-        oauth.answer("eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIG1hYyIsInNjb3BlIjoiaHR0cHM6Ly9tYWlsLmdvb2dsZS5jb20vIn0K").unwrap();
+    let refusal = oauth
+        .answer("eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIG1hYyIsInNjb3BlIjoiaHR0cHM6Ly9tYWlsLmdvb2dsZS5jb20vIn0K")
+        .unwrap();
     assert_eq!(bytes(&refusal), b"");
     assert_eq!(oauth.error_detail(), Some("status 401, schemes bearer mac, scope https://mail.google.com/"));
 }

@@ -240,8 +240,10 @@ fn envelope(stage: Stage, code: u16) -> Reason {
 /// A 4xx says that time may help, except where nothing but a change of the spec can.
 fn class(reason: Reason, reply: &Reply) -> Class {
     use Reason::{AppPasswordRequired, AuthMechanismNotOffered, AuthenticationRequired, BasicAuthDisabled, TLSRequired};
-    let stubborn =
-        matches!(reason, AppPasswordRequired | AuthMechanismNotOffered | AuthenticationRequired | BasicAuthDisabled | TLSRequired);
+    let stubborn = matches!(
+        reason,
+        AppPasswordRequired | AuthMechanismNotOffered | AuthenticationRequired | BasicAuthDisabled | TLSRequired
+    );
     match reason.class() {
         Class::User if reply.class() == ReplyClass::Transient && !stubborn => Class::Transient,
         class => class,

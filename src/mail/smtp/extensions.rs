@@ -132,7 +132,11 @@ mod tests {
         assert_eq!(ip("250 mx.example Hello [192.0.2.7]", "a.example"), seen, "Exchange");
         assert_eq!(ip("250 mx.example Hello a.example [192.0.2.7]", "a.example"), seen, "Exim");
         assert_eq!(ip("250 mx.example Hello [10.0.0.5] [192.0.2.7]", "[10.0.0.5]"), seen, "Exim, address literal");
-        assert_eq!(ip("250 mx.example Hello nat.example [192.0.2.7] (may be forged), pleased to meet you", "a.example"), seen, "Sendmail");
+        assert_eq!(
+            ip("250 mx.example Hello nat.example [192.0.2.7] (may be forged), pleased to meet you", "a.example"),
+            seen,
+            "Sendmail"
+        );
         assert_eq!(ip("250 smtp.gmail.com at your service, [192.0.2.7]", "a.example"), seen, "Google");
         assert_eq!(ip("250 mx.example Hello a.example (192.0.2.7)", "a.example"), seen);
         assert_eq!(ip("250 mx.example Hello a [IPv6:2001:db8::1]", "a"), Some("2001:db8::1".to_owned()));

@@ -154,12 +154,10 @@ const fn between(from: (u16, u16), to: (u16, u16)) -> Option<((u16, u16), (u16, 
 
 const M365_AUTH: &str =
     "https://learn.microsoft.com/en-us/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission";
-const M365_SUBMISSION: &str =
-    "https://learn.microsoft.com/en-us/exchange/mail-flow-best-practices/fix-issues-with-printers-scanners-and-lob-applications-that-send-email-using-off";
+const M365_SUBMISSION: &str = "https://learn.microsoft.com/en-us/exchange/mail-flow-best-practices/fix-issues-with-printers-scanners-and-lob-applications-that-send-email-using-off";
 const M365_NDR: &str =
     "https://learn.microsoft.com/en-us/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online";
-const M365_RETIRED: &str =
-    "https://techcommunity.microsoft.com/blog/exchange/exchange-online-to-retire-basic-auth-for-client-submission-smtp-auth/4114750";
+const M365_RETIRED: &str = "https://techcommunity.microsoft.com/blog/exchange/exchange-online-to-retire-basic-auth-for-client-submission-smtp-auth/4114750";
 const GOOGLE: &str = "https://support.google.com/a/answer/3726730";
 const GOOGLE_RELAY: &str = "https://support.google.com/a/answer/6140680";
 const SES: &str = "https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html";

@@ -300,7 +300,9 @@ mod tests {
         assert_eq!(enhanced("535 5.7.139 no"), Some("5.7.139".to_owned()));
         assert_eq!(enhanced("550 #5.1.0 Address rejected"), Some("5.1.0".to_owned()));
         assert_eq!(enhanced("550-\r\n550 5.1.1 gone"), Some("5.1.1".to_owned()));
-        for none in ["550 4.7.1 no", "550 2.0.0 no", "550 192.0.2.7 is listed", "550 5.7 no", "550 5.+7.1 no", "550 5.7.1234 no", "550"] {
+        for none in
+            ["550 4.7.1 no", "550 2.0.0 no", "550 192.0.2.7 is listed", "550 5.7 no", "550 5.+7.1 no", "550 5.7.1234 no", "550"]
+        {
             assert_eq!(enhanced(none), None, "{none}");
         }
     }

@@ -106,8 +106,7 @@ const EXIM_ACL: &str = "https://github.com/Exim/exim/blob/master/src/src/acl.c";
 const EXIM_SMTP: &str = "https://github.com/Exim/exim/blob/master/src/src/smtp_in.c";
 const QMAIL: &str = "https://github.com/notqmail/notqmail/blob/master/qmail-smtpd.c";
 const OPENSMTPD: &str = "https://github.com/OpenSMTPD/OpenSMTPD/blob/master/usr.sbin/smtpd/smtp_session.c";
-const EXCHANGE: &str =
-    "https://learn.microsoft.com/en-us/exchange/mail-flow/non-delivery-reports-and-bounce-messages/non-delivery-reports-and-bounce-messages";
+const EXCHANGE: &str = "https://learn.microsoft.com/en-us/exchange/mail-flow/non-delivery-reports-and-bounce-messages/non-delivery-reports-and-bounce-messages";
 const EXCHANGE_THROTTLING: &str = "https://learn.microsoft.com/en-us/exchange/mail-flow/message-rate-limits";
 const SENDMAIL: &str = "https://www.sendmail.org/~ca/email/doc8.12/op.html";
 const DOVECOT: &str = "https://doc.dovecot.org/2.3/configuration_manual/quota_plugin/";
