@@ -17,4 +17,5 @@ pub mod api;
 pub mod cli;
 pub mod mail;
 pub mod manifest;
+pub mod sandbox;
 pub mod verify;

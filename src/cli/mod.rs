@@ -7,6 +7,7 @@ mod completions;
 mod crds;
 mod docs;
 pub mod output;
+mod sandbox;
 
 use std::process::ExitCode;
 
@@ -76,6 +77,7 @@ enum Command {
     Crds(crds::Crds),
     Completions(completions::Completions),
     Docs(docs::Docs),
+    Sandbox(sandbox::Args),
 }
 
 /// Reads the command line, does what it says and tells how it went. Bad usage exits at once, with 2.
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Crds(crds) => crds.run(),
         Command::Completions(completions) => completions.run(),
         Command::Docs(docs) => docs.run(),
+        Command::Sandbox(args) => alone(sandbox::run(args)).map_err(|error| Error::Usage(error.to_string())),
     };
     match done {
         Ok(exit) => exit.into(),
@@ -97,6 +100,11 @@ pub fn main() -> ExitCode {
             Exit::Bad.into()
         }
     }
+}
+
+/// Runs what needs no second thread.
+fn alone<T, E: From<std::io::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 #[cfg(test)]
