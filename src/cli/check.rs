@@ -65,7 +65,8 @@ fn offline(documents: &[Document], unreadable: Vec<Finding>, namespace: &str) ->
     let offset = outcomes.len() - documents.len();
     for finding in manifest::lint::lint(&sound, namespace) {
         let about = documents.iter().rposition(|document| {
-            *document.start.file == *finding.file && (document.start.line, document.start.column) <= (finding.line, finding.column)
+            *document.start.file == *finding.file
+                && (document.start.line, document.start.column) <= (finding.line, finding.column)
         });
         if let Some(outcome) = about.and_then(|index| outcomes.get_mut(offset + index)) {
             outcome.findings.push(finding);

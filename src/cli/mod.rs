@@ -119,7 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn no_flag_takes_a_password_or_a_token_itself() {   // a process list shows what it was given
+    fn no_flag_takes_a_password_or_a_token_itself() {
+        // a process list shows what it was given
         let mut all = vec![Cli::command()];
         while let Some(command) = all.pop() {
             for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {

@@ -63,7 +63,10 @@ impl Judge {
         let version = object["apiVersion"].as_str().unwrap_or_default().split_once('/').map_or("", |(_, version)| version);
         if !kind.versions.iter().any(|known| known == version) {
             let known = kind.versions.join(", ");
-            return vec![("apiVersion".to_owned(), format!("{} has no version {version:?}; write {}/{known}", kind.name, crd::GROUP))];
+            return vec![(
+                "apiVersion".to_owned(),
+                format!("{} has no version {version:?}; write {}/{known}", kind.name, crd::GROUP),
+            )];
         }
         let mut faults = metadata(&object["metadata"]);
         let mut body = object.clone();
@@ -126,7 +129,8 @@ mod tests {
     use super::*;
 
     fn faults(spec: &Value) -> Vec<String> {
-        let object = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": "a"}, "spec": spec});
+        let object =
+            json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": "a"}, "spec": spec});
         Judge::new().unwrap().object(&object).into_iter().map(|(field, words)| format!("{field}: {words}")).collect()
     }
 
@@ -176,10 +180,10 @@ mod tests {
         let object = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer",
             "metadata": {"name": "Big_Name", "annotations": {"mailverity.dev/is-default-server": true}}, "spec": {"host": "a"}});
         let said = Judge::new().unwrap().object(&object);
-        assert_eq!(said.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(), [
-            "metadata.name",
-            "metadata.annotations.mailverity.dev/is-default-server"
-        ]);
+        assert_eq!(
+            said.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(),
+            ["metadata.name", "metadata.annotations.mailverity.dev/is-default-server"]
+        );
     }
 
     #[test]

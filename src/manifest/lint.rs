@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Document, Finding, Severity, stored,
-    walk::prune,
-};
+use super::{Document, Finding, Severity, stored, walk::prune};
 use crate::api::{
     crd,
     v1alpha1::{ALLOWED_HOSTS, IS_DEFAULT_SERVER, Level, MailServerSpec, SecretRef, Security},
@@ -107,12 +104,22 @@ impl<'a> Server<'a> {
         for Endpoint { host, port, security, field } in self.effective() {
             match (port, security) {
                 (465, Security::StartTLS) => {
-                    say(Severity::Warning, &field, format!("port 465 of {host} is for TLS from the first byte (RFC 8314); set security: TLS, or port 587"));
+                    say(
+                        Severity::Warning,
+                        &field,
+                        format!("port 465 of {host} is for TLS from the first byte (RFC 8314); set security: TLS, or port 587"),
+                    );
                 }
                 (587, Security::TLS) => {
-                    say(Severity::Warning, &field, format!("port 587 of {host} is for STARTTLS (RFC 6409); set security: StartTLS, or port 465"));
+                    say(
+                        Severity::Warning,
+                        &field,
+                        format!("port 587 of {host} is for STARTTLS (RFC 6409); set security: StartTLS, or port 465"),
+                    );
                 }
-                (25, _) => say(Severity::Note, &field, format!("most clouds block outgoing port 25; {host} may answer on 587 or 465")),
+                (25, _) => {
+                    say(Severity::Note, &field, format!("most clouds block outgoing port 25; {host} may answer on 587 or 465"))
+                }
                 _ => {}
             }
             if security == Security::None {
@@ -132,7 +139,11 @@ impl<'a> Server<'a> {
         for (field, address) in written {
             let Some(domain) = address.and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain) else { continue };
             if is_example(domain) {
-                say(Severity::Warning, field, format!("{domain} is an example domain (RFC 2606), which takes no mail; write your own"));
+                say(
+                    Severity::Warning,
+                    field,
+                    format!("{domain} is an example domain (RFC 2606), which takes no mail; write your own"),
+                );
             }
         }
         if let Some(user) = self.spec.auth.as_ref().and_then(|auth| auth.username.as_deref())
@@ -144,7 +155,8 @@ impl<'a> Server<'a> {
 
     fn protection(&self, say: &mut impl FnMut(Severity, &str, String)) {
         if self.spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify == Some(true)) {
-            let message = "any certificate is taken, so anyone in the path can read the password; put the server's CA in tls.caRef instead";
+            let message =
+                "any certificate is taken, so anyone in the path can read the password; put the server's CA in tls.caRef instead";
             say(Severity::Warning, "spec.tls.insecureSkipVerify", message.to_owned());
         }
         if self.spec.auth.as_ref().is_some_and(|auth| auth.allow_plaintext == Some(true)) {
@@ -157,7 +169,9 @@ impl<'a> Server<'a> {
         let interval = self.spec.interval();
         let logs_in = self.spec.auth.is_some() && self.spec.level() != Level::Connect;
         if logs_in && interval.get().as_secs() < SHORT_INTERVAL {
-            let message = format!("a login every {interval} may look like guessing to a provider; 1h is usual, and a change is checked at once anyway");
+            let message = format!(
+                "a login every {interval} may look like guessing to a provider; 1h is usual, and a change is checked at once anyway"
+            );
             say(Severity::Warning, "spec.verification.interval", message);
         }
     }
@@ -185,10 +199,13 @@ impl<'a> Server<'a> {
                 }
                 Some(value) if value.trim().is_empty() => findings.push(secret.finding(Severity::Warning, &at, "is empty")),
                 Some(value) if value.ends_with(['\n', '\r']) => {
-                    let message = "ends in a newline, which would be a part of it: use printf, or `kubectl create secret`, not echo";
+                    let message =
+                        "ends in a newline, which would be a part of it: use printf, or `kubectl create secret`, not echo";
                     findings.push(secret.finding(Severity::Warning, &at, message));
                 }
-                Some(value) if Some(key) == user && is_bare(&value) => findings.push(secret.finding(Severity::Warning, &at, bare(&value))),
+                Some(value) if Some(key) == user && is_bare(&value) => {
+                    findings.push(secret.finding(Severity::Warning, &at, bare(&value)))
+                }
                 Some(_) => {}
             }
         }
@@ -236,7 +253,8 @@ mod tests {
 
     /// What is said about a `MailServer` with this spec, and what else is in the files.
     fn said(spec: &str, more: &str) -> Vec<String> {
-        let text = format!("apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: a}}\nspec: {spec}\n---\n{more}");
+        let text =
+            format!("apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: a}}\nspec: {spec}\n---\n{more}");
         let (documents, findings) = read("f", &text);
         assert!(findings.is_empty(), "{findings:?}");
         let judge = Judge::new().unwrap();
@@ -305,7 +323,9 @@ mod tests {
         let often = "{host: a.se, verification: {interval: 1m}, auth: {type: Password, secretRef: {name: s}}}";
         one(often, &secret, "a login every 1m");
         let default = |name: &str| {
-            format!("apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: {name}, annotations: {{mailverity.dev/is-default-server: 'true'}}}}\nspec: {{host: a.se}}\n---\n")
+            format!(
+                "apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: {name}, annotations: {{mailverity.dev/is-default-server: 'true'}}}}\nspec: {{host: a.se}}\n---\n"
+            )
         };
         one("{host: a.se}", &(default("b") + &default("c")), "b is the default server of this namespace already");
     }
