@@ -170,14 +170,12 @@ fn by_enhanced(said: &Said<'_>) -> Option<Reason> {
         (1, 1..=3 | 6 | 10) | (2, 1) if envelope && !said.is_transient() => Reason::RecipientRejected,
         (1, 1..=3 | 6 | 10) if envelope => wordings::find(said).map_or(Reason::RecipientRejected, |row| row.reason),
         (1, 7 | 8) | (7, 27) if envelope => Reason::SenderRejected,
-        (2, 1) if envelope => Reason::RateLimited,
+        (2, 1) | (5, 3) if envelope => Reason::RateLimited,
         (2, 2) if envelope => Reason::MailboxFull,
         (2, 3) | (3, 4) if envelope => Reason::MessageTooLarge,
-        (3, 1) if !login => Reason::ServerBusy,
+        (3, 1) | (4, 5) if !login => Reason::ServerBusy,
         (3, 2) if said.reply.code == 432 || said.says_any(wordings::TOO_MANY) => Reason::RateLimited,
         (3, 2) if said.is_transient() && (!login || said.reply.code == 421) => Reason::ServerBusy,
-        (4, 5) if !login => Reason::ServerBusy,
-        (5, 3) if envelope => Reason::RateLimited,
         (7, 8 | 9) if login && said.says_any(wordings::APP_PASSWORD) => Reason::AppPasswordRequired,
         (5 | 7, 4) | (7, 9 | 12) if login => Reason::AuthMechanismNotOffered,
         (7, 8 | 13 | 14) if login => return (!said.is_transient()).then_some(Reason::AuthenticationFailed),
@@ -212,11 +210,10 @@ fn by_code(said: &Said<'_>) -> Reason {
 
 fn auth(code: u16) -> Reason {
     match code {
-        // RFC 4954 section 6: a password transition is needed.
-        432 => Reason::AuthMechanismNotOffered,
+        // 432 (RFC 4954 section 6): a password transition is needed, which another mechanism does.
+        432 | 501 | 504 | 534 => Reason::AuthMechanismNotOffered,
         400..500 => Reason::AuthenticationUnavailable,
         500 | 502 | 503 => Reason::AuthNotOffered,
-        501 | 504 | 534 => Reason::AuthMechanismNotOffered,
         523 | 538 => Reason::TLSRequired,
         530 => Reason::AuthenticationRequired,
         _ => Reason::AuthenticationFailed,

@@ -1,4 +1,4 @@
-//! What well-known servers say in words, where code and enhanced code leave it open: Postfix, Exim, qmail, OpenSMTPD,
+//! What well-known servers say in words, where code and enhanced code leave it open: Postfix, Exim, qmail, `OpenSMTPD`,
 //! Exchange, Sendmail and Dovecot, and wordings that many share. One row a wording, each with its source.
 //!
 //! The first row that fits counts, so the closer wording stands first: "Client host rejected: Greylisted" is greylisting.
