@@ -3,10 +3,13 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod conditions;
 pub mod gate;
 pub mod mail_server;
+pub mod maintenance;
 pub mod references;
 pub mod report;
+pub mod schedule;
 pub mod sharing;
 
 pub use gate::{Gate, Open};

@@ -4,6 +4,10 @@
 //! to look again; `status` turns what was seen and found into the new status.
 
 pub mod decide;
+mod facts;
+mod judge;
+#[cfg(test)]
+mod samples;
 pub mod seen;
 pub mod status;
 
