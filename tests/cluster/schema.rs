@@ -40,7 +40,9 @@ async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that
         }
         match refusal(&servers, &name, &case.refused).await {
             // Unknown fields are refused before the object is looked at, in words without a path; kubectl's words too.
-            Some(words) if words.contains(&case.says) || words.contains(&case.says.replace("unknown field \"", ".").replace('"', "")) => {}
+            Some(words)
+                if words.contains(&case.says) || words.contains(&case.says.replace("unknown field \"", ".").replace('"', "")) => {
+            }
             Some(words) => wrong.push(format!("{} should say {:?}: {words}", case.title, case.says)),
             None => wrong.push(format!("{} should be refused", case.title)),
         }
@@ -49,7 +51,8 @@ async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that
 }
 
 #[tokio::test]
-async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {   // kstatus takes no status at all for done
+async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {
+    // kstatus takes no status at all for done
     let Cluster { client, namespace } = Cluster::new("schema").await;
     let servers = servers(client, &namespace);
     let params = PatchParams::apply("mailverity-test").validation_strict();
