@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     path::Path,
     str::FromStr,
     sync::Arc,
@@ -64,9 +65,10 @@ pub struct Operator {
     /// unspecified, link-local and metadata addresses, and the API server.
     #[arg(long, value_name = "CIDRS")]
     deny_cidrs: Option<List<IpNet>>,
-    /// Ports that mail connections may go to; those of mail if absent: 25, 465, 587, 2525, 110, 143, 993, 995.
+    /// Ports that mail connections may go to, such as 25,587 or 1-65535; those of mail if absent: 25, 465, 587, 2525, 110,
+    /// 143, 993, 995.
     #[arg(long, value_name = "PORTS")]
-    allowed_ports: Option<List<u16>>,
+    allowed_ports: Option<List<Ports>>,
     /// Name servers to ask instead of those in /etc/resolv.conf, as address or address:port, with commas between.
     #[arg(long, value_name = "ADDRESSES")]
     nameservers: Option<List<NameServer>>,
@@ -204,7 +206,10 @@ impl Operator {
     }
 
     async fn denied(&self, config: &kube::Config) -> Guard {
-        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.to_vec(), |list| list.0.clone());
+        let ports = match &self.allowed_ports {
+            Some(list) => list.0.iter().flat_map(|ports| ports.0.clone()).collect(),
+            None => MAIL_PORTS.to_vec(),
+        };
         let denied = match &self.deny_cidrs {
             Some(list) => list.0.clone(),
             None => {
@@ -367,6 +372,21 @@ impl<T: FromStr<Err: std::fmt::Display>> FromStr for List<T> {
     }
 }
 
+/// A port, or a range of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ports(RangeInclusive<u16>);
+
+impl FromStr for Ports {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+        let range = port(first).zip(port(last)).filter(|(first, last)| first <= last);
+        range.map(|(first, last)| Self(first..=last)).ok_or("write a port between 1 and 65535, or a range such as 1-65535")
+    }
+}
+
 /// A name server; port 53 if none is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NameServer(SocketAddr);
@@ -424,6 +444,15 @@ mod tests {
         let two = parse(&["--deny-cidrs", "10.0.0.0/8, ::1/128"]).unwrap().deny_cidrs.unwrap();
         assert_eq!(two.0.len(), 2);
         assert!(parse(&["--deny-cidrs", "10.0.0.0/99"]).is_err());
+    }
+
+    #[test]
+    fn ports_are_single_or_ranges() {
+        let list = parse(&["--allowed-ports", "25,587-588"]).unwrap().allowed_ports.unwrap();
+        assert_eq!(list.0.iter().flat_map(|ports| ports.0.clone()).collect::<Vec<_>>(), [25, 587, 588]);
+        for bad in ["0", "65536", "9-8", "a"] {
+            assert!(parse(&["--allowed-ports", bad]).is_err(), "{bad}");
+        }
     }
 
     #[test]
