@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     Because, Check, Mode, Plan, Seen, Trigger, What,
     decide::{Halt, refusal, told_time, trigger, unacceptable, whole_seconds},
-    status::{News, expiry_warning},
+    status::{News, expiry_warning, with_facts},
 };
 use crate::{
     api::{
@@ -175,10 +175,10 @@ impl Judge<'_> {
     /// What a check that has ended says.
     fn found(&mut self, report: &Report, verdict: &mut Verdict) {
         self.conditions.drop(c::DEGRADED);
-        let failure = report.failure.clone().map(|failure| self.with_facts(failure));
-        let at = failure.as_ref().map(stands_on);
+        let failure = report.failure.as_ref();
+        let at = failure.map(stands_on);
         for kind in PROVED {
-            match &failure {
+            match failure {
                 Some(failure) if at == Some(kind) => {
                     let truth = if is_open(failure) { Truth::Unknown } else { Truth::False };
                     if !is_cut(failure) {
@@ -186,10 +186,10 @@ impl Judge<'_> {
                     }
                 }
                 _ if !self.applies(kind) => self.conditions.drop(kind),
-                _ => self.proved(kind, report, failure.as_ref()),
+                _ => self.proved(kind, report, failure),
             }
         }
-        match &failure {
+        match failure {
             Some(failure) if is_open(failure) => self.left_open(failure, verdict),
             Some(failure) => {
                 if let Some(at) = at.filter(|at| !PROVED.contains(at)) {
@@ -426,19 +426,7 @@ impl Judge<'_> {
     fn credential_held(&self) -> Diagnosis {
         let user =
             self.seen.observed.as_ref().ok().and_then(|observed| observed.account.as_ref()).map(|account| account.user.clone());
-        self.with_facts(Diagnosis::new(Reason::CredentialHeld).fact("user", user.unwrap_or_default()))
-    }
-
-    /// A failure with what is known here and not where it was found.
-    fn with_facts(&self, failure: Diagnosis) -> Diagnosis {
-        let observed = self.seen.observed.as_ref().ok();
-        let fact = |value: Option<&String>| value.cloned().unwrap_or_default();
-        failure
-            .fact("until", self.seen.hold().map(|hold| told_time(hold.until)).unwrap_or_default())
-            .fact("secret", fact(observed.and_then(|observed| observed.secret.as_ref())))
-            .fact("changed", fact(observed.and_then(|observed| observed.secret_changed.as_ref())))
-            // The time itself would move from check to check.
-            .fact("next", "the time in status.nextCheckTime")
+        with_facts(self.seen, Diagnosis::new(Reason::CredentialHeld).fact("user", user.unwrap_or_default()))
     }
 }
 

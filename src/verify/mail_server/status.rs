@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
     Because, Check, Plan, Seen, What,
-    decide::{halt, whole_seconds},
+    decide::{halt, told_time, whole_seconds},
     facts, judge,
 };
 use crate::{
@@ -49,7 +49,11 @@ pub(super) enum News<'a> {
 #[must_use]
 pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&Report>) -> MailServerStatus {
     let mut status = seen.status.cloned().unwrap_or_default();
-    let news = match (&plan.what, report) {
+    let report = report.map(|report| {
+        let failure = report.failure.clone().map(|failure| with_facts(seen, failure));
+        Report { failure, ..report.clone() }
+    });
+    let news = match (&plan.what, &report) {
         (What::Rest(Because::Deleted), _) => return status,
         (What::Check(check), Some(report)) => News::Found(check, report),
         (What::Check(check), None) => News::Begun(check),
@@ -166,6 +170,18 @@ fn event(kind: &str, old: Option<Condition>, new: Option<Condition>) -> Option<E
 pub(super) fn expiry_warning(spec: &MailServerSpec) -> std::time::Duration {
     let written = spec.tls.as_ref().and_then(|tls| tls.expiry_warning.as_ref());
     written.map_or(std::time::Duration::from_secs(336 * 3600), crate::api::v1alpha1::Span::get)
+}
+
+/// A failure with what is known here and not where it was found.
+pub(super) fn with_facts(seen: &Seen<'_>, failure: Diagnosis) -> Diagnosis {
+    let observed = seen.observed.as_ref().ok();
+    let fact = |value: Option<&String>| value.cloned().unwrap_or_default();
+    failure
+        .fact("until", seen.hold().map(|hold| told_time(hold.until)).unwrap_or_default())
+        .fact("secret", fact(observed.and_then(|observed| observed.secret.as_ref())))
+        .fact("changed", fact(observed.and_then(|observed| observed.secret_changed.as_ref())))
+        // The time itself would move from check to check.
+        .fact("next", "the time in status.nextCheckTime")
 }
 
 /// The failure of a check that died with its process between claim and result.
