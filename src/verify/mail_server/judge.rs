@@ -135,13 +135,13 @@ impl Judge<'_> {
             }
         }
         match &unresolved {
-            Some(refused) if refused.class == Class::Transient => {
-                if self.conditions.get(c::RESOLVED_REFS).is_none() {
-                    self.conditions.tell(c::RESOLVED_REFS, Truth::Unknown, refused);
-                }
+            Some(refused) if refused.class != Class::Transient => {
+                self.conditions.tell(refused.condition(), Truth::False, refused);
             }
-            Some(refused) => self.conditions.tell(refused.condition(), Truth::False, refused),
-            None => {}
+            Some(unread) if self.conditions.get(c::RESOLVED_REFS).is_none() => {
+                self.conditions.tell(c::RESOLVED_REFS, Truth::Unknown, unread);
+            }
+            Some(_) | None => {}
         }
         for kind in [c::CREDENTIALS_READY, c::TLS_VALID, c::AUTHENTICATED, c::DELIVERY_TESTED] {
             // What is False stands, also where it should not be needed: a server may demand a login that is not set.
@@ -212,7 +212,7 @@ impl Judge<'_> {
             }
             c::TLS_VALID if in_tls => self.conditions.holds(kind, &about_tls(report)),
             c::AUTHENTICATED if report.login == Some(LoginOutcome::Accepted) => {
-                self.conditions.holds(kind, "The login was taken.")
+                self.conditions.holds(kind, "The login was taken.");
             }
             c::DELIVERY_TESTED if accepted.is_some() => {
                 let reply = format!("The server took the test mail: {}", accepted.unwrap_or_default());
