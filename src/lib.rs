@@ -14,5 +14,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;
+pub mod cli;
 pub mod mail;
+pub mod manifest;
+pub mod sandbox;
 pub mod verify;

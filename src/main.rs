@@ -1,1 +1,5 @@
-fn main() {}
+//! The program: see [`mailverity::cli`].
+
+fn main() -> std::process::ExitCode {
+    mailverity::cli::main()
+}

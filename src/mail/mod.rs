@@ -1,10 +1,30 @@
 //! Protocols: DNS, TLS, SMTP and what they stand on. Nothing here knows Kubernetes.
 //!
-//! Every failure leaves as a [`Diagnosis`] that keeps the server's own words. One type, `wire::Wire`, stands between us
+//! Every failure leaves as a [`Diagnosis`] that keeps the server's own words. One type, [`wire::Wire`], stands between us
 //! and every server; stages are run by one recorder, [`stage::Stages`].
 
 pub mod diagnosis;
+pub mod dns;
+pub mod guard;
+pub mod message;
+pub mod protocol;
+pub mod proxy;
+pub mod sasl;
+pub mod smtp;
 pub mod stage;
+mod tcp;
+pub mod tls;
+pub mod vantage;
+pub mod wire;
 
 pub use diagnosis::Diagnosis;
 pub use stage::{Stage, Stages};
+pub use tcp::Tcp;
+pub use vantage::Vantage;
+
+/// `host:port`, with an IPv6 address in brackets.
+#[must_use]
+pub fn authority(host: &str, port: u16) -> String {
+    let host = guard::bare(host);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}

@@ -135,6 +135,13 @@ impl Stages {
         Self { watcher, ..Self::default() }
     }
 
+    /// Begins with a stage that ran elsewhere.
+    #[must_use]
+    pub fn with(mut self, record: Record) -> Self {
+        self.push(record);
+        self
+    }
+
     /// Runs one stage: times it, keeps its result and gives a failure the stage's name.
     ///
     /// # Errors

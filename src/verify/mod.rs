@@ -4,6 +4,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod conditions;
+pub mod fingerprint;
 pub mod gate;
 pub mod mail_server;
 pub mod maintenance;

@@ -80,6 +80,29 @@ pub struct Delivery {
 }
 
 impl Report {
+    /// A report of an endpoint of which nothing is known yet.
+    #[must_use]
+    pub fn new(level: Level, endpoint: String) -> Self {
+        Self {
+            level,
+            failure: None,
+            stages: Vec::new(),
+            endpoint,
+            primary_failure: None,
+            alternate_failures: Vec::new(),
+            addresses: Vec::new(),
+            helo: None,
+            capabilities: None,
+            tls: None,
+            tls_verified: false,
+            source_ip: None,
+            observed_ip: None,
+            login: None,
+            delivery: None,
+            duration: Duration::ZERO,
+        }
+    }
+
     /// Verified or not.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

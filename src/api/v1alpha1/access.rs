@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The namespaces whose objects may refer to this one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.selector)").message("selector goes with from: Selector, and only with it"))]
+#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.selector)").message("selector goes with from: Selector, and only with it").field_path(".selector"))]
 pub struct AllowedNamespaces {
     /// Same: only the object's own namespace. All: every namespace. Selector: namespaces whose labels match selector.
     #[serde(default)]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.type != 'Password' || has(self.secretRef)").message("auth.type Password needs auth.secretRef"),
-    validation = Rule::new("(self.type == 'OAuth2') == has(self.oauth2)").message("auth.oauth2 belongs to auth.type OAuth2, and is required with it"),
-    validation = Rule::new("!has(self.mechanisms) || !('Auto' in self.mechanisms) || size(self.mechanisms) == 1").message("Auto stands alone; list PLAIN, LOGIN, CRAM-MD5, XOAUTH2 or NTLM without it")
+    validation = Rule::new("self.type != 'Password' || has(self.secretRef)").message("auth.type Password needs auth.secretRef").field_path(".secretRef"),
+    validation = Rule::new("(self.type == 'OAuth2') == has(self.oauth2)").message("auth.oauth2 belongs to auth.type OAuth2, and is required with it").field_path(".oauth2"),
+    validation = Rule::new("!has(self.mechanisms) || !('Auto' in self.mechanisms) || size(self.mechanisms) == 1").message("Auto stands alone; list PLAIN, LOGIN, CRAM-MD5, XOAUTH2 or NTLM without it").field_path(".mechanisms")
 )]
 pub struct Auth {
     /// None: no login. Password: a user name and a password from a Secret. OAuth2: an access token.
@@ -120,12 +120,12 @@ fn password() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.provider != 'Microsoft365' || has(self.tenantID)").message("provider Microsoft365 needs tenantID"),
-    validation = Rule::new("self.provider != 'Custom' || has(self.tokenURL)").message("provider Custom needs tokenURL"),
-    validation = Rule::new("!(self.grant in ['ClientCredentials','ServiceAccountJWT']) || has(self.client)").message("this grant needs client: one of secretRef, certificateRef, serviceAccountKeyRef or workloadIdentity"),
-    validation = Rule::new("!(self.provider == 'Google' && self.grant in ['DeviceCode','ClientCredentials'])").message("Google offers no mail scope for this grant; use ServiceAccountJWT or RefreshToken"),
-    validation = Rule::new("!(self.provider == 'Microsoft365' && self.grant == 'ServiceAccountJWT')").message("ServiceAccountJWT is Google's; use ClientCredentials with Microsoft365"),
-    validation = Rule::new("!(self.grant in ['DeviceCode','RefreshToken']) || has(self.tokenSecretName)").message("this grant needs tokenSecretName, where the refresh token is kept")
+    validation = Rule::new("self.provider != 'Microsoft365' || has(self.tenantID)").message("provider Microsoft365 needs tenantID").field_path(".tenantID"),
+    validation = Rule::new("self.provider != 'Custom' || has(self.tokenURL)").message("provider Custom needs tokenURL").field_path(".tokenURL"),
+    validation = Rule::new("!(self.grant in ['ClientCredentials','ServiceAccountJWT']) || has(self.client)").message("this grant needs client: one of secretRef, certificateRef, serviceAccountKeyRef or workloadIdentity").field_path(".client"),
+    validation = Rule::new("!(self.provider == 'Google' && self.grant in ['DeviceCode','ClientCredentials'])").message("Google offers no mail scope for this grant; use ServiceAccountJWT or RefreshToken").field_path(".grant"),
+    validation = Rule::new("!(self.provider == 'Microsoft365' && self.grant == 'ServiceAccountJWT')").message("ServiceAccountJWT is Google's; use ClientCredentials with Microsoft365").field_path(".grant"),
+    validation = Rule::new("!(self.grant in ['DeviceCode','RefreshToken']) || has(self.tokenSecretName)").message("this grant needs tokenSecretName, where the refresh token is kept").field_path(".tokenSecretName")
 )]
 pub struct OAuth2 {
     /// Microsoft365 and Google fill in URLs and scopes; Custom takes its own.

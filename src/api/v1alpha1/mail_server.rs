@@ -57,9 +57,9 @@ use super::{
     ),
     printcolumn(
         name = "Last-Check",
-        type_ = "date",
+        type_ = "string",
         json_path = ".status.lastCheck.startedAt",
-        description = "time since the last check"
+        description = "when the last check began"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -87,14 +87,15 @@ use super::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.host) != has(self.url)").message("set exactly one of host or url"),
-    validation = Rule::new("!has(self.url) || self.url.matches('^smtps?://(\\\\[[0-9A-Fa-f:.]+\\\\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?$')").message("url must look like smtp://host:port or smtps://host:port, with no user, path or query"),
-    validation = Rule::new("!(has(self.url) && has(self.port))").message("write the port inside url, or use host and port instead of url"),
-    validation = Rule::new("!has(self.url) || !self.url.startsWith('smtps://') || !has(self.security) || self.security == 'TLS'").message("smtps:// means security: TLS; leave security out or set it to TLS"),
-    validation = Rule::new("!has(self.host) || !self.host.contains('://')").message("host is a bare name or IP; for smtp://name:port use url"),
-    validation = Rule::new("!has(self.host) || !self.host.matches('^[^:]+:[0-9]+$')").message("put the port in port, not in host"),
-    validation = Rule::new("!(has(self.security) && self.security == 'None' && has(self.auth) && self.auth.type == 'Password' && !(has(self.auth.allowPlaintext) && self.auth.allowPlaintext) && !(has(self.auth.mechanisms) && self.auth.mechanisms.all(m, m in ['CRAM-MD5','NTLM'])))").message("a password would cross the network unencrypted: choose security StartTLS or TLS, limit auth.mechanisms to CRAM-MD5 and NTLM, or set auth.allowPlaintext: true"),
-    validation = Rule::new("!(has(self.verification) && has(self.verification.level) && self.verification.level == 'Deliver') || has(self.test)").message("verification.level Deliver needs test.to, the address the test mail goes to"),
-    validation = Rule::new("!(has(self.verification) && has(self.verification.level) && self.verification.level == 'Deliver') || has(self.sender)").message("verification.level Deliver needs sender.address, the address the test mail comes from")
+    validation = Rule::new("!has(self.url) || self.url.matches('^smtps?://(\\\\[[0-9A-Fa-f:.]+\\\\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?$')").message("url must look like smtp://host:port or smtps://host:port, with no user, path or query").field_path(".url"),
+    validation = Rule::new("!(has(self.url) && has(self.port))").message("write the port inside url, or use host and port instead of url").field_path(".port"),
+    validation = Rule::new("!has(self.url) || !self.url.startsWith('smtps://') || !has(self.security) || self.security == 'TLS'").message("smtps:// means security: TLS; leave security out or set it to TLS").field_path(".security"),
+    validation = Rule::new("!has(self.host) || !self.host.contains('://')").message("host is a bare name or IP; for smtp://name:port use url").field_path(".host"),
+    validation = Rule::new("!has(self.host) || !self.host.matches('^[^:]+:[0-9]+$')").message("put the port in port, not in host").field_path(".host"),
+    validation = Rule::new("!has(self.host) || self.host.contains('://') || !self.host.matches('[\\\\s/@\\\\x00-\\\\x1f\\\\x7f]')").message("host is one name or IP address, without spaces, / or @").field_path(".host"),
+    validation = Rule::new("!(has(self.security) && self.security == 'None' && has(self.auth) && self.auth.type == 'Password' && !(has(self.auth.allowPlaintext) && self.auth.allowPlaintext) && !(has(self.auth.mechanisms) && self.auth.mechanisms.all(m, m in ['CRAM-MD5','NTLM'])))").message("a password would cross the network unencrypted: choose security StartTLS or TLS, limit auth.mechanisms to CRAM-MD5 and NTLM, or set auth.allowPlaintext: true").field_path(".auth"),
+    validation = Rule::new("!(has(self.verification) && has(self.verification.level) && self.verification.level == 'Deliver') || has(self.test)").message("verification.level Deliver needs test.to, the address the test mail goes to").field_path(".test"),
+    validation = Rule::new("!(has(self.verification) && has(self.verification.level) && self.verification.level == 'Deliver') || has(self.sender)").message("verification.level Deliver needs sender.address, the address the test mail comes from").field_path(".sender")
 )]
 pub struct MailServerSpec {
     /// A name for people; any text of one line.
@@ -202,8 +203,9 @@ impl Security {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.host.contains('://')").message("host is a bare name or IP"),
-    validation = Rule::new("!self.host.matches('^[^:]+:[0-9]+$')").message("put the port in port, not in host")
+    validation = Rule::new("!self.host.contains('://')").message("host is a bare name or IP").field_path(".host"),
+    validation = Rule::new("self.host.contains('://') || !self.host.matches('[\\\\s/@\\\\x00-\\\\x1f\\\\x7f]')").message("host is one name or IP address, without spaces, / or @").field_path(".host"),
+    validation = Rule::new("!self.host.matches('^[^:]+:[0-9]+$')").message("put the port in port, not in host").field_path(".host")
 )]
 pub struct Alternate {
     /// Its name or IP address.
@@ -221,7 +223,7 @@ pub struct Alternate {
 /// The test mail of level Deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.to.matches('^[^@\\\\s]+@[^@\\\\s]+$') && size(self.to) <= 254").message("test.to must be one e-mail address"))]
+#[x_kube(validation = Rule::new("self.to.matches('^[^@\\\\s]+@[^@\\\\s]+$') && size(self.to) <= 254").message("test.to must be one e-mail address").field_path(".to"))]
 pub struct Test {
     /// The address that the test mail goes to.
     #[schemars(length(min = 3, max = 320))]

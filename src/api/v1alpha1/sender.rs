@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The sender of every mail that goes through a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.address.matches('^[^@\\\\s]+@[^@\\\\s]+$') && size(self.address) <= 254").message("sender.address must be one e-mail address"))]
+#[x_kube(validation = Rule::new("self.address.matches('^[^@\\\\s]+@[^@\\\\s]+$') && size(self.address) <= 254").message("sender.address must be one e-mail address").field_path(".address"))]
 pub struct Sender {
     /// The address in From and, unless something else is said, in the envelope (RFC 5321 MAIL FROM).
     #[schemars(length(min = 3, max = 320))]

@@ -9,7 +9,7 @@ use super::Span;
 /// What TLS must look like to be trusted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.insecureSkipVerify) && self.insecureSkipVerify && has(self.caRef))").message("caRef has no effect with insecureSkipVerify: true; remove one"))]
+#[x_kube(validation = Rule::new("!(has(self.insecureSkipVerify) && self.insecureSkipVerify && has(self.caRef))").message("caRef has no effect with insecureSkipVerify: true; remove one").field_path(".caRef"))]
 pub struct Tls {
     /// A bundle of PEM certificates that are trusted beside the public roots. A trust-manager Bundle's target works.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,10 +11,10 @@ use super::Span;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.timeout) || (duration(self.timeout) >= duration('1s') && duration(self.timeout) <= duration('5m'))").message("timeout must be between 1s and 5m"),
-    validation = Rule::new("!(has(self.level) && self.level == 'Deliver' && has(self.interval)) || duration(self.interval) >= duration('15m')").message("level Deliver sends a mail each time: interval must be at least 15m"),
-    validation = Rule::new("!has(self.interval) || duration(self.interval) >= duration('1m')").message("interval must be at least 1m"),
-    validation = Rule::new("!(has(self.actors) && has(self.actorSelector))").message("set actors or actorSelector, not both; with neither, the actor named default is used")
+    validation = Rule::new("!has(self.timeout) || (duration(self.timeout) >= duration('1s') && duration(self.timeout) <= duration('5m'))").message("timeout must be between 1s and 5m").field_path(".timeout"),
+    validation = Rule::new("!(has(self.level) && self.level == 'Deliver' && has(self.interval)) || duration(self.interval) >= duration('15m')").message("level Deliver sends a mail each time: interval must be at least 15m").field_path(".interval"),
+    validation = Rule::new("!has(self.interval) || duration(self.interval) >= duration('1m')").message("interval must be at least 1m").field_path(".interval"),
+    validation = Rule::new("!(has(self.actors) && has(self.actorSelector))").message("set actors or actorSelector, not both; with neither, the actor named default is used").field_path(".actorSelector")
 )]
 pub struct Verification {
     /// How far a check goes. Connect: up to the greeting, with TLS. Authenticate (the default): the login too; no mail
@@ -29,6 +29,7 @@ pub struct Verification {
     pub timeout: Option<Span>,
     /// The vantage points that check; the operator itself (default) if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     #[schemars(length(min = 1, max = 32))]
     pub actors: Option<Vec<ActorRef>>,
     /// Checks from every Actor whose labels match.

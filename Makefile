@@ -1,0 +1,42 @@
+# Everything is started from here; each target is a few lines or a script that says what it does.
+# The line after ## is what a bare `make` prints.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down build generate lint test test-offline soak bench audit
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## try it: a real API server, a mail sandbox and the operator on this machine; never your cluster
+	@scripts/demo.sh up
+
+demo-down: ## end what make demo started
+	@scripts/demo.sh down
+
+build: ## the program, optimised: target/release/mailverity
+	@scripts/rust.sh
+	cargo build --release --locked
+
+generate: ## write crds/ and the generated pages of docs/ from the code
+	@scripts/generate.sh
+
+lint: ## format, clippy, generated files up to date, shell scripts
+	@scripts/lint.sh
+
+test: ## all tests, against a real mail server and API server; installs what is missing (ARGS='a_name' for some)
+	@tests/run $(ARGS)
+
+test-offline: ## the tests that need nothing but Rust
+	@scripts/rust.sh
+	cargo test --locked --lib --test offline $(ARGS)
+	@echo "left out: every test against a real mail server or a real API server; make test runs them too"
+
+soak: ## the long tests: hundreds of kills, schedules of minutes, 1,000 objects; log in target/soak.log
+	@tests/run --soak $(ARGS)
+
+bench: ## cost of a check beside other clients, as ratios
+	@scripts/rust.sh
+	@benches/run.sh
+
+audit: ## licences, sources, banned crates and known advisories of what is built in (needs the internet)
+	@scripts/audit.sh

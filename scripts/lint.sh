@@ -1,0 +1,42 @@
+#!/bin/bash
+# lint.sh: everything that can be judged without running the product. Runs all of it, then fails if any of it failed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+scripts/rust.sh || exit 1
+failed=()
+step() { # name command...
+  printf '== lint: %s\n' "$1"
+  "${@:2}" || failed+=("$1")
+}
+
+generated() {
+  local fresh result=0 file
+  fresh=$(mktemp -d) || return 1
+  scripts/generate.sh "$fresh" || result=1
+  while ((result == 0)) && IFS= read -r file; do
+    diff -u "$file" "$fresh/$file" || result=2
+  done < <(cd "$fresh" && find . -type f | sed 's#^\./##' | sort)
+  # A file that is no longer generated must go.
+  for file in crds/*; do [ ! -e "$file" ] || [ -e "$fresh/$file" ] || { echo "$file is not generated any more" && result=2; }; done
+  rm -rf "$fresh"
+  ((result != 2)) || echo "run make generate"
+  return "$result"
+}
+
+shell() {
+  local file result=0
+  while IFS= read -r file; do
+    case "$(head -c 64 "$file" | head -n 1)" in '#!'*bash | '#!'*sh) bash -n "$file" || result=1 ;; esac
+  done < <(find . \( -path ./.git -o -path ./target \) -prune -o -type f -print)
+  return "$result"
+}
+
+step format cargo fmt --check
+step clippy cargo clippy --quiet --all-targets --locked -- -D warnings
+step 'generated files' generated
+step 'shell scripts' shell
+if ((${#failed[@]})); then
+  printf 'lint: failed: %s\n' "${failed[*]}" >&2
+  exit 1
+fi
+echo "lint: clean"

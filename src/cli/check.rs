@@ -1,0 +1,117 @@
+//! `mailverity check`: manifests judged without a cluster, and with `--live` the servers in them checked from here.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    Error, Exit,
+    output::{self, Format, Outcome, Subject},
+};
+use crate::{
+    api::crd,
+    manifest::{self, Document, Finding, Judge, Severity, stored},
+};
+
+/// Check manifests as the API server would, and for what is allowed and unwise.
+///
+/// Exit codes: 0 all are valid (with --live: and verified), 1 a server is not verified, 2 a manifest is bad.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// A file or a folder of manifests, or - for standard input; may be given several times.
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    file: Vec<PathBuf>,
+    /// Look in the folders below, too.
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// The namespace of objects that name none.
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// The form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Check {
+    pub(super) fn run(self, no_color: bool) -> Result<Exit, Error> {
+        let (documents, unreadable) = manifest::load(&self.file, self.recursive);
+        let outcomes = offline(&documents, unreadable, &self.namespace)?;
+        output::print(self.output, &outcomes, no_color)?;
+        if outcomes.iter().all(|outcome| outcome.skipped) {
+            return Err(Error::Usage(format!("there is no object of {} in these files", crd::GROUP)));
+        }
+        Ok(exit(&outcomes))
+    }
+}
+
+/// Judges every document of ours, and the Secrets and `ConfigMap`s beside them. Other kinds get a note.
+fn offline(documents: &[Document], unreadable: Vec<Finding>, namespace: &str) -> Result<Vec<Outcome>, Error> {
+    let judge = Judge::new()?;
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for finding in unreadable {
+        let subject = Subject { file: finding.file.clone(), line: finding.line, ..Subject::default() };
+        outcomes.push(Outcome { subject: Some(subject), findings: vec![finding], ..Outcome::default() });
+    }
+    let mut sound = Vec::new();
+    for document in documents {
+        let findings = judge_one(&judge, document);
+        if !findings.iter().any(Finding::is_error) {
+            sound.push(document);
+        }
+        let skipped = !is_known(document);
+        outcomes.push(Outcome { subject: Some(subject(document, namespace)), findings, report: None, skipped });
+    }
+    // A warning goes to the object that it is about, which for Secrets is the Secret.
+    let offset = outcomes.len() - documents.len();
+    for finding in manifest::lint::lint(&sound, namespace) {
+        let about = documents.iter().rposition(|document| {
+            *document.start.file == *finding.file
+                && (document.start.line, document.start.column) <= (finding.line, finding.column)
+        });
+        if let Some(outcome) = about.and_then(|index| outcomes.get_mut(offset + index)) {
+            outcome.findings.push(finding);
+        }
+    }
+    Ok(outcomes)
+}
+
+fn judge_one(judge: &Judge, document: &Document) -> Vec<Finding> {
+    if document.kind().is_empty() || document.text(&["apiVersion"]).is_empty() {
+        return vec![document.finding(Severity::Error, "", "is no Kubernetes object: apiVersion or kind is missing")];
+    }
+    if document.group() == crd::GROUP {
+        return judge.document(document);
+    }
+    if stored::is_secret(document) || stored::is_config_map(document) {
+        return match stored::content(document) {
+            Ok(_) => Vec::new(),
+            Err((field, words)) => vec![document.finding(Severity::Error, &field, words)],
+        };
+    }
+    let message = format!("{} {} is not looked at", document.text(&["apiVersion"]), document.kind());
+    vec![document.finding(Severity::Note, "", message)]
+}
+
+fn is_known(document: &Document) -> bool {
+    document.group() == crd::GROUP || stored::is_secret(document) || stored::is_config_map(document)
+}
+
+fn subject(document: &Document, namespace: &str) -> Subject {
+    Subject {
+        file: document.start.file.to_string(),
+        line: document.start.line,
+        kind: document.kind().to_owned(),
+        namespace: document.namespace(namespace).to_owned(),
+        name: document.name().to_owned(),
+    }
+}
+
+/// What the outcomes come to; the worst counts.
+fn exit(outcomes: &[Outcome]) -> Exit {
+    let one = |outcome: &Outcome| match outcome.result() {
+        "Invalid" => Exit::Bad,
+        "Unverified" => Exit::Unverified,
+        _ => Exit::Good,
+    };
+    outcomes.iter().map(one).max().unwrap_or(Exit::Good)
+}

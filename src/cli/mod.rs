@@ -1,0 +1,133 @@
+//! The program's subcommands, one file each. What they print, and how they exit, is described in `docs/cli.md`.
+//!
+//! Nothing is decided here: `check` and `probe` go through [`crate::verify`] as the operator does.
+
+mod check;
+mod completions;
+mod crds;
+mod docs;
+pub mod output;
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ended, as scripts see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// Verified, valid, or done: 0.
+    Good,
+    /// Checked, and not verified: 1.
+    Unverified,
+    /// Bad usage or a bad manifest: 2, as clap exits too.
+    Bad,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not do its work at all; it ends in exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or standard output did not do what it should.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was read or written.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// What was given makes no sense, in words for the person who gave it.
+    #[error("{0}")]
+    Usage(String),
+    /// The schemas could not be made.
+    #[error("the schemas could not be made: {0}")]
+    Schema(#[from] serde_json::Error),
+    /// The schemas could not be written as YAML.
+    #[error("could not be written as YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
+}
+
+impl Error {
+    /// Names the file that an I/O error is about.
+    pub(crate) fn about(what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.to_string();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// Keeps mail settings as Kubernetes resources and proves that they work.
+#[derive(Debug, Parser)]
+#[command(name = "mailverity", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// No colour. The environment variable NO_COLOR (any value) does the same.
+    #[arg(long, global = true)]
+    no_color: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Crds(crds::Crds),
+    Completions(completions::Completions),
+    Docs(docs::Docs),
+    Sandbox(sandbox::Args),
+}
+
+/// Reads the command line, does what it says and tells how it went. Bad usage exits at once, with 2.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Check(check) => check.run(cli.no_color),
+        Command::Crds(crds) => crds.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Docs(docs) => docs.run(),
+        Command::Sandbox(args) => alone(sandbox::run(args)).map_err(|error| Error::Usage(error.to_string())),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        // Whoever reads us has seen enough (`mailverity … | head`).
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Exit::Good.into(),
+        Err(error) => {
+            eprintln!("mailverity: {error}");
+            Exit::Bad.into()
+        }
+    }
+}
+
+/// Runs what needs no second thread.
+fn alone<T, E: From<std::io::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_a_password_or_a_token_itself() {
+        // a process list shows what it was given
+        let mut all = vec![Cli::command()];
+        while let Some(command) = all.pop() {
+            for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
+                let secret = flag.contains("password") || flag.contains("token") || flag.contains("secret");
+                assert!(!secret || flag.ends_with("-file") || flag.starts_with("secrets-from"), "--{flag}");
+            }
+            all.extend(command.get_subcommands().cloned());
+        }
+    }
+}

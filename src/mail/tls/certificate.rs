@@ -1,0 +1,287 @@
+//! A server's certificate as people read it, and what is wrong with it, most telling first.
+
+use std::{fmt::Write as _, net::IpAddr, sync::OnceLock, time::Duration};
+
+use jiff::Timestamp;
+use regex::Regex;
+use rustls::{
+    CertificateError, Error,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::{GeneralName, ParsedExtension},
+    prelude::FromDer,
+    time::ASN1Time,
+    x509::X509Name,
+};
+
+use super::TlsPolicy;
+use crate::{
+    api::{Reason, v1alpha1::TlsStatus},
+    mail::{Diagnosis, diagnosis::printable},
+};
+
+/// The most names of a certificate that are kept.
+const NAMES: usize = 16;
+
+/// What is wrong with a certificate: a diagnosis but for its stage.
+pub(super) type Fault = Diagnosis;
+
+/// What verification found.
+pub(super) struct Judged {
+    /// The chain, now.
+    pub(super) trusted: Result<(), Error>,
+    /// The chain, at a time at which the leaf is valid.
+    pub(super) ever: Result<(), Error>,
+    /// The name.
+    pub(super) named: bool,
+}
+
+/// Describes a certificate, good or bad; what cannot be read is left out.
+pub(super) fn describe(der: &CertificateDer<'_>) -> TlsStatus {
+    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    let sha256 = digest.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    let mut status = TlsStatus { sha256: Some(sha256), ..TlsStatus::default() };
+    if let Some(cert) = parse(der) {
+        status.subject = Some(named(cert.subject())).filter(|subject| !subject.is_empty());
+        status.issuer = Some(named(cert.issuer())).filter(|issuer| !issuer.is_empty());
+        status.dns_names = names(&cert);
+        status.not_before = Some(time(cert.validity().not_before));
+        status.not_after = Some(time(cert.validity().not_after));
+    }
+    status
+}
+
+/// Whether `now` is inside a certificate's validity.
+pub(super) fn in_time(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let fault = |error| Err(Error::InvalidCertificate(error));
+    let Some(cert) = parse(der) else { return fault(CertificateError::BadEncoding) };
+    match at(now) {
+        now if now > seconds(cert.validity().not_after) => fault(CertificateError::Expired),
+        now if now < seconds(cert.validity().not_before) => fault(CertificateError::NotValidYet),
+        _ => Ok(()),
+    }
+}
+
+/// A time in the middle of a certificate's validity.
+pub(super) fn middle_of(der: &CertificateDer<'_>) -> Option<UnixTime> {
+    let cert = parse(der)?;
+    let (begin, end) = (seconds(cert.validity().not_before), seconds(cert.validity().not_after));
+    let middle = begin + (end - begin) / 2;
+    u64::try_from(middle).ok().map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+}
+
+/// Everything that is wrong, told by the first of: untrusted, out of time, wrong name.
+pub(super) fn fault(
+    leaf: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+    policy: &TlsPolicy,
+    name: &ServerName<'_>,
+    now: UnixTime,
+    judged: &Judged,
+) -> Fault {
+    let Some(cert) = parse(leaf) else {
+        return Diagnosis::new(Reason::TLSHandshakeFailed).fact("fault", "the server's certificate cannot be read");
+    };
+    let mut faults: Vec<(Reason, String)> = Vec::new();
+    if let Err(error) = &judged.ever {
+        faults.push(untrusted(&cert, rest, policy, error));
+    }
+    if let Some(fault) = out_of_time(&cert, rest, now, judged) {
+        faults.push(fault);
+    }
+    let names = names(&cert);
+    let host = name.to_str();
+    if !judged.named {
+        let text = if names.is_empty() {
+            format!(
+                "the certificate has no subjectAltName (its subject {} does not count), and must be for {host}",
+                named(cert.subject())
+            )
+        } else {
+            format!("the certificate is for {}, not {host}", names.join(", "))
+        };
+        faults.push((Reason::HostnameMismatch, text));
+    }
+    let text = faults.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
+    let reason = faults.first().map_or(Reason::TLSHandshakeFailed, |(reason, _)| *reason);
+    let top = top_of(&cert, rest);
+    Diagnosis::new(reason)
+        .fact("fault", text.clone())
+        .detail(text)
+        .fact("subject", named(cert.subject()))
+        .fact("issuer", top.unwrap_or_else(|| named(cert.issuer())))
+        .fact("notBefore", time(cert.validity().not_before))
+        .fact("notAfter", time(cert.validity().not_after))
+        .fact("names", if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") })
+        .fact("host", host.into_owned())
+}
+
+/// A certificate that webpki does not even read: still described, and judged by what can be read of it.
+pub(super) fn unreadable(
+    leaf: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+    policy: &TlsPolicy,
+    name: &ServerName<'_>,
+    now: UnixTime,
+    error: &Error,
+) -> Fault {
+    let ever = Err(error.clone());
+    fault(leaf, rest, policy, name, now, &Judged { trusted: Err(error.clone()), ever, named: true })
+}
+
+fn untrusted(cert: &X509Certificate<'_>, rest: &[CertificateDer<'_>], policy: &TlsPolicy, error: &Error) -> (Reason, String) {
+    let issuer = named(cert.issuer());
+    let Error::InvalidCertificate(error) = error else {
+        return (Reason::TLSHandshakeFailed, error.to_string());
+    };
+    match error {
+        CertificateError::UnknownIssuer if cert.issuer() == cert.subject() => {
+            (Reason::CertificateUntrusted, format!("the certificate of {issuer} is self-signed and not trusted"))
+        }
+        CertificateError::UnknownIssuer => {
+            let chain: Vec<X509Certificate<'_>> = rest.iter().filter_map(parse).collect();
+            let top = climb(cert, &chain);
+            let issuer = named(top.issuer());
+            if top.issuer() != top.subject() && intermediate(top, policy) {
+                return (
+                    Reason::CertificateChainIncomplete,
+                    format!("the server sends {} of its chain, and not the certificate of {issuer}", count(rest.len() + 1)),
+                );
+            }
+            (Reason::CertificateUntrusted, format!("issuer {issuer} is not trusted"))
+        }
+        CertificateError::Other(_) if cert.issuer() == cert.subject() => {
+            (Reason::CertificateUntrusted, format!("the certificate of {issuer} is self-signed and not trusted"))
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            (Reason::TLSHandshakeFailed, "the certificate is not for servers (extended key usage)".to_owned())
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            (Reason::CertificateExpired, "a certificate in the server's chain has ended".to_owned())
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            (Reason::CertificateNotYetValid, "a certificate in the server's chain is not valid yet".to_owned())
+        }
+        other => (Reason::CertificateUntrusted, format!("the certificate cannot be trusted: {other}")),
+    }
+}
+
+fn count(certificates: usize) -> String {
+    if certificates == 1 { "one certificate".to_owned() } else { format!("{certificates} certificates") }
+}
+
+fn out_of_time(
+    cert: &X509Certificate<'_>,
+    rest: &[CertificateDer<'_>],
+    now: UnixTime,
+    judged: &Judged,
+) -> Option<(Reason, String)> {
+    let now = at(now);
+    let of = |cert: &X509Certificate<'_>| {
+        let (begin, end) = (cert.validity().not_before, cert.validity().not_after);
+        let subject = named(cert.subject());
+        if now > seconds(end) {
+            return Some((Reason::CertificateExpired, format!("the certificate of {subject} ended at {}", time(end))));
+        }
+        (now < seconds(begin)).then(|| {
+            (Reason::CertificateNotYetValid, format!("the certificate of {subject} is not valid before {}", time(begin)))
+        })
+    };
+    // An intermediate that ended is the server's fault too, though its own certificate is good.
+    let chain = || rest.iter().filter_map(parse).find_map(|cert| of(&cert));
+    let stale = judged.ever.is_ok() && judged.trusted.is_err();
+    of(cert).or_else(|| if stale { chain() } else { None }).or_else(|| {
+        stale.then(|| (Reason::CertificateExpired, "a certificate in the server's chain, or its root, has ended".to_owned()))
+    })
+}
+
+/// The last certificate that the server sent, going from the leaf to whoever signed it.
+fn climb<'a, 'c>(leaf: &'a X509Certificate<'c>, chain: &'a [X509Certificate<'c>]) -> &'a X509Certificate<'c> {
+    let mut top = leaf;
+    for _ in 0..chain.len() {
+        let above = chain.iter().find(|above| above.subject() == top.issuer() && above.subject() != top.subject());
+        let Some(above) = above else { break };
+        top = above;
+    }
+    top
+}
+
+fn top_of(leaf: &X509Certificate<'_>, rest: &[CertificateDer<'_>]) -> Option<String> {
+    let chain: Vec<X509Certificate<'_>> = rest.iter().filter_map(parse).collect();
+    Some(named(climb(leaf, &chain).issuer())).filter(|issuer| !issuer.is_empty())
+}
+
+/// Whether a certificate's issuer, which the server did not send and nobody trusts, is an intermediate rather than an
+/// unknown root. Nothing proves it without the issuer itself; these are the signs that a person would go by.
+fn intermediate(cert: &X509Certificate<'_>, policy: &TlsPolicy) -> bool {
+    static NAME: OnceLock<Option<Regex>> = OnceLock::new();
+    let called = NAME.get_or_init(|| Regex::new(r"(?i)\b(intermediate|inter|issuing|subordinate|sub[ -]?ca)\b").ok());
+    let issuer = named(cert.issuer());
+    let named_so = called.as_ref().is_some_and(|name| name.is_match(&issuer));
+    let organisation = attribute(cert.issuer());
+    let kin = organisation.is_some()
+        && policy
+            .added
+            .iter()
+            .filter_map(parse)
+            .any(|root| attribute(root.subject()) == organisation && root.subject() != cert.issuer());
+    named_so || kin || extensions_point_up(cert)
+}
+
+/// The signer's own issuer (RFC 5280 section 4.2.1.1) is another than the signer, or the signer can be fetched (4.2.2.1).
+fn extensions_point_up(cert: &X509Certificate<'_>) -> bool {
+    cert.extensions().iter().any(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(key) => key.authority_cert_issuer.as_ref().is_some_and(|names| {
+            names.iter().any(|name| matches!(name, GeneralName::DirectoryName(name) if name != cert.issuer()))
+        }),
+        ParsedExtension::AuthorityInfoAccess(access) => access.accessdescs.iter().any(|entry| {
+            // caIssuers
+            let uri = matches!(&entry.access_location, GeneralName::URI(uri) if uri.starts_with("http"));
+            uri && entry.access_method.to_id_string() == "1.3.6.1.5.5.7.48.2"
+        }),
+        _ => false,
+    })
+}
+
+fn attribute(name: &X509Name<'_>) -> Option<String> {
+    name.iter_organization().next().and_then(|o| o.as_str().ok()).map(str::to_owned)
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    X509Certificate::from_der(der).ok().map(|(_, cert)| cert)
+}
+
+fn named(name: &X509Name<'_>) -> String {
+    printable(&name.to_string(), 256)
+}
+
+fn names(cert: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(alternative)) = cert.subject_alternative_name() else { return Vec::new() };
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(printable(name, 253)),
+        GeneralName::IPAddress(octets) => match octets.len() {
+            4 => <[u8; 4]>::try_from(*octets).ok().map(|octets| IpAddr::from(octets).to_string()),
+            16 => <[u8; 16]>::try_from(*octets).ok().map(|octets| IpAddr::from(octets).to_string()),
+            _ => None,
+        },
+        _ => None,
+    };
+    alternative.value.general_names.iter().filter_map(text).take(NAMES).collect()
+}
+
+fn seconds(time: ASN1Time) -> i64 {
+    time.timestamp()
+}
+
+fn time(time: ASN1Time) -> String {
+    Timestamp::from_second(seconds(time)).map_or_else(|_| printable(&time.to_string(), 32), |time| time.to_string())
+}
+
+fn at(now: UnixTime) -> i64 {
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}

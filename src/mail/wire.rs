@@ -1,0 +1,314 @@
+//! The one thing that stands between us and every mail server.
+//!
+//! It owns the socket, the deadline, the bounds on what is read, the scrubbing of what the server says, and the step to
+//! TLS, which fails if the server spoke before it: the check for injected plain text is here and nowhere else.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::client::TlsStream;
+
+use super::{
+    Diagnosis,
+    diagnosis::{WORDS, printable},
+    protocol::{self, Found},
+    sasl::Redaction,
+    smtp::{Line, Reply},
+    tcp::Tcp,
+    tls::{self, Examination, TlsPolicy},
+};
+use crate::{api::Reason, mail::Stage};
+
+/// The longest line that is read. RFC 5321 section 4.5.3.1.5 allows 512 octets; real servers send more.
+const LINE: usize = 8 * 1024;
+/// The most bytes that one server may send in one check.
+const TOTAL: usize = 256 * 1024;
+
+enum Stream {
+    Plain(Tcp),
+    Tls(Box<TlsStream<Tcp>>),
+}
+
+/// A conversation with a server, line by line, inside a deadline.
+pub struct Wire {
+    stream: Stream,
+    buffer: Vec<u8>,
+    received: usize,
+    deadline: Instant,
+    secrets: Redaction,
+    missed_our_certificate: bool,
+}
+
+impl Wire {
+    /// A conversation over a connected stream; nothing is read or written after `deadline`.
+    #[must_use]
+    pub fn new(stream: Tcp, deadline: Instant) -> Self {
+        Self {
+            stream: Stream::Plain(stream),
+            buffer: Vec::new(),
+            received: 0,
+            deadline,
+            secrets: Redaction::default(),
+            missed_our_certificate: false,
+        }
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.tcp().peer()
+    }
+
+    /// Our own end.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.tcp().local()
+    }
+
+    /// Whether the conversation is encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// The moment after which nothing is read or written.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Moves the deadline.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// From here on these are cut out of everything that the server says: it may echo what it was sent.
+    pub fn scrub(&mut self, secrets: Redaction) {
+        self.secrets = secrets;
+    }
+
+    /// Reads one reply (RFC 5321 section 4.2).
+    ///
+    /// # Errors
+    /// `ResponseTimedOut`, `ConnectionClosed`, `ConnectionReset`, `ProtocolError` where a bound is passed or the lines are
+    /// no reply, `WrongProtocol` and `WrongTLSMode` where it is another protocol's.
+    pub async fn reply(&mut self) -> Result<Reply, Diagnosis> {
+        let mut reply: Option<Reply> = None;
+        loop {
+            let text = self.line().await?;
+            let read = Line::parse(&text).and_then(|line| match reply.take() {
+                None => Ok(Reply::from(line)),
+                Some(mut so_far) => so_far.push(line).map(|()| so_far),
+            });
+            let so_far = read.map_err(|malformed| match protocol::of_line(&text) {
+                Some(name) => Found::Other(name).diagnose(self.peer()).words(&text),
+                None => broke(malformed.to_string()).words(&text),
+            })?;
+            if so_far.is_complete() {
+                tracing::trace!(server = %printable(&so_far.text(), WORDS), "reply");
+                return Ok(so_far);
+            }
+            reply = Some(so_far);
+        }
+    }
+
+    /// Sends one command and reads the reply.
+    ///
+    /// # Errors
+    /// As [`Wire::reply`] and [`Wire::send`].
+    pub async fn command(&mut self, command: &str) -> Result<Reply, Diagnosis> {
+        tracing::trace!(client = %command, "command");
+        self.send(format!("{command}\r\n").as_bytes()).await?;
+        self.reply().await
+    }
+
+    /// As [`Wire::command`], for what no log may show.
+    ///
+    /// # Errors
+    /// As [`Wire::command`].
+    pub async fn secret_command(&mut self, command: &str) -> Result<Reply, Diagnosis> {
+        tracing::trace!(client = "[redacted]", "command");
+        self.send(format!("{command}\r\n").as_bytes()).await?;
+        self.reply().await
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// `ProtocolError` where the server spoke out of turn, `ResponseTimedOut`, `ConnectionClosed`, `ConnectionReset`.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Diagnosis> {
+        if !self.buffer.is_empty() {
+            let words = self.words_in_buffer();
+            return Err(broke("the order of commands and replies (it answered before it was asked)".to_owned()).words(words));
+        }
+        self.write(bytes).await
+    }
+
+    /// Writes bytes as they are, whatever the server has said meanwhile.
+    ///
+    /// # Errors
+    /// `ResponseTimedOut`, `ConnectionClosed`, `ConnectionReset`.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Diagnosis> {
+        let begun = Instant::now();
+        let write = async {
+            match &mut self.stream {
+                Stream::Plain(stream) => stream.write_all(bytes).await,
+                Stream::Tls(stream) => {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                }
+            }
+        };
+        match timeout_at(self.deadline, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.broken(&error)),
+            Err(_) => Err(self.silent(begun)),
+        }
+    }
+
+    /// Takes the step to TLS; `Tls` after STARTTLS, or [`Stage::ImplicitTls`] at the start of a connection.
+    ///
+    /// What the server showed is told also where it is refused.
+    ///
+    /// # Errors
+    /// `StartTLSInjection` where the server said anything in plain text behind its reply to STARTTLS, and all that
+    /// [`tls::handshake`] can find.
+    pub async fn into_tls(self, policy: &TlsPolicy, host: &str, stage: Stage) -> (Option<Examination>, Result<Self, Diagnosis>) {
+        let Self { stream, buffer, received, deadline, secrets, .. } = self;
+        let Stream::Plain(mut stream) = stream else {
+            return (None, Err(broke("TLS inside TLS".to_owned())));
+        };
+        if !buffer.is_empty() {
+            return (None, Err(injected(&String::from_utf8_lossy(&buffer))));
+        }
+        stream.forget_opening();
+        let peer = stream.peer();
+        let begun = Instant::now();
+        let (examined, result) = tls::handshake(stream, policy, host, deadline).await;
+        let asked = examined.as_ref().is_some_and(|e| e.client_certificate_asked) && policy.client.is_none();
+        let result = match result {
+            Ok(stream) => Ok(Self {
+                stream: Stream::Tls(Box::new(stream)),
+                buffer: Vec::new(),
+                received,
+                deadline,
+                secrets,
+                missed_our_certificate: asked,
+            }),
+            Err(failure) => Err(failure.diagnose(stage, policy, host, peer, begun)),
+        };
+        (examined, result)
+    }
+
+    /// Reads one line, without its end.
+    ///
+    /// # Errors
+    /// As [`Wire::reply`].
+    pub async fn line(&mut self) -> Result<String, Diagnosis> {
+        let begun = Instant::now();
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
+                let text = String::from_utf8_lossy(&line);
+                return Ok(self.secrets.scrub(text.trim_end_matches(['\r', '\n'])).into_owned());
+            }
+            searched = self.buffer.len();
+            if searched > LINE {
+                let words = self.words_in_buffer();
+                return Err(broke(format!("the length of a line (over {LINE} bytes)")).words(words));
+            }
+            if self.received > TOTAL {
+                return Err(broke(format!("every measure: over {} KiB in one check", TOTAL / 1024)));
+            }
+            let read = match timeout_at(self.deadline, self.fill()).await {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => return Err(self.broken(&error)),
+                Err(_) => return Err(self.silent(begun)),
+            };
+            if read == 0 {
+                return Err(self.closed());
+            }
+            self.received += read;
+            if !self.is_encrypted()
+                && let Some(found) = protocol::of_bytes(self.tcp().opening())
+            {
+                return Err(found.diagnose(self.peer()));
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> io::Result<usize> {
+        // A stack buffer keeps a connection that only waits at a few hundred bytes of heap.
+        let mut chunk = [0_u8; 2048];
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(&mut chunk).await?,
+            Stream::Tls(stream) => stream.read(&mut chunk).await?,
+        };
+        self.buffer.extend_from_slice(&chunk[..read]);
+        Ok(read)
+    }
+
+    fn tcp(&self) -> &Tcp {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn words_in_buffer(&self) -> String {
+        let start = &self.buffer[..self.buffer.len().min(WORDS * 4)];
+        printable(&self.secrets.scrub(&String::from_utf8_lossy(start)), WORDS)
+    }
+
+    fn silent(&self, begun: Instant) -> Diagnosis {
+        let waited = begun.elapsed();
+        let mut diagnosis = Diagnosis::new(Reason::ResponseTimedOut)
+            .fact("address", self.peer().to_string())
+            .fact("elapsed", seconds(waited))
+            .detail(format!("{} said nothing for {}", self.peer(), seconds(waited)));
+        if !self.buffer.is_empty() {
+            let words = self.words_in_buffer();
+            diagnosis = diagnosis
+                .detail(format!("{} sent half a line and then nothing for {}", self.peer(), seconds(waited)))
+                .words(words);
+        }
+        diagnosis
+    }
+
+    fn closed(&self) -> Diagnosis {
+        let diagnosis = Diagnosis::new(Reason::ConnectionClosed).detail(format!("{} closed the connection", self.peer()));
+        if self.buffer.is_empty() { diagnosis } else { diagnosis.words(self.words_in_buffer()) }
+    }
+
+    fn broken(&self, error: &io::Error) -> Diagnosis {
+        if let Some(alert) = tls::alert(error) {
+            return tls::alert_diagnosis(alert, self.missed_our_certificate);
+        }
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => self.closed(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Diagnosis::new(Reason::ConnectionReset)
+                .fact("address", self.peer().to_string())
+                .detail("the connection was reset"),
+            _ => Diagnosis::new(Reason::ConnectionReset).fact("address", self.peer().to_string()).detail(error.to_string()),
+        }
+    }
+}
+
+/// Plain text behind the reply to STARTTLS (CVE-2011-0411 and its many sisters).
+pub(super) fn injected(words: &str) -> Diagnosis {
+    Diagnosis::new(Reason::StartTLSInjection).detail("plain text stood behind the reply to STARTTLS").words(words)
+}
+
+/// The server broke a rule, or sent more than is reasonable.
+pub(super) fn broke(rule: String) -> Diagnosis {
+    Diagnosis::new(Reason::ProtocolError).detail(format!("the server broke {rule}")).fact("rule", rule)
+}
+
+/// A waiting time as hints tell it: whole seconds, or milliseconds under one.
+pub(super) fn seconds(time: Duration) -> String {
+    if time < Duration::from_secs(1) { format!("{}ms", time.as_millis()) } else { format!("{}s", time.as_secs_f64().round()) }
+}

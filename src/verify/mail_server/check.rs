@@ -1,0 +1,129 @@
+//! The staged check of a server: the same for the controller, for a laptop and, later, for agents.
+//!
+//! Reads from top to bottom like the RFCs: connect, greet, protect, log in, send. What a stage says to the server is in
+//! [`crate::mail::smtp::session`]; who may log in and send is asked of the [`Gate`].
+
+mod attempt;
+
+use std::time::Instant as Clock;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::inputs::Inputs;
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{Level, MailServerSpec},
+    },
+    mail::{
+        Diagnosis, Stage, Stages, Vantage,
+        stage::{Outcome, Record},
+    },
+    verify::{Gate, Report, report::LoginOutcome},
+};
+use attempt::Attempt;
+
+/// The most of a check's time that is kept back for each alternate.
+const RESERVE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// One run of a check.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Its id, which logs and the mail's header carry.
+    pub id: &'a str,
+    /// The code in the mail's subject.
+    pub code: Uuid,
+    /// The mail's date.
+    pub now: Timestamp,
+    /// The installation's name, for the mail's header.
+    pub installation: &'a str,
+    /// Whom a reader of the mail may ask.
+    pub contact: Option<&'a str>,
+    /// How far this run goes: the inputs' level, or less.
+    pub level: Level,
+    /// Whether a port that does not greet may be sent a TLS hello (promise 12).
+    pub may_greet_with_tls: bool,
+    /// Told each finished stage.
+    pub watcher: Option<fn(&Record)>,
+}
+
+/// Checks a server: the primary, then, where it cannot be reached or used, its alternates, all inside the timeout.
+pub async fn check(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, run: &Run<'_>) -> Report {
+    let begun = Clock::now();
+    let end = Instant::now() + inputs.timeout;
+    let mut reports: Vec<Report> = Vec::new();
+    for (index, endpoint) in inputs.endpoints.iter().enumerate() {
+        let after = u32::try_from(inputs.endpoints.len() - index - 1).unwrap_or(0);
+        let left = end.saturating_duration_since(Instant::now());
+        let until = end - RESERVE.min(left / 10) * after;
+        let connect_by = Instant::now() + left / (after + 1);
+        let stages = Stages::watched(run.watcher).with(inputs_record(inputs));
+        let report = Attempt { inputs, endpoint, vantage, gate, run }.run(stages, connect_by, until).await;
+        let goes_on = report.failure.is_some() && worth_an_alternate(&report);
+        reports.push(report);
+        if !goes_on {
+            break;
+        }
+    }
+    let mut report = told(reports);
+    report.duration = begun.elapsed();
+    report
+}
+
+/// A check that ended before it touched the network: a reference is missing, or the spec makes no sense.
+#[must_use]
+pub fn refused(spec: &MailServerSpec, failure: Diagnosis) -> Report {
+    let endpoint = super::inputs::endpoints(spec).ok().and_then(|all| all.first().map(ToString::to_string)).unwrap_or_default();
+    let mut report = Report::new(spec.level(), endpoint);
+    report.stages = vec![Record {
+        stage: Stage::Secrets,
+        outcome: Outcome::Failed,
+        duration: std::time::Duration::ZERO,
+        detail: Some(crate::mail::diagnosis::printable(&failure.said(), 128)),
+    }];
+    report.failure = Some(failure.at(Stage::Secrets));
+    report
+}
+
+fn inputs_record(inputs: &Inputs) -> Record {
+    Record { stage: Stage::Secrets, outcome: Outcome::Passed, duration: inputs.resolving, detail: None }
+}
+
+/// The report that speaks for all: the endpoint that works, with why the primary does not, else the primary's failure with
+/// what the alternates said. A check that had to end at an alternate (a refused login) speaks for that one.
+fn told(mut reports: Vec<Report>) -> Report {
+    let Some(last) = reports.pop() else { return Report::new(Level::Connect, String::new()) };
+    if reports.is_empty() {
+        return last;
+    }
+    let decided = last.failure.is_none() || !worth_an_alternate(&last);
+    if decided {
+        let primary_failure = reports.swap_remove(0).failure;
+        return Report { primary_failure, ..last };
+    }
+    reports.push(last);
+    let mut reports = reports.into_iter();
+    let Some(first) = reports.next() else { return Report::new(Level::Connect, String::new()) };
+    let alternate_failures = reports.filter_map(|report| Some((report.endpoint, report.failure?))).collect();
+    Report { alternate_failures, ..first }
+}
+
+/// Whether a failure is one that another server may not have. Never after a refused login (promise 7), never where a mail
+/// may have left, and not where we ourselves held back.
+fn worth_an_alternate(report: &Report) -> bool {
+    let Some(failure) = &report.failure else { return false };
+    let judged = matches!(report.login, Some(LoginOutcome::Refused | LoginOutcome::TooMany));
+    let ours = matches!(
+        failure.reason,
+        Reason::CredentialHeld
+            | Reason::RateBudgetExceeded
+            | Reason::Paused
+            | Reason::ObserveOnly
+            | Reason::SpecInvalid
+            | Reason::SecretInvalid
+    );
+    let sending = report.delivery.is_some() || failure.stage.is_some_and(|stage| stage >= Stage::Mail);
+    !judged && !ours && !sending
+}

@@ -1,0 +1,469 @@
+//! One endpoint, stage by stage.
+
+use std::{net::IpAddr, pin::pin, time::Duration};
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::Run;
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{Capabilities, Level, Security, TlsStatus},
+    },
+    mail::{
+        Diagnosis, Stage, Stages, Vantage,
+        diagnosis::printable,
+        message::{Composed, TestMail, compose, dot_stuffed},
+        sasl::{self, Kind, Redaction, Terms, choose},
+        smtp::{
+            About, Extensions, LoginJudgement, Reply,
+            providers::{Provider, recognise},
+            session,
+        },
+        tls,
+        vantage::connect,
+        wire::Wire,
+    },
+    verify::{
+        Credential, Gate, Report,
+        gate::Account,
+        mail_server::inputs::{Endpoint, Inputs, Login},
+        report::{Delivery, LoginOutcome},
+    },
+};
+
+/// Who speaks before the greeting is blocked as a spammer on these (promise 12): no TLS hello is tried there.
+const NEVER_FIRST: [u16; 2] = [25, 587];
+/// The time that a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// The mail is written in parts of this size, so that a lost lease is noticed between them.
+const PART: usize = 16 * 1024;
+
+/// One endpoint, and all that an attempt on it needs.
+pub(super) struct Attempt<'a> {
+    pub(super) inputs: &'a Inputs,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) vantage: &'a Vantage,
+    pub(super) gate: &'a dyn Gate,
+    pub(super) run: &'a Run<'a>,
+}
+
+/// What has been learnt on the way.
+struct Known {
+    helo: String,
+    extensions: Extensions,
+    provider: Option<Provider>,
+    encrypted: bool,
+    egress: Option<IpAddr>,
+}
+
+impl Attempt<'_> {
+    /// Runs the stages. What was learnt is in the report also where one failed.
+    pub(super) async fn run(self, mut stages: Stages, connect_by: Instant, until: Instant) -> Report {
+        let mut report = Report::new(self.run.level, self.endpoint.to_string());
+        let mut wire = None;
+        let result = self.stages(&mut stages, &mut report, &mut wire, connect_by, until).await;
+        if let Err(failure) = result {
+            if let Some(mut wire) = wire.filter(|_| leaves_in_order(&failure)) {
+                wire.set_deadline(until.min(Instant::now() + GOODBYE));
+                session::quit(&mut wire).await.ok();
+            }
+            report.failure = Some(self.with_facts(failure, &report));
+        }
+        report.stages = stages.take();
+        report
+    }
+
+    async fn stages(
+        &self,
+        stages: &mut Stages,
+        report: &mut Report,
+        slot: &mut Option<Wire>,
+        connect_by: Instant,
+        until: Instant,
+    ) -> Result<(), Diagnosis> {
+        let Endpoint { host, security, .. } = self.endpoint;
+        let mut wire = self.connect(stages, report, connect_by, until).await?;
+        let local = wire.local().ip();
+        report.source_ip = Some(local.to_string());
+        let helo = self.inputs.helo.clone().unwrap_or_else(|| literal(local));
+        report.helo = Some(helo.clone());
+        let provider = recognise(host, None);
+        let mut known = Known { helo, extensions: Extensions::default(), provider, encrypted: false, egress: Some(local) };
+
+        if *security == Security::TLS {
+            wire = self.into_tls(Stage::ImplicitTls, stages, report, &mut known, wire).await?;
+        }
+        let wire = slot.insert(wire);
+        let banner = stages.run(Stage::Banner, self.greet(wire, &known)).await?;
+        let greeting = printable(&banner.text(), 256);
+        stages.note(greeting.as_str());
+        known.provider = recognise(host, Some(&greeting));
+        self.ehlo(Stage::Ehlo, stages, report, &mut known, wire, &banner).await?;
+        if *security == Security::StartTLS {
+            stages.run(Stage::StartTls, session::starttls(wire, &known.extensions, &self.about(&known))).await?;
+            if let Some(plain) = slot.take() {
+                let encrypted = self.into_tls(Stage::Tls, stages, report, &mut known, plain).await?;
+                let wire = slot.insert(encrypted);
+                self.ehlo(Stage::Ehlo2, stages, report, &mut known, wire, &banner).await?;
+            }
+        }
+        let Some(wire) = slot.as_mut() else { return Ok(()) };
+        if let Some(login) = self.inputs.login.as_ref().filter(|_| self.run.level >= Level::Authenticate) {
+            let mechanism = stages.run(Stage::Auth, self.log_in(login, wire, report, &known)).await?;
+            stages.note(format!("{mechanism} as {}", login.credential.user()));
+        }
+        if self.run.level == Level::Deliver {
+            self.deliver(stages, report, wire, &known).await?;
+        }
+        wire.set_deadline(until.min(Instant::now() + GOODBYE));
+        let mut goodbye = None;
+        stages
+            .run(Stage::Quit, async {
+                goodbye = session::quit(wire).await.err();
+                Ok(())
+            })
+            .await?;
+        if let Some(unanswered) = goodbye {
+            stages.note(unanswered.said());
+        }
+        Ok(())
+    }
+
+    async fn connect(
+        &self,
+        stages: &mut Stages,
+        report: &mut Report,
+        connect_by: Instant,
+        until: Instant,
+    ) -> Result<Wire, Diagnosis> {
+        let Endpoint { host, port, .. } = self.endpoint;
+        let tcp = if let Some(proxy) = &self.vantage.proxy {
+            stages.skip(Stage::Dns, format!("{proxy} resolves the name"));
+            let tcp = stages.run(Stage::Proxy, self.vantage.connect_by(proxy, host, *port, connect_by)).await?;
+            stages.skip(Stage::Tcp, format!("through {proxy}"));
+            tcp
+        } else {
+            let addresses = stages.run(Stage::Dns, self.vantage.resolve(host, connect_by)).await?;
+            report.addresses = addresses.iter().map(ToString::to_string).collect();
+            stages.note(report.addresses.join(", "));
+            report.addresses.sort_unstable();
+            let tcp = stages.run(Stage::Tcp, self.vantage.connect(&addresses, *port, connect_by)).await?;
+            stages.note(tcp.peer().to_string());
+            tcp
+        };
+        Ok(Wire::new(tcp, until))
+    }
+
+    /// Waits for the greeting. On a port that is not SMTP's own, and once per generation, half of the time in silence is
+    /// enough to ask on a second connection whether TLS is spoken; the first goes on waiting.
+    async fn greet(&self, wire: &mut Wire, known: &Known) -> Result<Reply, Diagnosis> {
+        let about = self.about(known);
+        let may = self.run.may_greet_with_tls
+            && self.endpoint.security != Security::TLS
+            && self.vantage.proxy.is_none()
+            && !NEVER_FIRST.contains(&self.endpoint.port);
+        if !may {
+            return session::banner(wire, &about).await;
+        }
+        let (peer, deadline) = (wire.peer(), wire.deadline());
+        let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+        let mut banner = pin!(session::banner(wire, &about));
+        tokio::select! {
+            biased;
+            reply = &mut banner => return reply,
+            () = sleep_until(half) => {}
+        }
+        let hello = async {
+            let Ok(stream) = connect(peer, deadline).await else { return false };
+            match tls::handshake(stream, &self.inputs.tls, &self.endpoint.host, deadline).await.1 {
+                Ok(_) => true,
+                Err(failure) => failure.spoke_tls(),
+            }
+        };
+        let speaks_tls = tokio::select! {
+            biased;
+            reply = &mut banner => return reply,
+            speaks = hello => speaks,
+        };
+        if !speaks_tls {
+            return banner.await;
+        }
+        Err(Diagnosis::new(Reason::WrongTLSMode)
+            .fact("found", "TLS")
+            .fact("mode", "TLS")
+            .detail(format!("{peer} does not greet, and answers a TLS hello")))
+    }
+
+    async fn ehlo(
+        &self,
+        stage: Stage,
+        stages: &mut Stages,
+        report: &mut Report,
+        known: &mut Known,
+        wire: &mut Wire,
+        banner: &Reply,
+    ) -> Result<(), Diagnosis> {
+        let extensions = stages.run(stage, session::ehlo(wire, stage, &self.about(known))).await?;
+        stages.note(extensions.keywords.join(", "));
+        if let Some(seen) = extensions.observed_ip {
+            report.observed_ip = Some(seen.to_string());
+            known.egress = Some(seen);
+        }
+        report.capabilities = Some(Capabilities {
+            banner: Some(printable(&banner.lines.join(" "), 256)).filter(|banner| !banner.is_empty()),
+            extensions: extensions.keywords.iter().take(32).map(|keyword| printable(keyword, 64)).collect(),
+            auth_mechanisms: extensions.auth.iter().take(16).map(|mechanism| printable(mechanism, 32)).collect(),
+            max_size: extensions.size.and_then(|size| i64::try_from(size).ok()),
+        });
+        known.extensions = extensions;
+        Ok(())
+    }
+
+    async fn into_tls(
+        &self,
+        stage: Stage,
+        stages: &mut Stages,
+        report: &mut Report,
+        known: &mut Known,
+        wire: Wire,
+    ) -> Result<Wire, Diagnosis> {
+        let policy = &self.inputs.tls;
+        let mut examined = None;
+        let wire = stages.run(stage, async {
+            let (shown, result) = wire.into_tls(policy, &self.endpoint.host, stage).await;
+            examined = shown;
+            result
+        });
+        let wire = wire.await;
+        if let Some(examined) = examined {
+            report.tls_verified = examined.verified && wire.is_ok();
+            if wire.is_ok() {
+                stages.note(in_short(&examined.status, policy.skip_verify));
+            }
+            report.tls = Some(examined.status);
+        }
+        known.encrypted = wire.is_ok();
+        wire
+    }
+
+    async fn log_in(
+        &self,
+        login: &Login,
+        wire: &mut Wire,
+        report: &mut Report,
+        known: &Known,
+    ) -> Result<&'static str, Diagnosis> {
+        let kind = match login.credential {
+            Credential::Password { .. } => Kind::Password,
+            Credential::Token { .. } => Kind::Token,
+        };
+        let mechanisms = choose(&Terms {
+            allowed: &login.mechanisms,
+            offered: &known.extensions.auth,
+            verified_tls: known.encrypted && report.tls_verified,
+            allow_plaintext: login.allow_plaintext,
+            kind,
+        })?;
+        let account = login.account(self.endpoint);
+        let mut ticket = match timeout_at(wire.deadline(), Ticket::take(self.gate, &account)).await {
+            Ok(ticket) => ticket?,
+            Err(_) => {
+                return Err(Diagnosis::new(Reason::RateBudgetExceeded)
+                    .fact("budget", "the one login at a time")
+                    .fact("scope", format!("account {}", account.user))
+                    .detail("another check was logging in with these credentials all the time"));
+            }
+        };
+        let credential = &login.credential;
+        wire.scrub(Redaction::of(credential.user(), credential.secret()));
+        let shown = sasl::Login {
+            user: credential.user(),
+            secret: credential.secret(),
+            host: &self.endpoint.host,
+            port: self.endpoint.port,
+        };
+        let mut failure = None;
+        for mechanism in mechanisms {
+            report.login = Some(LoginOutcome::Undecided);
+            match session::authenticate(wire, mechanism, &shown, &self.about(known)).await {
+                session::Attempt::Accepted(_) => {
+                    report.login = Some(ticket.tell(LoginOutcome::Accepted));
+                    return Ok(mechanism.as_str());
+                }
+                session::Attempt::NotJudged(diagnosis) => failure = Some(diagnosis),
+                session::Attempt::Refused(judgement, diagnosis) => {
+                    let too_many = judgement == LoginJudgement::TooMany;
+                    let outcome = if too_many { LoginOutcome::TooMany } else { LoginOutcome::Refused };
+                    report.login = Some(ticket.tell(outcome));
+                    return Err(diagnosis);
+                }
+                session::Attempt::Failed(diagnosis) => return Err(diagnosis),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Diagnosis::new(Reason::AuthMechanismNotOffered)))
+    }
+
+    async fn deliver(&self, stages: &mut Stages, report: &mut Report, wire: &mut Wire, known: &Known) -> Result<(), Diagnosis> {
+        let about = self.about(known);
+        let mail = stages
+            .run(Stage::Mail, async {
+                let mail = self.compose()?;
+                self.gate.send(&mail.envelope_to).await?;
+                report.delivery = Some(Delivery { message_id: mail.message_id.clone(), dot_sent: false, accepted: None });
+                session::mail(wire, &mail, &known.extensions, self.run.id, &about).await?;
+                Ok(mail)
+            })
+            .await?;
+        stages.run(Stage::Rcpt, session::rcpt(wire, &mail, &known.extensions, &about)).await?;
+        let delivery = &mut report.delivery;
+        let reply = stages
+            .run(Stage::Data, async {
+                self.gate.still()?;
+                session::data(wire, &about).await?;
+                let stuffed = dot_stuffed(&mail.raw);
+                let (body, dot) = stuffed.split_at(stuffed.len().saturating_sub(b".\r\n".len()));
+                for part in body.chunks(PART) {
+                    self.gate.still()?;
+                    wire.write(part).await?;
+                }
+                self.gate.still()?;
+                if let Some(delivery) = delivery.as_mut() {
+                    delivery.dot_sent = true;
+                }
+                wire.write(dot).await.map_err(|lost| {
+                    Diagnosis::new(Reason::DeliveryUncertain)
+                        .detail(format!("lost while the final dot was written ({})", lost.said()))
+                })?;
+                session::after_the_dot(wire, &about).await
+            })
+            .await?;
+        stages.note(reply.as_str());
+        if let Some(delivery) = delivery.as_mut() {
+            delivery.accepted = Some(printable(&reply, 256));
+        }
+        Ok(())
+    }
+
+    fn compose(&self) -> Result<Composed, Diagnosis> {
+        let lacks = |field: &str| {
+            let fault = format!("level Deliver needs {field}");
+            Diagnosis::new(Reason::SpecInvalid).detail(fault.as_str()).fact("fault", fault)
+        };
+        let sender = self.inputs.sender.as_ref().ok_or_else(|| lacks("sender.address"))?;
+        let test = self.inputs.test.as_ref().ok_or_else(|| lacks("test.to"))?;
+        let object = format!("MailServer {}", self.inputs.object);
+        compose(&TestMail {
+            from: &sender.address,
+            display_name: sender.display_name.as_deref(),
+            reply_to: sender.reply_to.as_deref(),
+            to: &test.to,
+            subject: test.subject.as_deref(),
+            code: self.run.code,
+            date: self.run.now,
+            installation: self.run.installation,
+            uid: &self.inputs.uid,
+            run: self.run.id,
+            object: &object,
+            contact: self.run.contact,
+        })
+    }
+
+    fn about<'b>(&'b self, known: &'b Known) -> About<'b> {
+        let login = self.inputs.login.as_ref();
+        About {
+            host: &self.endpoint.host,
+            port: self.endpoint.port,
+            security: self.endpoint.security,
+            tls: known.encrypted,
+            from: self.inputs.sender.as_ref().map(|sender| sender.address.as_str()),
+            to: self.inputs.test.as_ref().map(|test| test.to.as_str()),
+            user: login.map(|login| login.credential.user()),
+            helo: &known.helo,
+            egress_ip: known.egress,
+            provider: known.provider,
+            max_size: known.extensions.size,
+            offered: &known.extensions.auth,
+            allowed: login.map(|login| login.mechanisms.as_slice()).unwrap_or_default(),
+        }
+    }
+
+    /// Facts that hold for every failure on this endpoint; those that the failure knows itself stand.
+    fn with_facts(&self, failure: Diagnosis, report: &Report) -> Diagnosis {
+        let before_banner = failure.stage == Some(Stage::Banner);
+        let mut failure = failure
+            .fact("host", self.endpoint.host.as_str())
+            .fact("port", self.endpoint.port.to_string())
+            .fact("address", self.endpoint.to_string())
+            .fact("security", self.endpoint.security.as_str())
+            .fact("minVersion", self.inputs.tls.min_version.as_str());
+        if let Some(login) = &self.inputs.login {
+            failure = failure
+                .fact("user", login.credential.user())
+                .fact("secret", login.secret.as_str())
+                .fact("changed", login.changed.as_deref().unwrap_or_default());
+        }
+        if let Some(client) = &self.inputs.tls.client
+            && failure.reason == Reason::ClientCertificateRejected
+        {
+            failure = failure.fact("subject", client.subject.as_str());
+        }
+        if failure.reason != Reason::ConnectionClosed || before_banner {
+            let egress = report.observed_ip.as_deref().or(report.source_ip.as_deref());
+            failure = failure.fact("egressIP", egress.unwrap_or_default());
+        }
+        failure.fact("helo", report.helo.as_deref().unwrap_or_default())
+    }
+}
+
+/// A login that the gate granted: its outcome is told once, also where the check is cut short.
+struct Ticket<'a> {
+    gate: &'a dyn Gate,
+    account: &'a Account,
+    told: bool,
+}
+
+impl<'a> Ticket<'a> {
+    async fn take(gate: &'a dyn Gate, account: &'a Account) -> Result<Self, Diagnosis> {
+        gate.login(account).await?;
+        Ok(Self { gate, account, told: false })
+    }
+
+    fn tell(&mut self, outcome: LoginOutcome) -> LoginOutcome {
+        self.told = true;
+        self.gate.logged_in(self.account, outcome);
+        outcome
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(LoginOutcome::Undecided);
+        }
+    }
+}
+
+/// A refusal in words leaves a conversation that can be ended in order; inside DATA a QUIT would be part of the mail.
+fn leaves_in_order(failure: &Diagnosis) -> bool {
+    let spoken = failure.words.is_some() && !matches!(failure.reason, Reason::ProtocolError | Reason::StartTLSInjection);
+    let refused = matches!(failure.reason, Reason::StartTLSNotOffered | Reason::AuthNotOffered | Reason::AuthMechanismNotOffered);
+    let ours =
+        matches!(failure.reason, Reason::CredentialHeld | Reason::RateBudgetExceeded | Reason::Paused | Reason::ObserveOnly);
+    (spoken || refused || ours) && failure.stage.is_some_and(|stage| stage > Stage::Banner && stage < Stage::Data)
+}
+
+/// RFC 5321 section 4.1.3.
+fn literal(address: IpAddr) -> String {
+    match crate::mail::guard::normal(address) {
+        IpAddr::V4(address) => format!("[{address}]"),
+        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    }
+}
+
+fn in_short(status: &TlsStatus, skipped: bool) -> String {
+    let version = status.version.as_deref().unwrap_or("TLS");
+    let until = status.not_after.as_deref().unwrap_or("an unknown time");
+    let judged = if skipped { ", not verified" } else { "" };
+    format!("{version}, certificate until {until}{judged}")
+}

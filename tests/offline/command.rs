@@ -1,0 +1,67 @@
+//! The program as scripts see it: output and exit codes.
+
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mailverity"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that fails early does not read what it is given.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn check(input: &str) -> (i32, String) {
+    let output = run(&["check", "-f", "-"], input);
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+const SERVER: &str = "apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {name: relay}\nspec:\n";
+
+#[test]
+fn a_sound_manifest_is_0_and_a_bad_one_2_with_line_and_column() {
+    let (code, text) = check(&format!("{SERVER}  host: smtp.corp.test\n"));
+    assert_eq!((code, text.as_str()), (0, "1 object checked: 1 valid\n"));
+    let (code, text) = check(&format!("{SERVER}  hots: smtp.corp.test\n"));
+    assert_eq!(code, 2);
+    assert!(
+        text.contains("-:5:3: error: MailServer default/relay: spec.hots: is not a known field; did you mean host?"),
+        "{text}"
+    );
+}
+
+#[test]
+fn files_that_hold_nothing_of_ours_or_are_not_there_are_2() {
+    assert_eq!(check("").0, 2);
+    assert_eq!(check("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n").0, 2);
+    assert_eq!(run(&["check", "-f", "/nowhere/at/all.yaml"], "").status.code(), Some(2));
+    assert_eq!(run(&["check"], "").status.code(), Some(2));
+}
+
+#[test]
+fn the_samples_and_the_demo_are_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+    let output = run(&["check", "-R", "-f", folder], "");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn completions_are_to_be_had_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = run(&["completions", shell], "");
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("mailverity"), "{shell}");
+    }
+}
+
+#[test]
+fn crds_are_printed_as_they_are_kept() {
+    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/crds/mailverity.dev_mailservers.yaml")).unwrap();
+    assert!(String::from_utf8(run(&["crds"], "").stdout).unwrap() == kept);
+}

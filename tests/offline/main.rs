@@ -1,0 +1,8 @@
+//! Tests that need nothing but Rust.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/cases.rs"]
+mod cases;
+mod command;
+mod schema;
