@@ -6,7 +6,11 @@ mod check;
 mod completions;
 mod crds;
 mod docs;
+mod given;
+mod live;
 pub mod output;
+mod practice;
+mod probe;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -41,6 +45,9 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The runtime did not start.
+    #[error("the runtime did not start: {0}")]
+    Runtime(#[from] std::io::Error),
     /// What was given makes no sense, in words for the person who gave it.
     #[error("{0}")]
     Usage(String),
@@ -74,6 +81,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Probe(Box<probe::Probe>),
     Crds(crds::Crds),
     Completions(completions::Completions),
     Docs(docs::Docs),
@@ -86,6 +94,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Check(check) => check.run(cli.no_color),
+        Command::Probe(probe) => probe.run(cli.no_color),
         Command::Crds(crds) => crds.run(),
         Command::Completions(completions) => completions.run(),
         Command::Docs(docs) => docs.run(),

@@ -43,6 +43,16 @@ impl Judge {
         Ok(Self { kinds: kinds.collect(), validator: Validator::new() })
     }
 
+    /// The spec of a document as the API server would keep it: without the nulls that it drops.
+    #[must_use]
+    pub fn pruned(&self, document: &Document) -> Value {
+        let mut spec = document.value["spec"].clone();
+        if let Some(kind) = self.kinds.iter().find(|kind| kind.name == document.kind()) {
+            prune(&kind.schema["properties"]["spec"], &mut spec);
+        }
+        spec
+    }
+
     /// Everything that the API server would refuse a document of our group for; empty if it would take it.
     #[must_use]
     pub fn document(&self, document: &Document) -> Vec<Finding> {
