@@ -3,9 +3,9 @@
 use kube::{Client, api::PostParams, core::Request};
 use serde_json::Value;
 
-use crate::{
+use crate::support::{
     cases::{self, object},
-    support,
+    cluster::Cluster,
 };
 
 /// Creates an object as kubectl does, unknown fields refused; what came of it, or the words of the refusal.
@@ -23,15 +23,14 @@ async fn create(client: &Client, namespace: &str, name: &str, spec: &Value, dry_
 
 #[tokio::test]
 async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that_users_read() {
-    let client = support::client().await;
-    support::install_crds(&client).await;
+    let Cluster { client, namespace } = Cluster::new("schema").await;
     let mut wrong = Vec::new();
     for (index, case) in cases::all().into_iter().enumerate() {
         let name = format!("schema-{index}");
-        if let Err(words) = create(&client, "default", &name, &case.passes, true).await {
+        if let Err(words) = create(&client, &namespace, &name, &case.passes, true).await {
             wrong.push(format!("{} should pass: {words}", case.title));
         }
-        match create(&client, "default", &name, &case.refused, true).await {
+        match create(&client, &namespace, &name, &case.refused, true).await {
             Err(words) if words.contains(&case.says) => {}
             Err(words) => wrong.push(format!("{} should say {:?}: {words}", case.title, case.says)),
             Ok(_) => wrong.push(format!("{} should be refused", case.title)),
@@ -42,9 +41,7 @@ async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that
 
 #[tokio::test]
 async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {   // kstatus takes no status at all for done
-    let client = support::client().await;
-    support::install_crds(&client).await;
-    let namespace = support::namespace(&client, "schema").await;
+    let Cluster { client, namespace } = Cluster::new("fresh").await;
     let spec = serde_json::json!({"host": "a.test", "port": null, "verification": {"level": null}});
     let kept = create(&client, &namespace, "fresh", &spec, false).await.unwrap();
     assert_eq!(kept["status"], serde_json::json!({"observedGeneration": -1}));

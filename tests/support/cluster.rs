@@ -1,0 +1,369 @@
+//! The API server that `tests/run` has started: a namespace a test, and operators with no more rights than the product's roles.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{ConfigMap, Namespace, Secret, ServiceAccount},
+    events::v1::Event,
+};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::ApiResource,
+};
+use mailverity::api::v1alpha1::{MailServer, MailServerStatus};
+use serde_json::{Value, json};
+
+use super::leaks;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts an API server"))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A namespace of one test's own, and a client that may do everything.
+pub struct Cluster {
+    pub client: Client,
+    pub namespace: String,
+}
+
+impl Cluster {
+    /// Makes a namespace, and the kinds where they are not there yet.
+    pub async fn new(test: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let config = Kubeconfig::read_from(env("MAILVERITY_TEST_KUBECONFIG")).unwrap();
+        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+        let client = Client::try_from(config).unwrap();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("t-{}-{}-{number}", test.replace('_', "-").chars().take(30).collect::<String>(), std::process::id());
+        let cluster = Self { client, namespace };
+        cluster.kinds().await;
+        let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}});
+        Api::<Namespace>::all(cluster.client.clone()).create(&PostParams::default(), &serde_json::from_value(made).unwrap()).await.unwrap();
+        cluster
+    }
+
+    async fn kinds(&self) {
+        for file in fs::read_dir(root().join("crds")).unwrap().flatten() {
+            for doc in documents(&fs::read_to_string(file.path()).unwrap()) {
+                self.apply_at(&doc, None).await;
+            }
+        }
+        let api: Api<MailServer> = Api::all(self.client.clone());
+        self.until("the kinds are served", async || api.list(&ListParams::default().limit(1)).await.ok().map(|_| ())).await;
+    }
+
+    pub fn servers(&self) -> Api<MailServer> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Applies one manifest, in this namespace if it is namespaced.
+    pub async fn apply(&self, manifest: Value) {
+        self.apply_at(&manifest, Some(&self.namespace)).await;
+    }
+
+    async fn apply_at(&self, manifest: &Value, namespace: Option<&str>) {
+        self.try_apply(manifest, namespace).await.unwrap_or_else(|error| panic!("{manifest}: {error}"));
+    }
+
+    /// Applies one manifest; the API server's own words where it refuses.
+    pub async fn try_apply(&self, manifest: &Value, namespace: Option<&str>) -> Result<DynamicObject, kube::Error> {
+        let (group, version) = match manifest["apiVersion"].as_str().unwrap().split_once('/') {
+            Some((group, version)) => (group, version),
+            None => ("", manifest["apiVersion"].as_str().unwrap()),
+        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, manifest["kind"].as_str().unwrap()));
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let name = manifest["metadata"]["name"].as_str().unwrap();
+        let mut params = PatchParams::apply("tests").force();
+        params.field_validation = Some(kube::api::ValidationDirective::Strict);
+        api.patch(name, &params, &Patch::Apply(manifest)).await
+    }
+
+    /// A MailServer.
+    pub async fn server(&self, name: &str, spec: Value) {
+        self.apply(json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": name}, "spec": spec})).await;
+    }
+
+    /// A Secret with user name and password.
+    pub async fn account(&self, name: &str, user: &str, password: &str) {
+        self.apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/basic-auth",
+            "stringData": {"username": user, "password": password}}))
+        .await;
+    }
+
+    /// A ConfigMap with the CA that signed the mail stack's certificate.
+    pub async fn ca(&self, pem: &[u8]) {
+        let pem = String::from_utf8(pem.to_vec()).unwrap();
+        self.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": pem}})).await;
+    }
+
+    /// Sets an annotation of a MailServer.
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        self.servers().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Merges into the spec of a MailServer.
+    pub async fn patch(&self, name: &str, spec: Value) {
+        self.servers().patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.unwrap();
+    }
+
+    pub async fn status(&self, name: &str) -> MailServerStatus {
+        self.servers().get(name).await.unwrap().status.unwrap_or_default()
+    }
+
+    /// Waits until a MailServer's status is as `ready` says; fails with the last one.
+    pub async fn status_when(&self, name: &str, what: &str, ready: impl Fn(&MailServerStatus) -> bool) -> MailServerStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status(name).await;
+            if ready(&status) {
+                return status;
+            }
+            assert!(Instant::now() < end, "{name}: not {what}: {}", serde_json::to_string_pretty(&status).unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a condition has this status and reason.
+    pub async fn condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> MailServerStatus {
+        let what = format!("{kind}={status} {reason}");
+        self.status_when(name, &what, |seen| is(seen, kind, status, reason)).await
+    }
+
+    /// Waits until `ready` gives something.
+    pub async fn until<T>(&self, what: &str, ready: impl AsyncFn() -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(value) = ready().await {
+                return value;
+            }
+            assert!(Instant::now() < end, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn events(&self) -> Vec<Event> {
+        Api::<Event>::namespaced(self.client.clone(), &self.namespace).list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Lines of the audit log that record a write of this test's operator, but for Leases.
+    pub fn writes(&self) -> Vec<Value> {
+        let user = format!("system:serviceaccount:{}:mailverity", self.namespace);
+        let log = fs::read_to_string(PathBuf::from(env("MAILVERITY_TEST_CONTROLPLANE")).join("audit.log")).unwrap_or_default();
+        let lines = log.lines().filter(|line| line.contains(&user)).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let write = |line: &Value| matches!(line["verb"].as_str(), Some("create" | "update" | "patch" | "delete" | "deletecollection"));
+        lines.filter(|line| write(line) && line["objectRef"]["resource"] != "leases").collect()
+    }
+
+    /// Gives the operator its ServiceAccount and the product's roles in this namespace; returns a kubeconfig of that account.
+    async fn rights(&self) -> PathBuf {
+        for file in fs::read_dir(root().join("deploy/operator")).unwrap().flatten() {
+            for doc in documents(&fs::read_to_string(file.path()).unwrap()) {
+                self.right(doc).await;
+            }
+        }
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let spec = TokenRequestSpec { expiration_seconds: Some(7200), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let token = accounts.create_token_request("mailverity", &PostParams::default(), &request).await.unwrap().status.unwrap().token;
+        let mut config: Value = serde_yaml::from_str(&fs::read_to_string(env("MAILVERITY_TEST_KUBECONFIG")).unwrap()).unwrap();
+        config["users"][0]["user"] = json!({"token": token});
+        let path = self.dir().join("kubeconfig");
+        fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
+        path
+    }
+
+    /// The product's own rights, narrowed from the cluster to this namespace.
+    async fn right(&self, mut doc: Value) {
+        match doc["kind"].as_str().unwrap_or_default() {
+            "ServiceAccount" | "Role" => doc["metadata"]["namespace"] = json!(self.namespace),
+            "ClusterRole" => return self.apply_at(&doc, None).await,
+            "RoleBinding" | "ClusterRoleBinding" => {
+                doc["kind"] = json!("RoleBinding");
+                doc["metadata"]["namespace"] = json!(self.namespace);
+                for subject in doc["subjects"].as_array_mut().unwrap() {
+                    subject["namespace"] = json!(self.namespace);
+                }
+            }
+            _ => return,
+        }
+        self.apply_at(&doc, Some(&self.namespace)).await;
+    }
+
+    /// What kubectl prints, in this namespace.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        let mut command = Command::new(env("MAILVERITY_TEST_KUBECTL"));
+        command.args(["--kubeconfig", &env("MAILVERITY_TEST_KUBECONFIG"), "-n", &self.namespace]).args(args);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A folder for this test's files.
+    pub fn dir(&self) -> PathBuf {
+        let dir = PathBuf::from(env("MAILVERITY_TEST_CONTROLPLANE")).join("tests").join(&self.namespace);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// Starts an operator for this namespace, with its real rights, at trace level.
+    pub async fn operator(&self, flags: &[&str]) -> Operator {
+        let kubeconfig = self.rights().await;
+        let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut args: Vec<String> = ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", "trace"]
+            .map(str::to_owned)
+            .to_vec();
+        args.extend(["--metrics-address".to_owned(), metrics.to_string()]);
+        if !flags.contains(&"--deny-cidrs") {
+            args.extend(["--deny-cidrs".to_owned(), String::new()]);
+        }
+        if !flags.contains(&"--allowed-ports") {
+            args.extend(["--allowed-ports".to_owned(), "1-65535".to_owned()]);
+        }
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let mut operator = Operator { child: None, args, kubeconfig, metrics: metrics.to_string(), log: self.dir().join("operator.log") };
+        operator.start();
+        operator
+    }
+
+    /// Fails where the objects and Events of this namespace show a secret.
+    pub async fn shows_no_secret(&self) {
+        for server in self.servers().list(&ListParams::default()).await.unwrap() {
+            leaks::none_in(&format!("the status of {}", server.name_any()), &serde_json::to_string(&server.status).unwrap());
+        }
+        for event in self.events().await {
+            leaks::none_in("an Event", &serde_json::to_string(&event).unwrap());
+        }
+        for map in Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace).list(&ListParams::default()).await.unwrap() {
+            leaks::none_in("a ConfigMap", &serde_json::to_string(&map.data).unwrap());
+        }
+    }
+
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+/// Whether a condition has this status and reason.
+pub fn is(status: &MailServerStatus, kind: &str, value: &str, reason: &str) -> bool {
+    status.conditions.iter().any(|c| c.type_ == kind && c.status == value && c.reason == reason)
+}
+
+/// The message of a condition.
+pub fn message<'a>(status: &'a MailServerStatus, kind: &str) -> &'a str {
+    status.conditions.iter().find(|c| c.type_ == kind).map_or("", |c| c.message.as_str())
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    use serde::Deserialize;
+    serde_yaml::Deserializer::from_str(text).filter_map(|doc| Value::deserialize(doc).ok()).filter(|doc| !doc.is_null()).collect()
+}
+
+/// An operator in a process of its own.
+pub struct Operator {
+    child: Option<Child>,
+    args: Vec<String>,
+    kubeconfig: PathBuf,
+    pub metrics: String,
+    pub log: PathBuf,
+}
+
+impl Operator {
+    /// Starts it, or starts it again.
+    pub fn start(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_mailverity"))
+            .args(&self.args)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+
+    /// SIGTERM, and the time until it had ended.
+    pub fn stop(&mut self) -> Duration {
+        let begun = Instant::now();
+        let mut child = self.child.take().unwrap();
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        child.wait().unwrap();
+        begun.elapsed()
+    }
+
+    /// An answer of its HTTP server.
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(&self.metrics).await.ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let code = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Fails where its log, its metrics or the process list show a secret.
+    pub async fn shows_no_secret(&self) {
+        leaks::none_in("the operator's log", &self.log());
+        if let Some((_, metrics)) = self.get("/metrics").await {
+            leaks::none_in("the metrics", &metrics);
+        }
+        for file in ["cmdline", "environ"] {
+            let text = fs::read(format!("/proc/{}/{file}", self.pid())).unwrap_or_default();
+            leaks::none_in("the process list", &String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.kill();
+        // Every test of the cluster is a test of promise 14 too.
+        if !std::thread::panicking() {
+            leaks::none_in("the operator's log", &self.log());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What tests share: the real counterparts that `tests/run` has started, and small builders.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+pub mod cases;
+pub mod cluster;
+pub mod leaks;
+pub mod references;
+pub mod stack;

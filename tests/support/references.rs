@@ -1,0 +1,52 @@
+//! Secrets and ConfigMaps of a test.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::future::{BoxFuture, FutureExt};
+use mailverity::{
+    mail::Diagnosis,
+    verify::{References, Stored},
+};
+
+/// Secrets and ConfigMaps by name, in every namespace.
+#[derive(Clone, Default)]
+pub struct Given {
+    secrets: HashMap<String, Stored>,
+    config_maps: HashMap<String, Stored>,
+}
+
+fn stored(data: &[(&str, &[u8])]) -> Stored {
+    let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect();
+    Stored { annotations: BTreeMap::new(), data, changed: None }
+}
+
+impl Given {
+    pub fn secret(mut self, name: &str, data: &[(&str, &[u8])]) -> Self {
+        self.secrets.insert(name.to_owned(), stored(data));
+        self
+    }
+
+    pub fn annotated(mut self, name: &str, key: &str, value: &str) -> Self {
+        self.secrets.get_mut(name).unwrap().annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn account(self, name: &str, user: &str, password: &str) -> Self {
+        self.secret(name, &[("username", user.as_bytes()), ("password", password.as_bytes())])
+    }
+
+    pub fn config_map(mut self, name: &str, data: &[(&str, &[u8])]) -> Self {
+        self.config_maps.insert(name.to_owned(), stored(data));
+        self
+    }
+}
+
+impl References for Given {
+    fn secret<'a>(&'a self, _: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
+        async move { Ok(self.secrets.get(name).cloned()) }.boxed()
+    }
+
+    fn config_map<'a>(&'a self, _: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
+        async move { Ok(self.config_maps.get(name).cloned()) }.boxed()
+    }
+}
