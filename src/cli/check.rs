@@ -23,6 +23,7 @@ use crate::{
 ///
 /// Exit codes: 0 all are valid (with --live: and verified), 1 a server is not verified, 2 a manifest is bad.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
 pub struct Check {
     /// A file or a folder of manifests, or - for standard input; may be given several times.
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
@@ -119,7 +120,8 @@ fn offline(documents: &[Document], unreadable: Vec<Finding>, namespace: &str) ->
     let offset = outcomes.len() - documents.len();
     for finding in manifest::lint::lint(&sound, namespace) {
         let about = documents.iter().rposition(|document| {
-            *document.start.file == *finding.file && (document.start.line, document.start.column) <= (finding.line, finding.column)
+            *document.start.file == *finding.file
+                && (document.start.line, document.start.column) <= (finding.line, finding.column)
         });
         if let Some(outcome) = about.and_then(|index| outcomes.get_mut(offset + index)) {
             outcome.findings.push(finding);

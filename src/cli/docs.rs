@@ -76,7 +76,8 @@ fn fields(crds: &[Value]) -> String {
         let version = &crd["spec"]["versions"][0];
         let schema = &version["schema"]["openAPIV3Schema"];
         let (kind, plural) = (plain(&names["kind"]), plain(&names["plural"]));
-        let shorts: Vec<_> = names["shortNames"].as_array().into_iter().flatten().map(|name| format!("`{}`", plain(name))).collect();
+        let shorts: Vec<_> =
+            names["shortNames"].as_array().into_iter().flatten().map(|name| format!("`{}`", plain(name))).collect();
         let _ = write!(
             page,
             "\n## {kind}\n\n`{}/{}`, {}; `kubectl get {plural}`, short {}.\n{}\n",

@@ -57,7 +57,8 @@ impl Way {
             return Err(Error::Usage(format!("--egress-proxy: a login would show in the process list; set {PROXY} instead")));
         }
         let url = self.egress_proxy.clone().or_else(|| std::env::var(PROXY).ok()).filter(|url| !url.is_empty());
-        let proxy = url.map(|url| url.parse::<Proxy>()).transpose().map_err(|error| Error::Usage(format!("--egress-proxy: {error}")))?;
+        let proxy =
+            url.map(|url| url.parse::<Proxy>()).transpose().map_err(|error| Error::Usage(format!("--egress-proxy: {error}")))?;
         let resolver = Resolver::new(&self.nameservers);
         Ok(Vantage { actor: "here".to_owned(), resolver, guard: Guard::open(), proxy })
     }
@@ -69,7 +70,9 @@ fn name_server(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A parser for the names of an enum of the API, in any case.
-pub fn named<T: DeserializeOwned + Clone + Send + Sync + 'static>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T> {
+pub fn named<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    names: &'static [&'static str],
+) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(names).try_map(move |given| {
         let name = names.iter().find(|name| name.eq_ignore_ascii_case(&given)).copied().unwrap_or_default();
         serde_json::from_value(name.into())
@@ -179,7 +182,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn credentials_that_were_refused_are_not_tried_again_in_the_same_run() {   // promise 8, at a shell
+    async fn credentials_that_were_refused_are_not_tried_again_in_the_same_run() {
+        // promise 8, at a shell
         let account = |secret: &str| Account { host: "a".into(), user: "u".into(), secret: secret.into() };
         let gate = Refused::default();
         assert!(gate.login(&account("1")).await.is_ok());
@@ -190,7 +194,12 @@ mod tests {
 
     #[test]
     fn name_servers_are_read_with_and_without_a_port() {
-        for (text, address) in [("192.0.2.1", "192.0.2.1:53"), ("192.0.2.1:5353", "192.0.2.1:5353"), ("2001:db8::1", "[2001:db8::1]:53"), ("[::1]", "[::1]:53")] {
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1:53"),
+            ("192.0.2.1:5353", "192.0.2.1:5353"),
+            ("2001:db8::1", "[2001:db8::1]:53"),
+            ("[::1]", "[::1]:53"),
+        ] {
             assert_eq!(name_server(text).unwrap().to_string(), address);
         }
         assert!(name_server("dns.example").is_err());

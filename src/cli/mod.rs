@@ -2,6 +2,8 @@
 //!
 //! Nothing is decided here: `check` and `probe` go through [`crate::verify`] as the operator does.
 
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints the documentation of flags as it is written")]
+
 mod check;
 mod completions;
 mod crds;
@@ -128,7 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn no_flag_takes_a_password_or_a_token_itself() {   // a process list shows what it was given
+    fn no_flag_takes_a_password_or_a_token_itself() {
+        // a process list shows what it was given
         let mut all = vec![Cli::command()];
         while let Some(command) = all.pop() {
             for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {

@@ -73,7 +73,7 @@ impl Practice {
         if let Some(auth) = &mut spec.auth {
             auth.username = None;
             if let Some(reference) = &mut auth.secret_ref {
-                reference.name = ITS_OWN.to_owned();
+                ITS_OWN.clone_into(&mut reference.name);
                 (reference.username_key, reference.password_key) = ("username".to_owned(), "password".to_owned());
             }
         }

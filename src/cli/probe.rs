@@ -103,11 +103,11 @@ impl Probe {
             }
             given = given.with_config_map(HERE, HERE, Stored { data: [("ca.crt".to_owned(), pem)].into(), ..Stored::default() });
         }
-        let checker = Checker::new(self.way.vantage()?, self.level);
+        let from_here = Checker::new(self.way.vantage()?, self.level);
         let target = Target { namespace: HERE, name: HERE, spec: &spec };
         let is_token = self.token_file.is_some();
         let report = alone(async {
-            let checked = checker.check(&target, &given, |inputs| {
+            let checked = from_here.check(&target, &given, |inputs| {
                 if let (Some(login), Some((value, flag))) = (&mut inputs.login, secret) {
                     // Hints speak of a Secret; here it is a file.
                     login.secret = format!("given by {flag}");
@@ -154,7 +154,8 @@ impl Probe {
             });
         }
         drop_nulls(&mut spec);
-        let object = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": HERE}, "spec": spec});
+        let object =
+            json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": HERE}, "spec": spec});
         if let Some((field, words)) = Judge::new()?.object(&object).first() {
             return Err(Error::Usage(format!("{}: {words}", flag(field))));
         }
@@ -225,7 +226,24 @@ mod tests {
 
     #[test]
     fn flags_become_a_spec_that_the_schema_takes() {
-        let spec = spec(&["smtp://a.test:2587", "--security", "starttls", "--level", "deliver", "--from", "a@b.test", "--to", "c@b.test", "--username", "u", "--password-file", "/x", "--mechanism", "PLAIN,LOGIN"]).unwrap();
+        let spec = spec(&[
+            "smtp://a.test:2587",
+            "--security",
+            "starttls",
+            "--level",
+            "deliver",
+            "--from",
+            "a@b.test",
+            "--to",
+            "c@b.test",
+            "--username",
+            "u",
+            "--password-file",
+            "/x",
+            "--mechanism",
+            "PLAIN,LOGIN",
+        ])
+        .unwrap();
         assert_eq!((spec.security, spec.level()), (Some(Security::StartTLS), Level::Deliver));
         assert_eq!(spec.auth.unwrap().mechanisms.unwrap().len(), 2);
         assert_eq!(spec.test.unwrap().to, "c@b.test");
@@ -241,8 +259,14 @@ mod tests {
             (&["smtp://a.test", "--level", "Deliver", "--from", "a@b.test"], "--to: verification.level Deliver needs test.to"),
             (&["smtp://a.test", "--helo", "mail"], "--helo: "),
             (&["smtp://a.test", "--username", "u"], "--password-file"),
-            (&["smtp://a.test", "--username", "u", "--password-file", "-", "--mechanism", "SCRAM"], "--mechanism: \"SCRAM\" is not one of"),
-            (&["smtp://a.test", "--username", "u", "--password-file", "-", "--security", "None"], "--username: a password would cross"),
+            (
+                &["smtp://a.test", "--username", "u", "--password-file", "-", "--mechanism", "SCRAM"],
+                "--mechanism: \"SCRAM\" is not one of",
+            ),
+            (
+                &["smtp://a.test", "--username", "u", "--password-file", "-", "--security", "None"],
+                "--username: a password would cross",
+            ),
         ] {
             let error = spec(flags).unwrap_err();
             assert!(error.contains(words), "{flags:?}: {error}");

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Document, Finding, Severity, stored,
-    walk::prune,
-};
-use crate::api::{
-    crd,
-    v1alpha1::{ALLOWED_HOSTS, IS_DEFAULT_SERVER, Level, MailServerSpec, SecretRef, Security},
+use super::{Document, Finding, Severity, stored, walk::prune};
+use crate::{
+    api::{
+        crd,
+        v1alpha1::{ALLOWED_HOSTS, IS_DEFAULT_SERVER, Level, MailServerSpec, SecretRef, Security},
+    },
+    verify::mail_server::{Endpoint, inputs},
 };
 
 /// Below this, a login at each interval looks like guessing to some providers.
@@ -49,15 +49,6 @@ struct Server<'a> {
     spec: MailServerSpec,
 }
 
-/// One endpoint as it takes effect.
-struct Endpoint {
-    host: String,
-    port: i32,
-    security: Security,
-    /// Where it is written.
-    field: String,
-}
-
 impl<'a> Server<'a> {
     fn of(document: &'a Document) -> Option<Self> {
         if document.kind() != "MailServer" || document.group() != crd::GROUP {
@@ -83,36 +74,37 @@ impl<'a> Server<'a> {
         findings
     }
 
-    fn effective(&self) -> Vec<Endpoint> {
-        let spec = &self.spec;
-        let smtps = spec.url.as_deref().is_some_and(|url| url.starts_with("smtps://"));
-        let security = spec.security.unwrap_or(if smtps { Security::TLS } else { Security::StartTLS });
-        let (host, port) = match (&spec.host, &spec.url) {
-            (Some(host), _) => (host.clone(), spec.port),
-            (None, Some(url)) => split(url),
-            (None, None) => (String::new(), None),
+    /// Each endpoint as it takes effect, and where it is written.
+    fn effective(&self) -> Vec<(Endpoint, String)> {
+        let primary = if self.spec.url.is_some() { "spec.url" } else { "spec.port" };
+        let field = |index: usize| match index.checked_sub(1) {
+            None => primary.to_owned(),
+            Some(alternate) => format!("spec.alternates[{alternate}]"),
         };
-        let field = if spec.url.is_some() { "spec.url" } else { "spec.port" };
-        let usual = |security: Security| i32::from(security.smtp_port());
-        let mut all = vec![Endpoint { host, port: port.unwrap_or(usual(security)), security, field: field.to_owned() }];
-        for (index, alternate) in spec.alternates.iter().flatten().enumerate() {
-            let security = alternate.security.unwrap_or(security);
-            let port = alternate.port.unwrap_or(usual(security));
-            all.push(Endpoint { host: alternate.host.clone(), port, security, field: format!("spec.alternates[{index}]") });
-        }
-        all
+        let all = inputs::endpoints(&self.spec).unwrap_or_default();
+        all.into_iter().enumerate().map(|(index, endpoint)| (endpoint, field(index))).collect()
     }
 
     fn endpoints(&self, say: &mut impl FnMut(Severity, &str, String)) {
-        for Endpoint { host, port, security, field } in self.effective() {
+        for (Endpoint { host, port, security }, field) in self.effective() {
             match (port, security) {
                 (465, Security::StartTLS) => {
-                    say(Severity::Warning, &field, format!("port 465 of {host} is for TLS from the first byte (RFC 8314); set security: TLS, or port 587"));
+                    say(
+                        Severity::Warning,
+                        &field,
+                        format!("port 465 of {host} is for TLS from the first byte (RFC 8314); set security: TLS, or port 587"),
+                    );
                 }
                 (587, Security::TLS) => {
-                    say(Severity::Warning, &field, format!("port 587 of {host} is for STARTTLS (RFC 6409); set security: StartTLS, or port 465"));
+                    say(
+                        Severity::Warning,
+                        &field,
+                        format!("port 587 of {host} is for STARTTLS (RFC 6409); set security: StartTLS, or port 465"),
+                    );
                 }
-                (25, _) => say(Severity::Note, &field, format!("most clouds block outgoing port 25; {host} may answer on 587 or 465")),
+                (25, _) => {
+                    say(Severity::Note, &field, format!("most clouds block outgoing port 25; {host} may answer on 587 or 465"));
+                }
                 _ => {}
             }
             if security == Security::None {
@@ -132,7 +124,11 @@ impl<'a> Server<'a> {
         for (field, address) in written {
             let Some(domain) = address.and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain) else { continue };
             if is_example(domain) {
-                say(Severity::Warning, field, format!("{domain} is an example domain (RFC 2606), which takes no mail; write your own"));
+                say(
+                    Severity::Warning,
+                    field,
+                    format!("{domain} is an example domain (RFC 2606), which takes no mail; write your own"),
+                );
             }
         }
         if let Some(user) = self.spec.auth.as_ref().and_then(|auth| auth.username.as_deref())
@@ -144,7 +140,8 @@ impl<'a> Server<'a> {
 
     fn protection(&self, say: &mut impl FnMut(Severity, &str, String)) {
         if self.spec.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify == Some(true)) {
-            let message = "any certificate is taken, so anyone in the path can read the password; put the server's CA in tls.caRef instead";
+            let message =
+                "any certificate is taken, so anyone in the path can read the password; put the server's CA in tls.caRef instead";
             say(Severity::Warning, "spec.tls.insecureSkipVerify", message.to_owned());
         }
         if self.spec.auth.as_ref().is_some_and(|auth| auth.allow_plaintext == Some(true)) {
@@ -157,7 +154,9 @@ impl<'a> Server<'a> {
         let interval = self.spec.interval();
         let logs_in = self.spec.auth.is_some() && self.spec.level() != Level::Connect;
         if logs_in && interval.get().as_secs() < SHORT_INTERVAL {
-            let message = format!("a login every {interval} may look like guessing to a provider; 1h is usual, and a change is checked at once anyway");
+            let message = format!(
+                "a login every {interval} may look like guessing to a provider; 1h is usual, and a change is checked at once anyway"
+            );
             say(Severity::Warning, "spec.verification.interval", message);
         }
     }
@@ -185,30 +184,24 @@ impl<'a> Server<'a> {
                 }
                 Some(value) if value.trim().is_empty() => findings.push(secret.finding(Severity::Warning, &at, "is empty")),
                 Some(value) if value.ends_with(['\n', '\r']) => {
-                    let message = "ends in a newline, which would be a part of it: use printf, or `kubectl create secret`, not echo";
+                    let message =
+                        "ends in a newline, which would be a part of it: use printf, or `kubectl create secret`, not echo";
                     findings.push(secret.finding(Severity::Warning, &at, message));
                 }
-                Some(value) if Some(key) == user && is_bare(&value) => findings.push(secret.finding(Severity::Warning, &at, bare(&value))),
+                Some(value) if Some(key) == user && is_bare(&value) => {
+                    findings.push(secret.finding(Severity::Warning, &at, bare(&value)));
+                }
                 Some(_) => {}
             }
         }
         if let Some(hosts) = stored::annotations(secret).get(ALLOWED_HOSTS) {
             let allowed = |host: &str| hosts.split(',').any(|known| known.trim().eq_ignore_ascii_case(host));
-            for endpoint in self.effective().iter().filter(|endpoint| !allowed(&endpoint.host)) {
+            for (endpoint, _) in self.effective().iter().filter(|(endpoint, _)| !allowed(&endpoint.host)) {
                 let message = format!("Secret {mine}/{name} is pinned to {hosts}, and would not be sent to {}", endpoint.host);
                 findings.push(self.document.finding(Severity::Warning, field, message));
             }
         }
         findings
-    }
-}
-
-/// The host and port of a URL that the schema took.
-fn split(url: &str) -> (String, Option<i32>) {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    match rest.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()),
-        _ => (rest.trim_matches(['[', ']']).to_owned(), None),
     }
 }
 
@@ -236,7 +229,8 @@ mod tests {
 
     /// What is said about a `MailServer` with this spec, and what else is in the files.
     fn said(spec: &str, more: &str) -> Vec<String> {
-        let text = format!("apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: a}}\nspec: {spec}\n---\n{more}");
+        let text =
+            format!("apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: a}}\nspec: {spec}\n---\n{more}");
         let (documents, findings) = read("f", &text);
         assert!(findings.is_empty(), "{findings:?}");
         let judge = Judge::new().unwrap();
@@ -305,7 +299,9 @@ mod tests {
         let often = "{host: a.se, verification: {interval: 1m}, auth: {type: Password, secretRef: {name: s}}}";
         one(often, &secret, "a login every 1m");
         let default = |name: &str| {
-            format!("apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: {name}, annotations: {{mailverity.dev/is-default-server: 'true'}}}}\nspec: {{host: a.se}}\n---\n")
+            format!(
+                "apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: {name}, annotations: {{mailverity.dev/is-default-server: 'true'}}}}\nspec: {{host: a.se}}\n---\n"
+            )
         };
         one("{host: a.se}", &(default("b") + &default("c")), "b is the default server of this namespace already");
     }

@@ -58,7 +58,10 @@ fn files(name: &Path, recursive: bool, findings: &mut Vec<Finding>) -> Vec<PathB
                 if recursive {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known))) {
+            } else if path
+                .extension()
+                .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)))
+            {
                 found.push(path);
             }
         }

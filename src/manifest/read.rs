@@ -232,7 +232,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
         // JSON, and so the API server, knows neither infinity nor not-a-number.
-        Number::from_f64(value).map(|number| Node::Scalar(number.into())).ok_or_else(|| E::custom("a number that JSON does not know"))
+        Number::from_f64(value)
+            .map(|number| Node::Scalar(number.into()))
+            .ok_or_else(|| E::custom("a number that JSON does not know"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
@@ -282,7 +284,9 @@ mod tests {
     #[test]
     fn every_field_knows_its_line_and_column() {
         let document = one("kind: A\nspec:\n  list:\n  - host: a\n  - host: b\n");
-        for (path, line, column) in [("spec", 2, 1), ("spec.list[1].host", 5, 5), ("spec.list[1].absent.too", 5, 5), ("none", 1, 1)] {
+        for (path, line, column) in
+            [("spec", 2, 1), ("spec.list[1].host", 5, 5), ("spec.list[1].absent.too", 5, 5), ("none", 1, 1)]
+        {
             let place = document.place(path);
             assert_eq!((place.line, place.column), (line, column), "{path}");
         }
@@ -291,7 +295,10 @@ mod tests {
     #[test]
     fn scalars_are_read_as_kubectl_reads_them() {
         let value = one("a: yes\nb: off\nc: 0777\nd: \"on\"\ne: 1.5\nf: ~\ng: 12\nh: 1h\n").value;
-        assert_eq!(value, serde_json::json!({"a": true, "b": false, "c": 511, "d": "on", "e": 1.5, "f": null, "g": 12, "h": "1h"}));
+        assert_eq!(
+            value,
+            serde_json::json!({"a": true, "b": false, "c": 511, "d": "on", "e": 1.5, "f": null, "g": 12, "h": "1h"})
+        );
     }
 
     #[test]
@@ -317,7 +324,9 @@ mod tests {
 
     #[test]
     fn a_syntax_error_is_said_once() {
-        for text in ["a: [1, 2\nb: }\n", "a: b: c\n", "a:\n\tx: 1\n", "a: 1\n---\n}\n---\nb: 2\n", "a: \"x\n", "&a [*a]", "- 1\n- {"] {
+        for text in
+            ["a: [1, 2\nb: }\n", "a: b: c\n", "a:\n\tx: 1\n", "a: 1\n---\n}\n---\nb: 2\n", "a: \"x\n", "&a [*a]", "- 1\n- {"]
+        {
             let (_, findings) = read("f", text);
             assert_eq!(findings.len(), 1, "{text:?}: {findings:?}");
         }

@@ -1,4 +1,4 @@
-//! What the Secrets and ConfigMaps among the manifests hold.
+//! What the Secrets and `ConfigMap`s among the manifests hold.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ pub fn is_config_map(document: &Document) -> bool {
 /// # Errors
 /// The path of a value that is no text or no base64, and what is wrong with it. No part of the value is in the words.
 pub fn content(document: &Document) -> Result<BTreeMap<String, Vec<u8>>, Fault> {
-    let parts: [(&str, bool); 2] = if is_secret(document) { [("data", true), ("stringData", false)] } else { [("data", false), ("binaryData", true)] };
+    let parts: [(&str, bool); 2] =
+        if is_secret(document) { [("data", true), ("stringData", false)] } else { [("data", false), ("binaryData", true)] };
     let mut content = BTreeMap::new();
     for (part, encoded) in parts {
         for (key, value) in document.value[part].as_object().into_iter().flatten() {

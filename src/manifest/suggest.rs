@@ -57,7 +57,9 @@ mod tests {
     #[test]
     fn a_slip_finds_its_word_and_another_word_finds_none() {
         let known = ["displayName", "host", "secretRef", "heloName"];
-        for (written, meant) in [("hots", Some("host")), ("display_name", Some("displayName")), ("secretref", Some("secretRef")), ("password", None)] {
+        for (written, meant) in
+            [("hots", Some("host")), ("display_name", Some("displayName")), ("secretref", Some("secretRef")), ("password", None)]
+        {
             assert_eq!(nearest(written, known.into_iter()), meant, "{written}");
         }
     }

@@ -107,7 +107,9 @@ fn has_type(wanted: &str, value: &Value) -> bool {
 fn wrong_type(wanted: &str, value: &Value) -> String {
     let (wanted, is) = (article(wanted), article(type_of(value)));
     match value {
-        Value::Number(_) | Value::Bool(_) if wanted == "a text" => format!("{value} is {is} and has to be a text: write \"{value}\""),
+        Value::Number(_) | Value::Bool(_) if wanted == "a text" => {
+            format!("{value} is {is} and has to be a text: write \"{value}\"")
+        }
         Value::String(text) if ["a whole number", "true or false"].contains(&wanted) => {
             let bare = text.parse::<i64>().is_ok() || text == "true" || text == "false";
             let hint = if bare { ": leave the quotes out" } else { "" };
@@ -155,7 +157,9 @@ fn text_bounds(schema: &Value, text: &str, fault: &mut impl FnMut(String)) {
         let shown: String = text.chars().take(64).collect();
         fault(match schema["format"].as_str() {
             _ if pattern == SPAN => format!("{shown:?} is not a duration: write it like 30s, 5m or 1h30m (units h, m and s)"),
-            _ if pattern.contains(r"\x00-\x1f") => format!("{shown:?} has a control character or is empty; one line of text goes here"),
+            _ if pattern.contains(r"\x00-\x1f") => {
+                format!("{shown:?} has a control character or is empty; one line of text goes here")
+            }
             _ => format!("{shown:?} does not match {pattern}"),
         });
     }

@@ -40,7 +40,8 @@ async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that
 }
 
 #[tokio::test]
-async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {   // kstatus takes no status at all for done
+async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {
+    // kstatus takes no status at all for done
     let Cluster { client, namespace } = Cluster::new("fresh").await;
     let spec = serde_json::json!({"host": "a.test", "port": null, "verification": {"level": null}});
     let kept = create(&client, &namespace, "fresh", &spec, false).await.unwrap();

@@ -1,4 +1,4 @@
-//! JUnit's XML as CI systems read it: a suite per file with a case per object, or a suite per probe with a case per stage.
+//! `JUnit`'s XML as CI systems read it: a suite per file with a case per object, or a suite per probe with a case per stage.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -25,7 +25,9 @@ pub(super) fn render(outcomes: &[Outcome]) -> String {
     let mut suites: BTreeMap<String, Vec<Case>> = BTreeMap::new();
     for outcome in outcomes {
         match (&outcome.subject, &outcome.report) {
-            (Some(subject), _) => suites.entry(subject.file.clone()).or_default().push(object(&subject.title(), &subject.kind, outcome)),
+            (Some(subject), _) => {
+                suites.entry(subject.file.clone()).or_default().push(object(&subject.title(), &subject.kind, outcome));
+            }
             (None, Some(report)) => suites.entry(report.endpoint.clone()).or_default().extend(stages(report)),
             (None, None) => {}
         }
@@ -39,11 +41,15 @@ pub(super) fn render(outcomes: &[Outcome]) -> String {
 }
 
 fn object(title: &str, class: &str, outcome: &Outcome) -> Case {
-    let lines = |wanted: fn(&&Finding) -> bool| outcome.findings.iter().filter(wanted).map(Finding::to_string).collect::<Vec<_>>().join("\n");
+    let lines = |wanted: fn(&&Finding) -> bool| {
+        outcome.findings.iter().filter(wanted).map(Finding::to_string).collect::<Vec<_>>().join("\n")
+    };
     let errors = lines(|finding| finding.severity == Severity::Error);
     let report = outcome.report.as_ref();
     let failure = match report.and_then(|report| Some((report, report.failure.as_ref()?))) {
-        _ if !errors.is_empty() => Some(("Invalid".to_owned(), errors.lines().next().unwrap_or_default().to_owned(), errors.clone())),
+        _ if !errors.is_empty() => {
+            Some(("Invalid".to_owned(), errors.lines().next().unwrap_or_default().to_owned(), errors.clone()))
+        }
         Some((report, failure)) => Some((failure.reason.as_str().to_owned(), report.message(), failure.hint())),
         None => None,
     };
@@ -107,7 +113,13 @@ fn suite(name: &str, cases: &[Case], out: &mut String) {
         );
         let mut inside = String::new();
         if let Some((kind, message, text)) = &case.failure {
-            let _ = writeln!(inside, "      <failure type=\"{}\" message=\"{}\">{}</failure>", escape(kind), escape(message), escape(text));
+            let _ = writeln!(
+                inside,
+                "      <failure type=\"{}\" message=\"{}\">{}</failure>",
+                escape(kind),
+                escape(message),
+                escape(text)
+            );
         } else if let Some(why) = &case.skipped {
             let _ = writeln!(inside, "      <skipped message=\"{}\"/>", escape(why));
         }

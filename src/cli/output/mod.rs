@@ -126,7 +126,11 @@ pub fn render(format: Format, outcomes: &[Outcome], style: Style) -> io::Result<
         Format::Junit => out = junit::render(outcomes),
         Format::Json => {
             for outcome in outcomes {
-                let json = if outcome.subject.is_none() { serde_json::to_string_pretty(outcome) } else { serde_json::to_string(outcome) };
+                let json = if outcome.subject.is_none() {
+                    serde_json::to_string_pretty(outcome)
+                } else {
+                    serde_json::to_string(outcome)
+                };
                 out.push_str(&json?);
                 out.push('\n');
             }

@@ -23,8 +23,16 @@ fn record(stage: Stage, outcome: Ended, micros: u64, detail: &str) -> Record {
 /// A check in which the login was refused, or taken.
 pub fn report(refused: bool) -> Report {
     let words = "535 5.7.8 Error: authentication failed";
-    let failure = Diagnosis::new(Reason::AuthenticationFailed).at(Stage::Auth).words(words).fact("secret", "mail/relay").fact("until", "13:00");
-    let last = if refused { record(Stage::Auth, Ended::Failed, 2_012_300, words) } else { record(Stage::Auth, Ended::Passed, 12_300, "PLAIN") };
+    let failure = Diagnosis::new(Reason::AuthenticationFailed)
+        .at(Stage::Auth)
+        .words(words)
+        .fact("secret", "mail/relay")
+        .fact("until", "13:00");
+    let last = if refused {
+        record(Stage::Auth, Ended::Failed, 2_012_300, words)
+    } else {
+        record(Stage::Auth, Ended::Passed, 12_300, "PLAIN")
+    };
     Report {
         level: Level::Authenticate,
         failure: refused.then_some(failure),
@@ -44,7 +52,11 @@ pub fn report(refused: bool) -> Report {
             auth_mechanisms: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             ..Capabilities::default()
         }),
-        tls: Some(TlsStatus { version: Some("TLSv1.3".to_owned()), not_after: Some("2027-01-31T12:00:00Z".to_owned()), ..TlsStatus::default() }),
+        tls: Some(TlsStatus {
+            version: Some("TLSv1.3".to_owned()),
+            not_after: Some("2027-01-31T12:00:00Z".to_owned()),
+            ..TlsStatus::default()
+        }),
         tls_verified: true,
         source_ip: Some("10.0.0.7".to_owned()),
         observed_ip: None,
@@ -123,7 +135,9 @@ fn json_is_one_object_for_a_probe_in_the_documented_order() {
     assert_eq!(json["stages"][3]["duration"], "2.01s");
     assert_eq!(json["tls"]["version"], "TLSv1.3");
     assert_eq!(json["capabilities"]["authMechanisms"][1], "LOGIN");
-    let places: Vec<_> = ["\"result\"", "\"reason\"", "\"stage\"", "\"message\"", "\"hint\"", "\"stages\""].map(|key| text.find(key).unwrap()).into();
+    let places: Vec<_> = ["\"result\"", "\"reason\"", "\"stage\"", "\"message\"", "\"hint\"", "\"stages\""]
+        .map(|key| text.find(key).unwrap())
+        .into();
     assert!(places.is_sorted(), "{text}");
 }
 
@@ -139,7 +153,8 @@ fn json_is_one_line_a_resource_for_a_check() {
 #[test]
 fn yaml_says_the_same_as_json() {
     let text = render(Format::Yaml, &checked(), Style::Plain).unwrap();
-    let documents: Vec<_> = text.split("---\n").skip(1).map(|one| serde_yaml::from_str::<serde_json::Value>(one).unwrap()).collect();
+    let documents: Vec<_> =
+        text.split("---\n").skip(1).map(|one| serde_yaml::from_str::<serde_json::Value>(one).unwrap()).collect();
     let json = render(Format::Json, &checked(), Style::Plain).unwrap();
     let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(documents, lines);
@@ -148,7 +163,10 @@ fn yaml_says_the_same_as_json() {
 #[test]
 fn junit_has_a_case_per_object_and_escapes_what_it_quotes() {
     let text = render(Format::Junit, &checked(), Style::Plain).unwrap();
-    assert!(text.contains("<testsuite name=\"mail.yaml\" tests=\"3\" failures=\"2\" errors=\"0\" skipped=\"0\" time=\"2.041\">"), "{text}");
+    assert!(
+        text.contains("<testsuite name=\"mail.yaml\" tests=\"3\" failures=\"2\" errors=\"0\" skipped=\"0\" time=\"2.041\">"),
+        "{text}"
+    );
     assert!(text.contains("<failure type=\"Invalid\" message=\"mail.yaml:9:5: error: spec.port: 0 is below 1\">"), "{text}");
     assert!(text.contains("spec.sender: a &lt;b&gt; &amp; &quot;c&quot;</system-out>"), "{text}");
 }
@@ -156,6 +174,9 @@ fn junit_has_a_case_per_object_and_escapes_what_it_quotes() {
 #[test]
 fn junit_of_a_probe_has_a_case_per_stage() {
     let text = render(Format::Junit, &probe(true), Style::Plain).unwrap();
-    assert!(text.contains("<testsuite name=\"smtp.corp.example:587\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{text}");
+    assert!(
+        text.contains("<testsuite name=\"smtp.corp.example:587\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""),
+        "{text}"
+    );
     assert!(text.contains("<testcase classname=\"smtp.corp.example:587\" name=\"TCP\" time=\"0.000\"/>"), "{text}");
 }

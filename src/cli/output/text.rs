@@ -90,7 +90,12 @@ fn finding(finding: &Finding, outcome: &Outcome, style: Style, out: &mut String)
     };
     let place = if finding.line > 0 { format!(":{}:{}", finding.line, finding.column) } else { String::new() };
     let place = style.paint(BOLD, &format!("{}{place}:", finding.file));
-    let whose = outcome.subject.as_ref().filter(|subject| !subject.kind.is_empty()).map(|subject| subject.title() + ": ").unwrap_or_default();
+    let whose = outcome
+        .subject
+        .as_ref()
+        .filter(|subject| !subject.kind.is_empty())
+        .map(|subject| subject.title() + ": ")
+        .unwrap_or_default();
     let field = if finding.field.is_empty() { String::new() } else { format!("{}: ", finding.field) };
     let severity = style.paint(color, &format!("{}:", finding.severity.as_str()));
     let _ = writeln!(out, "{place} {severity} {whose}{field}{}", finding.message);
@@ -165,7 +170,8 @@ fn tls(tls: &TlsStatus) -> String {
 
 fn summary(outcomes: &[Outcome], out: &mut String) {
     let objects = || outcomes.iter().filter(|outcome| outcome.subject.as_ref().is_some_and(|subject| !subject.kind.is_empty()));
-    let count = |severity| outcomes.iter().flat_map(|outcome| &outcome.findings).filter(|finding| finding.severity == severity).count();
+    let count =
+        |severity| outcomes.iter().flat_map(|outcome| &outcome.findings).filter(|finding| finding.severity == severity).count();
     let mut parts = Vec::new();
     for result in ["Verified", "Unverified", "Valid", "Invalid", "Skipped"] {
         let many = objects().filter(|outcome| outcome.result() == result).count();
