@@ -127,9 +127,10 @@ fn address(text: &str, field: &str) -> Result<Address, Diagnosis> {
     if text.chars().any(char::is_control) {
         return Err(invalid(field, "is no e-mail address: it holds a control character"));
     }
-    let domain = match domain.starts_with('[') {
-        true => domain.to_owned(),
-        false => idna::domain_to_ascii(domain).map_err(|_| invalid(field, "is no e-mail address: its domain cannot be"))?,
+    let domain = if domain.starts_with('[') {
+        domain.to_owned()
+    } else {
+        idna::domain_to_ascii(domain).map_err(|_| invalid(field, "is no e-mail address: its domain cannot be"))?
     };
     Address::new(user, domain).map_err(|error| invalid(field, &format!("is no e-mail address: {error}")))
 }
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_by_the_name_of_its_field() {
-        for (from, to, reply_to, field) in [
+        for (from, to, answers, field) in [
             ("relay", "ops@example.net", None, "sender.address"),
             ("relay@example.org, boss@example.org", "ops@example.net", None, "sender.address"),
             ("relay@", "ops@example.net", None, "sender.address"),
@@ -285,7 +286,7 @@ mod tests {
             ("relay@example.org", "<ops@example.net>", None, "test.to"),
             ("relay@example.org", "ops@example.net", Some("@example.org"), "sender.replyTo"),
         ] {
-            let found = compose(&TestMail { from, to, reply_to, ..mail() }).unwrap_err();
+            let found = compose(&TestMail { from, to, reply_to: answers, ..mail() }).unwrap_err();
             assert_eq!(found.reason, Reason::SpecInvalid);
             assert!(found.hint().starts_with(field), "{}", found.hint());
         }

@@ -81,6 +81,17 @@ pub fn classify(stage: Stage, reply: &Reply, about: &About<'_>) -> Diagnosis {
         .or_else(|| by_enhanced(&said))
         .or_else(|| wordings::find(&said).map(|row| row.reason))
         .unwrap_or_else(|| by_code(&said));
+    let reason = match reason {
+        // Inside TLS it cannot be TLS that is missing: a mechanism wants more, or the server means another hop.
+        Reason::TLSRequired if about.tls && stage == Stage::Auth => Reason::AuthMechanismNotOffered,
+        Reason::TLSRequired if about.tls => by_code(&said),
+        // Postfix's blanket `reject` names whatever it was judging; where a login is offered and none was made, that is
+        // what is missing (main.cf of every submission service: permit_sasl_authenticated, reject).
+        _ if about.user.is_none() && !about.offered.is_empty() && words.contains("rejected: access denied") => {
+            Reason::AuthenticationRequired
+        }
+        reason => reason,
+    };
     let provider = row.map(|row| row.provider).or(about.provider);
     let diagnosis = Diagnosis::new(reason).at(stage).words(&text).class(class(reason, reply));
     facts(diagnosis, &said, about, provider)
@@ -150,10 +161,13 @@ fn unexpected(reply: &Reply) -> Option<Reason> {
 }
 
 /// What the command alone decides. Whatever a server says to STARTTLS, it refused that (RFC 3207 section 4); only one that
-/// ends the session means more. And a login that was not judged, or once too often, is no wrong password.
+/// ends the session, or counts, means more. And a login that was not judged, or once too often, is no wrong password.
 fn by_command(said: &Said<'_>) -> Option<Reason> {
     match said.stage {
+        Stage::StartTls if said.is_transient() && said.says_any(wordings::TOO_MANY) => Some(Reason::RateLimited),
         Stage::StartTls if said.reply.code != 421 => Some(Reason::StartTLSRefused),
+        // Postfix says it with 504 5.5.4, which is "mechanism not known" elsewhere.
+        Stage::Auth if said.says_any(&["encryption required"]) => Some(Reason::TLSRequired),
         Stage::Auth if said.says_any(wordings::NO_AUTH_SERVER) => Some(Reason::AuthenticationUnavailable),
         Stage::Auth if LoginJudgement::of(said.reply) == LoginJudgement::TooMany => Some(Reason::RateLimited),
         _ => None,
@@ -170,14 +184,12 @@ fn by_enhanced(said: &Said<'_>) -> Option<Reason> {
         (1, 1..=3 | 6 | 10) | (2, 1) if envelope && !said.is_transient() => Reason::RecipientRejected,
         (1, 1..=3 | 6 | 10) if envelope => wordings::find(said).map_or(Reason::RecipientRejected, |row| row.reason),
         (1, 7 | 8) | (7, 27) if envelope => Reason::SenderRejected,
-        (2, 1) if envelope => Reason::RateLimited,
+        (2, 1) | (5, 3) if envelope => Reason::RateLimited,
         (2, 2) if envelope => Reason::MailboxFull,
         (2, 3) | (3, 4) if envelope => Reason::MessageTooLarge,
-        (3, 1) if !login => Reason::ServerBusy,
+        (3, 1) | (4, 5) if !login => Reason::ServerBusy,
         (3, 2) if said.reply.code == 432 || said.says_any(wordings::TOO_MANY) => Reason::RateLimited,
         (3, 2) if said.is_transient() && (!login || said.reply.code == 421) => Reason::ServerBusy,
-        (4, 5) if !login => Reason::ServerBusy,
-        (5, 3) if envelope => Reason::RateLimited,
         (7, 8 | 9) if login && said.says_any(wordings::APP_PASSWORD) => Reason::AppPasswordRequired,
         (5 | 7, 4) | (7, 9 | 12) if login => Reason::AuthMechanismNotOffered,
         (7, 8 | 13 | 14) if login => return (!said.is_transient()).then_some(Reason::AuthenticationFailed),
@@ -212,11 +224,10 @@ fn by_code(said: &Said<'_>) -> Reason {
 
 fn auth(code: u16) -> Reason {
     match code {
-        // RFC 4954 section 6: a password transition is needed.
-        432 => Reason::AuthMechanismNotOffered,
+        // 432 (RFC 4954 section 6): a password transition is needed, which another mechanism does.
+        432 | 501 | 504 | 534 => Reason::AuthMechanismNotOffered,
         400..500 => Reason::AuthenticationUnavailable,
         500 | 502 | 503 => Reason::AuthNotOffered,
-        501 | 504 | 534 => Reason::AuthMechanismNotOffered,
         523 | 538 => Reason::TLSRequired,
         530 => Reason::AuthenticationRequired,
         _ => Reason::AuthenticationFailed,

@@ -17,7 +17,7 @@ pub enum Provider {
     Google,
     /// Amazon Simple Email Service.
     Ses,
-    /// Twilio SendGrid.
+    /// Twilio `SendGrid`.
     SendGrid,
     /// Mailgun.
     Mailgun,
@@ -85,12 +85,20 @@ const KNOWN: &[(Provider, &[&str], &[&str])] = &[
 pub fn recognise(host: &str, banner: Option<&str>) -> Option<Provider> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let within = |domain: &&str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    let by_host = KNOWN.iter().find(|(_, domains, _)| domains.iter().any(|domain| within(domain)));
+    let by_host = KNOWN.iter().find(|(_, domains, _)| domains.iter().any(&within));
     let by_banner = || {
         let banner = banner?.to_ascii_lowercase();
         KNOWN.iter().find(|(_, _, marks)| marks.iter().any(|mark| banner.contains(mark)))
     };
     by_host.or_else(by_banner).map(|(provider, ..)| *provider)
+}
+
+/// Enhanced codes of one subject, of either class: `x.7.606` to `x.7.649`.
+#[derive(Clone, Copy, Debug)]
+struct Subjects {
+    subject: u16,
+    from: u16,
+    to: u16,
 }
 
 /// One refusal of one provider.
@@ -100,8 +108,8 @@ pub(super) struct Row {
     pub(super) provider: Provider,
     /// The basic code; 0 for any.
     code: u16,
-    /// Subject and detail of the enhanced code, from and to; none for any.
-    enhanced: Option<((u16, u16), (u16, u16))>,
+    /// The enhanced codes; none for any or no code.
+    enhanced: Option<Subjects>,
     /// What must stand in it, all of it, in lower case.
     words: &'static [&'static str],
     /// What it means.
@@ -113,15 +121,18 @@ pub(super) struct Row {
 
 impl Row {
     fn fits(&self, said: &Said<'_>, provider: Option<Provider>) -> bool {
-        let code = said.reply.enhanced.map(|code| (code.subject, code.detail));
         let whose = match provider {
             Some(provider) => provider == self.provider,
             // Behind a relay or another name: words tell, and so do codes that no registry has.
-            None => !self.words.is_empty() || self.enhanced.is_some_and(|((_, detail), _)| detail > 40),
+            None => !self.words.is_empty() || self.enhanced.is_some_and(|codes| codes.from > 40),
         };
         whose
             && (self.code == 0 || self.code == said.reply.code)
-            && self.enhanced.is_none_or(|(from, to)| code.is_some_and(|code| (from..=to).contains(&code)))
+            && self.enhanced.is_none_or(|codes| {
+                said.reply
+                    .enhanced
+                    .is_some_and(|code| code.subject == codes.subject && (codes.from..=codes.to).contains(&code.detail))
+            })
             && said.says_all(self.words)
     }
 }
@@ -134,7 +145,7 @@ pub(super) fn find(said: &Said<'_>, provider: Option<Provider>) -> Option<&'stat
 const fn row(
     provider: Provider,
     code: u16,
-    enhanced: Option<((u16, u16), (u16, u16))>,
+    enhanced: Option<Subjects>,
     words: &'static [&'static str],
     reason: Reason,
     source: &'static str,
@@ -142,14 +153,16 @@ const fn row(
     Row { provider, code, enhanced, words, reason, source }
 }
 
-const ANY: Option<((u16, u16), (u16, u16))> = None;
+const ANY: Option<Subjects> = None;
 
-const fn is(subject: u16, detail: u16) -> Option<((u16, u16), (u16, u16))> {
-    Some(((subject, detail), (subject, detail)))
+#[expect(clippy::unnecessary_wraps, reason = "stands beside ANY in the rows")]
+const fn is(subject: u16, detail: u16) -> Option<Subjects> {
+    Some(Subjects { subject, from: detail, to: detail })
 }
 
-const fn between(from: (u16, u16), to: (u16, u16)) -> Option<((u16, u16), (u16, u16))> {
-    Some((from, to))
+#[expect(clippy::unnecessary_wraps, reason = "stands beside ANY in the rows")]
+const fn between(subject: u16, from: u16, to: u16) -> Option<Subjects> {
+    Some(Subjects { subject, from, to })
 }
 
 const M365_AUTH: &str =
@@ -198,12 +211,12 @@ const ROWS: &[Row] = &[
     row(Microsoft365, 0, ANY, &["submissionquotaexceeded"], Reason::QuotaExceeded, M365_NDR),
     row(Microsoft365, 0, is(1, 90), &[], Reason::QuotaExceeded, M365_NDR),
     row(Microsoft365, 0, ANY, &["bad outbound sender"], Reason::SendingBlocked, M365_NDR),
-    row(Microsoft365, 0, between((7, 501), (7, 503)), &[], Reason::SendingBlocked, M365_NDR),
-    row(Microsoft365, 550, between((7, 700), (7, 750)), &[], Reason::SendingBlocked, M365_NDR),
+    row(Microsoft365, 0, between(7, 501, 503), &[], Reason::SendingBlocked, M365_NDR),
+    row(Microsoft365, 550, between(7, 700, 750), &[], Reason::SendingBlocked, M365_NDR),
     row(Microsoft365, 0, is(7, 509), &[], Reason::SenderAuthenticationFailed, M365_NDR),
     row(Microsoft365, 0, is(7, 515), &[], Reason::SenderAuthenticationFailed, M365_NDR),
-    row(Microsoft365, 451, between((7, 500), (7, 699)), &[], Reason::RateLimited, M365_NDR),
-    row(Microsoft365, 550, between((7, 606), (7, 649)), &[], Reason::ClientHostRejected, M365_NDR),
+    row(Microsoft365, 451, between(7, 500, 699), &[], Reason::RateLimited, M365_NDR),
+    row(Microsoft365, 550, between(7, 606, 649), &[], Reason::ClientHostRejected, M365_NDR),
     row(Microsoft365, 0, ANY, &["banned sending ip"], Reason::ClientHostRejected, M365_NDR),
     row(Microsoft365, 432, is(3, 2), &["storedrv"], Reason::RateLimited, M365_NDR),
 
@@ -223,7 +236,7 @@ const ROWS: &[Row] = &[
     row(Google, 0, ANY, &["does not meet ipv6 sending guidelines"], Reason::ClientHostRejected, GOOGLE),
     row(Google, 0, is(7, 29), &[], Reason::TLSRequired, GOOGLE),
     row(Google, 0, is(7, 27), &[], Reason::SenderAuthenticationFailed, GOOGLE),
-    row(Google, 0, between((7, 30), (7, 32)), &[], Reason::SenderAuthenticationFailed, GOOGLE),
+    row(Google, 0, between(7, 30, 32), &[], Reason::SenderAuthenticationFailed, GOOGLE),
     row(Google, 0, is(7, 40), &[], Reason::SenderAuthenticationFailed, GOOGLE),
     row(Google, 552, is(7, 0), &[], Reason::MessageRejected, GOOGLE),
 
