@@ -85,6 +85,8 @@ mod tests {
 
     use super::*;
 
+    type Row<'a> = (&'a [Mechanism], &'a str, bool, bool, Kind, &'a [Mechanism]);
+
     fn choice(
         allowed: &[Mechanism],
         offered: &str,
@@ -100,7 +102,7 @@ mod tests {
     fn the_rules_of_auth_hold() {
         use Kind::{Password, Token};
         let all = "NTLM CRAM-MD5 LOGIN PLAIN OAUTHBEARER XOAUTH2 GSSAPI";
-        let rows: &[(&[Mechanism], &str, bool, bool, Kind, &[Mechanism])] = &[
+        let rows: &[Row<'_>] = &[
             (&[Auto], all, true, false, Password, &[Plain, Login, CramMd5, Ntlm]),
             (&[], all, true, false, Password, &[Plain, Login, CramMd5, Ntlm]),
             (&[Auto], "login ntlm", true, false, Password, &[Login, Ntlm]),

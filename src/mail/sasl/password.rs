@@ -1,6 +1,6 @@
 //! PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login) and CRAM-MD5 (RFC 2195).
 //!
-//! Text goes as the UTF-8 that the Secret holds, without SASLprep: servers that compare with what users typed elsewhere
+//! Text goes as the UTF-8 that the Secret holds, without `SASLprep`: servers that compare with what users typed elsewhere
 //! see the same bytes.
 
 use hmac::{Hmac, Mac};

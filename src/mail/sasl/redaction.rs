@@ -163,3 +163,89 @@ fn floor(text: &str, at: usize) -> usize {
 fn ceil(text: &str, at: usize) -> usize {
     (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scrub(user: &str, secret: &str, text: &str) -> String {
+        Redaction::of(user, &SecretString::from(secret)).scrub(text).into_owned()
+    }
+
+    #[test]
+    fn a_password_is_taken_out_in_every_form_in_which_it_was_sent() {
+        let (user, secret) = ("relay@example.org", "Tr0ub4dor&3?>~");
+        let forms = [
+            secret.to_owned(),
+            secret.to_uppercase(),
+            STANDARD.encode(secret),
+            STANDARD.encode(secret).to_uppercase(),
+            URL_SAFE.encode(secret),
+            STANDARD.encode(format!("\0{user}\0{secret}")),
+            STANDARD.encode(format!("{user}\0{user}\0{secret}")),
+            STANDARD.encode(format!("user={user}\x01auth=Bearer {secret}\x01\x01")),
+            URL_SAFE.encode(format!("\0{user}\0{secret}")),
+        ];
+        for form in forms {
+            let seen = scrub(user, secret, &format!("500 5.5.1 Command unrecognized: \"AUTH PLAIN {form}\" ok"));
+            assert!(seen.starts_with("500 5.5.1 Command unrecognized: \"AUTH PLAIN [redacted]"), "{form}: {seen}");
+            assert!(seen.ends_with("\" ok") && !seen.contains(form.trim_end_matches('=')), "{form}: {seen}");
+        }
+    }
+
+    #[test]
+    fn base64_behind_anything_else_is_taken_out_at_each_place_in_a_group() {
+        let secret = "correct horse battery staple";
+        for before in ["", "x", "xy", "xyz", "somebody-else\0"] {
+            let encoded = STANDARD.encode(format!("{before}{secret}\u{1}tail"));
+            let seen = scrub("ann", secret, &encoded);
+            assert!(seen.contains(REDACTED), "{before:?}: {seen}");
+            let rest: String = seen.replace(REDACTED, "").chars().collect();
+            assert!(rest.len() < encoded.len() - secret.len() * 8 / 6 + 6, "{before:?}: {rest}");
+        }
+    }
+
+    #[test]
+    fn an_echo_that_is_cut_or_folded_shows_nothing_either() {
+        let token = format!("ya29.{}", "aBcD3fGh".repeat(60));
+        let blob = STANDARD.encode(format!("user=u\x01auth=Bearer {token}\x01\x01"));
+        for shown in [&token[..100], &token[40..90], &blob[..203], &blob[50..80]] {
+            let seen = scrub("u", &token, &format!("500 unrecognized: {shown}..."));
+            assert_eq!(seen, "500 unrecognized: [redacted]...", "{shown}");
+        }
+        let folded = format!("500 {} {}", &blob[..76], &blob[76..152]);
+        assert_eq!(scrub("u", &token, &folded), "500 [redacted] [redacted]");
+    }
+
+    #[test]
+    fn very_short_secrets_do_not_take_all_words_away() {
+        assert_eq!(scrub("ann", "a", "535 authentication failed"), "535 authentication failed");
+        assert_eq!(scrub("ann", "a", "unknown: a"), "unknown: [redacted]");
+        assert_eq!(scrub("ann", "ok", "token ok, broken"), "token [redacted], broken");
+        assert_eq!(scrub("ann", "", "nothing"), "nothing");
+    }
+
+    #[test]
+    fn words_that_only_begin_like_a_password_stay() {
+        assert_eq!(scrub("ann", "password1", "535 bad password"), "535 bad password");
+        assert_eq!(scrub("ann", "password1", "535 bad password1!"), "535 bad [redacted]!");
+        assert_eq!(scrub("ann", "trailing\n", "said trailing"), "said [redacted]");
+    }
+
+    #[test]
+    fn nothing_to_redact_leaves_the_text_as_it_is_but_for_its_length() {
+        assert_eq!(Redaction::default().scrub("250 ok"), "250 ok");
+        assert_eq!(Redaction::default().scrub(&"é".repeat(TEXT)).len(), TEXT);
+    }
+
+    proptest! {
+        #[test]
+        fn no_secret_of_useful_length_survives(secret in "\\PC{4,40}", before in "\\PC{0,20}", after in "\\PC{0,20}") {
+            let seen = scrub("ann", &secret, &format!("{before}{secret}{after}"));
+            prop_assert!(!seen.replace(REDACTED, "\0").contains(&secret));
+        }
+    }
+}

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use super::{
-    EnhancedCode, Reply, ReplyClass,
+    Reply, ReplyClass,
     extensions::named_ips,
     providers::{self, Provider},
     wordings,
@@ -68,20 +68,20 @@ pub enum LoginJudgement {
 
 /// Why a server refused, or broke off, at a stage. The reply's lines must be scrubbed of credentials already.
 ///
-/// Positive and intermediate replies where none should be are a `ProtocolError`.
+/// A positive or intermediate reply is classified too, as a `ProtocolError`: the caller expected another.
 #[must_use]
 pub fn classify(stage: Stage, reply: &Reply, about: &About<'_>) -> Diagnosis {
     let text = reply.text();
-    let lower = text.to_ascii_lowercase();
-    let said = Said { stage, reply, words: &lower };
-    let found = providers::find(&said, about.provider);
-    let reason = found
-        .map(|row| row.reason)
-        .or_else(|| unexpected(reply))
+    let words = text.to_ascii_lowercase();
+    let said = Said { stage, reply, words: &words };
+    let row = providers::find(&said, about.provider);
+    let reason = unexpected(reply)
+        .or(row.map(|row| row.reason))
+        .or_else(|| by_command(&said))
         .or_else(|| by_enhanced(&said))
         .or_else(|| wordings::find(&said).map(|row| row.reason))
         .unwrap_or_else(|| by_code(&said));
-    let provider = found.map(|row| row.provider).or(about.provider);
+    let provider = row.map(|row| row.provider).or(about.provider);
     let diagnosis = Diagnosis::new(reason).at(stage).words(&text).class(class(reason, reply));
     facts(diagnosis, &said, about, provider)
 }
@@ -97,31 +97,49 @@ pub(super) struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn says(&self, any: &[&str]) -> bool {
+    /// Whether each of the words is there.
+    pub(super) fn says_all(&self, all: &[&str]) -> bool {
+        all.iter().all(|words| self.words.contains(words))
+    }
+
+    /// Whether one of the words is there.
+    pub(super) fn says_any(&self, any: &[&str]) -> bool {
         any.iter().any(|words| self.words.contains(words))
+    }
+
+    fn is_transient(&self) -> bool {
+        self.reply.class() == ReplyClass::Transient
     }
 }
 
 impl LoginJudgement {
-    /// Reads a reply to AUTH, or to one of its answers.
+    /// Reads a reply to AUTH, or to one of its answers. In doubt a 5xx is a refusal: an account that is locked costs more
+    /// than a mechanism that is not tried.
     #[must_use]
     pub fn of(reply: &Reply) -> Self {
         let words = reply.text().to_ascii_lowercase();
         let says = |any: &[&str]| any.iter().any(|part| words.contains(part));
-        let subject = reply.enhanced.map(|EnhancedCode { subject, detail, .. }| (subject, detail));
+        let subject = reply.enhanced.map(|code| (code.subject, code.detail));
         if reply.is_positive() {
             return Self::Accepted;
+        }
+        // Yahoo says "too many" to the first wrong password.
+        if says(&["#auth005"]) {
+            return Self::Refused;
         }
         if says(wordings::TOO_MANY) || (reply.code, subject) == (432, Some((3, 2))) {
             return Self::TooMany;
         }
-        let judged = subject == Some((7, 8)) || says(wordings::PASSWORD_JUDGED);
+        if says(wordings::NO_AUTH_SERVER) {
+            return Self::Unavailable;
+        }
+        let judged = matches!(subject, Some((7, 3 | 8 | 13 | 139))) || says(wordings::PASSWORD_JUDGED);
         match reply.code {
-            // RFC 4954 section 4.7.12: the password is fine, and PLAIN has to be used once.
+            // RFC 4954 section 6: a password transition is needed, which PLAIN does.
             432 => Self::NotJudged,
             400..500 => Self::Unavailable,
             // 534 5.7.9 is "mechanism too weak" in RFC 4954, and "application-specific password required" at Google.
-            500..505 | 530 | 534 | 538 if !judged => Self::NotJudged,
+            300..400 | 500..505 | 530 | 534 | 538 if !judged => Self::NotJudged,
             _ => Self::Refused,
         }
     }
@@ -131,20 +149,137 @@ fn unexpected(reply: &Reply) -> Option<Reason> {
     matches!(reply.class(), ReplyClass::Positive | ReplyClass::Intermediate).then_some(Reason::ProtocolError)
 }
 
-fn by_enhanced(_said: &Said<'_>) -> Option<Reason> {
-    None
+/// What the command alone decides. Whatever a server says to STARTTLS, it refused that (RFC 3207 section 4); only one that
+/// ends the session means more. And a login that was not judged, or once too often, is no wrong password.
+fn by_command(said: &Said<'_>) -> Option<Reason> {
+    match said.stage {
+        Stage::StartTls if said.reply.code != 421 => Some(Reason::StartTLSRefused),
+        Stage::Auth if said.says_any(wordings::NO_AUTH_SERVER) => Some(Reason::AuthenticationUnavailable),
+        Stage::Auth if LoginJudgement::of(said.reply) == LoginJudgement::TooMany => Some(Reason::RateLimited),
+        _ => None,
+    }
 }
 
+/// Codes that mean one thing wherever they are said: RFC 3463, RFC 4954 section 6, RFC 5248, RFC 7372, RFC 7505, and
+/// IANA's registry <https://www.iana.org/assignments/smtp-enhanced-status-codes>. 7.1 and 5.x are not among them.
+fn by_enhanced(said: &Said<'_>) -> Option<Reason> {
+    let code = said.reply.enhanced?;
+    let envelope = matches!(said.stage, Stage::Mail | Stage::Rcpt | Stage::Data);
+    let login = said.stage == Stage::Auth;
+    let reason = match (code.subject, code.detail) {
+        (1, 1..=3 | 6 | 10) | (2, 1) if envelope && !said.is_transient() => Reason::RecipientRejected,
+        (1, 1..=3 | 6 | 10) if envelope => wordings::find(said).map_or(Reason::RecipientRejected, |row| row.reason),
+        (1, 7 | 8) | (7, 27) if envelope => Reason::SenderRejected,
+        (2, 1) | (5, 3) if envelope => Reason::RateLimited,
+        (2, 2) if envelope => Reason::MailboxFull,
+        (2, 3) | (3, 4) if envelope => Reason::MessageTooLarge,
+        (3, 1) | (4, 5) if !login => Reason::ServerBusy,
+        (3, 2) if said.reply.code == 432 || said.says_any(wordings::TOO_MANY) => Reason::RateLimited,
+        (3, 2) if said.is_transient() && (!login || said.reply.code == 421) => Reason::ServerBusy,
+        (7, 8 | 9) if login && said.says_any(wordings::APP_PASSWORD) => Reason::AppPasswordRequired,
+        (5 | 7, 4) | (7, 9 | 12) if login => Reason::AuthMechanismNotOffered,
+        (7, 8 | 13 | 14) if login => return (!said.is_transient()).then_some(Reason::AuthenticationFailed),
+        (7, 10 | 11) => Reason::TLSRequired,
+        (7, 20..=24 | 26 | 29) if envelope => Reason::SenderAuthenticationFailed,
+        (7, 25) => Reason::ClientHostRejected,
+        (7, 28) => Reason::RateLimited,
+        _ => return None,
+    };
+    Some(reason)
+}
+
+/// What is left: the basic code where it was said (RFC 5321 section 4.2.2 and 4.3.2, RFC 4954 section 6).
 fn by_code(said: &Said<'_>) -> Reason {
-    let _ = said.says(&[]);
-    Reason::ProtocolError
+    let code = said.reply.code;
+    // 421 ends the session, wherever it is said.
+    if code == 421 {
+        return Reason::ServerBusy;
+    }
+    match said.stage {
+        Stage::StartTls => Reason::StartTLSRefused,
+        Stage::Auth => auth(code),
+        Stage::Mail | Stage::Rcpt | Stage::Data => envelope(said.stage, code),
+        Stage::Quit => Reason::ProtocolError,
+        // The command is not known, or comes at the wrong time: no judgement of who we are.
+        Stage::Ehlo | Stage::Ehlo2 if matches!(code, 500 | 502 | 503) => Reason::ProtocolError,
+        _ if said.is_transient() => Reason::ServerBusy,
+        _ if code == 530 => Reason::AuthenticationRequired,
+        _ => Reason::ClientHostRejected,
+    }
 }
 
-fn class(reason: Reason, _reply: &Reply) -> Class {
-    reason.class()
+fn auth(code: u16) -> Reason {
+    match code {
+        // 432 (RFC 4954 section 6): a password transition is needed, which another mechanism does.
+        432 | 501 | 504 | 534 => Reason::AuthMechanismNotOffered,
+        400..500 => Reason::AuthenticationUnavailable,
+        500 | 502 | 503 => Reason::AuthNotOffered,
+        523 | 538 => Reason::TLSRequired,
+        530 => Reason::AuthenticationRequired,
+        _ => Reason::AuthenticationFailed,
+    }
 }
 
-fn facts(diagnosis: Diagnosis, said: &Said<'_>, _about: &About<'_>, _provider: Option<Provider>) -> Diagnosis {
-    let _ = named_ips(said.words);
+fn envelope(stage: Stage, code: u16) -> Reason {
+    match (stage, code) {
+        (_, 530) => Reason::AuthenticationRequired,
+        (_, 500 | 502 | 503 | 504 | 555) => Reason::ProtocolError,
+        (Stage::Rcpt, 552) => Reason::MailboxFull,
+        (_, 552) => Reason::MessageTooLarge,
+        (Stage::Rcpt, 450) => Reason::RecipientRejected,
+        (_, 400..500) => Reason::ServerBusy,
+        (Stage::Mail, _) => Reason::SenderRejected,
+        (Stage::Rcpt, _) => Reason::RecipientRejected,
+        _ => Reason::MessageRejected,
+    }
+}
+
+/// A 4xx says that time may help, except where nothing but a change of the spec can.
+fn class(reason: Reason, reply: &Reply) -> Class {
+    use Reason::{AppPasswordRequired, AuthMechanismNotOffered, AuthenticationRequired, BasicAuthDisabled, TLSRequired};
+    let stubborn = matches!(
+        reason,
+        AppPasswordRequired | AuthMechanismNotOffered | AuthenticationRequired | BasicAuthDisabled | TLSRequired
+    );
+    match reason.class() {
+        Class::User if reply.class() == ReplyClass::Transient && !stubborn => Class::Transient,
+        class => class,
+    }
+}
+
+/// Everything that a hint may ask for.
+fn facts(diagnosis: Diagnosis, said: &Said<'_>, about: &About<'_>, provider: Option<Provider>) -> Diagnosis {
+    let reason = diagnosis.reason;
+    // A server that refuses an address names it, and sees it from outside, where ours may be translated.
+    let named = (reason == Reason::ClientHostRejected).then(|| named_ips(said.words).first().copied()).flatten();
+    let egress = named.or(about.egress_ip).map(|ip| ip.to_string()).unwrap_or_default();
+    let provider = match (reason, provider) {
+        (Reason::AppPasswordRequired, Some(provider)) => provider.app_passwords().unwrap_or(provider.name()),
+        (_, Some(provider)) => provider.name(),
+        (_, None) => about.host,
+    };
+    let domain = about.from.and_then(|from| from.rsplit_once('@')).map(|(_, domain)| domain);
+    let allowed: Vec<_> = about.allowed.iter().map(|mechanism| mechanism.as_str()).collect();
+    let rule = match reason {
+        Reason::ProtocolError => format!("RFC 5321 section 4.3.2 ({} is no answer there)", said.reply.code),
+        _ => String::new(),
+    };
     diagnosis
+        .fact("host", about.host)
+        .fact("port", if about.port == 0 { String::new() } else { about.port.to_string() })
+        .fact("security", about.security.as_str())
+        .fact("from", about.from.unwrap_or_default())
+        .fact("to", about.to.unwrap_or_default())
+        .fact("user", about.user.unwrap_or_default())
+        .fact("helo", about.helo)
+        .fact("egressIP", egress)
+        .fact("domain", domain.unwrap_or_default())
+        .fact("max", about.max_size.map(|size| size.to_string()).unwrap_or_default())
+        .fact("offered", about.offered.join(", "))
+        .fact("allowed", allowed.join(", "))
+        .fact("provider", provider)
+        .fact("rule", rule)
 }
+
+#[cfg(test)]
+mod tests;

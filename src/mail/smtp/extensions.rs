@@ -11,6 +11,7 @@ use crate::mail::diagnosis::printable;
 pub const KEYWORDS: usize = 64;
 
 /// The extensions that a server offers.
+#[expect(clippy::struct_excessive_bools, reason = "each is an extension of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
     /// Each keyword in upper case with its parameters as they were sent.

@@ -88,7 +88,7 @@ pub struct EnhancedCode {
 }
 
 impl EnhancedCode {
-    /// Reads the code that a text begins with; a colon or a comma may follow it, as OpenSMTPD writes.
+    /// Reads the code that a text begins with; a colon or a comma may follow it, as `OpenSMTPD` writes.
     #[must_use]
     pub fn leading(text: &str) -> Option<Self> {
         let word = text.split_whitespace().next()?.trim_start_matches('#').trim_end_matches([':', ',', ';', '.']);
