@@ -13,4 +13,6 @@ mod rows;
 mod script;
 mod world;
 
+mod logging_in;
+mod protecting;
 mod reaching;
