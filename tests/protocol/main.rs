@@ -13,6 +13,10 @@ mod rows;
 mod script;
 mod world;
 
+mod coverage;
 mod logging_in;
 mod protecting;
+mod proxy;
 mod reaching;
+mod references;
+mod sending;
