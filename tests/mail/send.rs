@@ -55,5 +55,5 @@ async fn a_server_that_wants_a_login_says_so_at_deliver() {
     rest.as_object_mut().unwrap().remove("auth");
     let report = check_spec(&spec(&stack, "SUBMISSION_PORT", "StartTLS", rest), &given(&stack, "x", "y")).await;
     let failure = report.failure.as_ref().unwrap();
-    assert!(matches!(failure.reason, Reason::AuthenticationRequired | Reason::RelayDenied), "{}", told(&report));
+    assert_eq!((failure.reason, failure.stage), (Reason::AuthenticationRequired, Some(Stage::Rcpt)), "{}", told(&report));
 }

@@ -85,6 +85,11 @@ pub fn classify(stage: Stage, reply: &Reply, about: &About<'_>) -> Diagnosis {
         // Inside TLS it cannot be TLS that is missing: a mechanism wants more, or the server means another hop.
         Reason::TLSRequired if about.tls && stage == Stage::Auth => Reason::AuthMechanismNotOffered,
         Reason::TLSRequired if about.tls => by_code(&said),
+        // Postfix's blanket `reject` names whatever it was judging; where a login is offered and none was made, that is
+        // what is missing (main.cf of every submission service: permit_sasl_authenticated, reject).
+        _ if about.user.is_none() && !about.offered.is_empty() && words.contains("rejected: access denied") => {
+            Reason::AuthenticationRequired
+        }
         reason => reason,
     };
     let provider = row.map(|row| row.provider).or(about.provider);
