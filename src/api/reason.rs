@@ -94,6 +94,7 @@ reasons! {
     ClientCertificateInvalid: User, Some(c::RESOLVED_REFS), "The client certificate or its key cannot be used.", "Secret {secret} must hold a PEM certificate in tls.crt and its key in tls.key: {fault}.";
     ActorNotFound: User, Some(c::RESOLVED_REFS), "An Actor that the spec names does not exist.", "No Actor {name}; `kubectl get actors`. Leave verification.actors out to check from the operator.";
     NoActorSelected: User, Some(c::RESOLVED_REFS), "The selector matches no Actor.", "The selector matches no Actor; `kubectl get actors --show-labels`.";
+    RefUnreadable: Transient, Some(c::RESOLVED_REFS), "The API server did not let the operator read a Secret or ConfigMap.", "{kind} {name} could not be read: {fault}.";
     RefNotPermitted: User, Some(c::RESOLVED_REFS), "An object of another namespace is not shared with this one.", "{kind} {name} is not shared with namespace {me}; its owner must widen allowedNamespaces.";
 
     // The spec as a whole
