@@ -8,10 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{gate::Account, report::LoginOutcome, schedule::later};
 
 /// The shortest hold after a refusal, and the one after "too many logins".
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// The longest hold, unless the interval itself is longer.
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A login that is not told of for so long was dropped with its check; the longest check takes 5 minutes.
 const LOST: SignedDuration = SignedDuration::from_mins(6);
@@ -188,7 +188,7 @@ mod tests {
         let mut breaker = Breaker::default();
         let mut minute = 0;
         for hours in [1, 2, 4, 8, 16, 24, 24] {
-            refused_at(&mut breaker, minute, Duration::from_secs(60));
+            refused_at(&mut breaker, minute, Duration::from_mins(1));
             minute += hours * 60;
             assert!(matches!(breaker.ask(&account("a"), at(minute - 1)), Answer::Held(_)), "{hours}");
             assert_eq!(breaker.held(&account("a"), at(minute)), None, "{hours}");
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_first_hold_is_no_shorter_than_the_interval() {
-        for (interval, hours) in [(Duration::from_secs(6 * 3600), 6), (DAY * 2, 48)] {
+        for (interval, hours) in [(Duration::from_hours(6), 6), (DAY * 2, 48)] {
             let mut breaker = Breaker::default();
             refused_at(&mut breaker, 0, interval);
             assert_eq!(breaker.held(&account("a"), at(1)).unwrap().until, at(hours * 60));
@@ -228,7 +228,7 @@ mod tests {
         // promise 8
         let mut breaker = Breaker::default();
         for start in [0, 60, 120] {
-            breaker.tell(&account("a"), LoginOutcome::TooMany, Duration::from_secs(60), at(start));
+            breaker.tell(&account("a"), LoginOutcome::TooMany, Duration::from_mins(1), at(start));
             let hold = breaker.held(&account("a"), at(start)).unwrap();
             assert_eq!((hold.until, hold.refusals), (at(start + 60), 0));
         }

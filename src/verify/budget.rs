@@ -129,13 +129,11 @@ impl Budgets {
         self.forget(now);
         let scopes = self.scopes(mail);
         let exceeded = scopes.iter().filter_map(|(scope, most)| self.exceeded(scope, *most, mail.run, now));
-        match exceeded.max_by_key(|exceeded| exceeded.next) {
-            Some(exceeded) => Err(exceeded),
-            None => {
-                self.charge(scopes, mail.run, now);
-                Ok(())
-            }
+        if let Some(exceeded) = exceeded.max_by_key(|exceeded| exceeded.next) {
+            return Err(exceeded);
         }
+        self.charge(scopes, mail.run, now);
+        Ok(())
     }
 
     /// Takes up a mail that a claim in a status remembers, at the start.

@@ -163,10 +163,20 @@ fn closed(text: &str) -> String {
     if text.ends_with(['.', '!', '?']) || text.is_empty() { text.to_owned() } else { format!("{text}.") }
 }
 
-/// The longest beginning that has at most `most` bytes: so bounded in characters too, and in what a status may weigh.
+/// The longest beginning that takes at most `most` bytes as JSON, without its quotes: so it is bounded in characters, and
+/// in what a status may weigh.
 #[must_use]
 pub fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let mut weight = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        weight += match c {
+            '"' | '\\' => 2,
+            c if c.is_control() => 6,
+            c => c.len_utf8(),
+        };
+        weight > most
+    });
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 const FIRST_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// What is overdue when a process begins to lead is spread over no more than this.
-const LONGEST_SPREAD: Duration = Duration::from_secs(600);
+const LONGEST_SPREAD: Duration = Duration::from_mins(10);
 
 /// A number that is always the same for the same words, and evenly spread over all numbers.
 fn stable(words: &[&str]) -> u64 {
@@ -78,9 +78,9 @@ mod tests {
 
     #[test]
     fn a_due_time_never_moves_however_often_it_is_asked_for() {
-        let due = due_after(at(1_700_000_000), "uid", Duration::from_secs(3600));
+        let due = due_after(at(1_700_000_000), "uid", Duration::from_hours(1));
         for delay in [0, 1, 60, 1799] {
-            let next = due_after(later(due, Duration::from_secs(delay)), "uid", Duration::from_secs(3600));
+            let next = due_after(later(due, Duration::from_secs(delay)), "uid", Duration::from_hours(1));
             assert_eq!(next.as_second() - due.as_second(), 3600);
         }
     }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn objects_of_one_interval_do_not_fall_due_together() {
         let mut minutes: Vec<i64> = (0..600)
-            .map(|n| due_after(at(1_700_000_000), &format!("uid-{n}"), Duration::from_secs(3600)).as_second() / 60)
+            .map(|n| due_after(at(1_700_000_000), &format!("uid-{n}"), Duration::from_hours(1)).as_second() / 60)
             .collect();
         minutes.sort_unstable();
         let fullest = minutes.chunk_by(|a, b| a == b).map(<[i64]>::len).max().unwrap();
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn back_off_doubles_from_half_a_minute_to_the_interval() {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         for (failures, whole) in [(1, 30), (2, 60), (3, 120), (4, 240), (8, 3600), (4_000_000_000, 3600)] {
             let pause = back_off(failures, "uid", hour).as_secs();
             assert!(pause <= whole && pause * 10 >= whole * 9, "{failures}: {pause}");
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn objects_that_failed_together_do_not_come_back_together() {
         let pauses: std::collections::BTreeSet<_> =
-            (0..50).map(|n| back_off(5, &format!("uid-{n}"), Duration::from_secs(3600))).collect();
+            (0..50).map(|n| back_off(5, &format!("uid-{n}"), Duration::from_hours(1))).collect();
         assert!(pauses.len() > 20);
     }
 

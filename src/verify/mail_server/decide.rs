@@ -170,10 +170,8 @@ pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
 fn actors(seen: &Seen<'_>) -> Option<Diagnosis> {
     let verification = seen.spec.verification.as_ref()?;
     let unknown = verification.actors.iter().flatten().find(|actor| actor.name != DEFAULT_ACTOR);
-    match unknown {
-        Some(actor) => Some(Diagnosis::new(Reason::ActorNotFound).fact("name", &actor.name)),
-        None => verification.actor_selector.as_ref().map(|_| Diagnosis::new(Reason::NoActorSelected)),
-    }
+    let unknown = unknown.map(|actor| Diagnosis::new(Reason::ActorNotFound).fact("name", &actor.name));
+    unknown.or_else(|| verification.actor_selector.as_ref().map(|_| Diagnosis::new(Reason::NoActorSelected)))
 }
 
 fn windows(seen: &Seen<'_>) -> Result<Windows, Diagnosis> {
@@ -187,14 +185,12 @@ fn window_start(seen: &Seen<'_>) -> Option<Timestamp> {
 /// The end of a suspension by annotation, if it is still to come.
 fn suspended_until(seen: &Seen<'_>) -> Result<Option<Timestamp>, Diagnosis> {
     let Some(written) = seen.suspend_until else { return Ok(None) };
-    match written.trim().parse::<Timestamp>() {
-        Ok(until) => Ok(Some(until).filter(|until| *until > seen.now)),
-        // Whoever wrote it wanted silence: nothing goes out until it is mended.
-        Err(_) => {
-            let fault = format!("annotation {SUSPEND_UNTIL} {:?} is no RFC 3339 time", printable(written, 64));
-            Err(Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault))
-        }
+    if let Ok(until) = written.trim().parse::<Timestamp>() {
+        return Ok(Some(until).filter(|until| *until > seen.now));
     }
+    // Whoever wrote it wanted silence: nothing goes out until it is mended.
+    let fault = format!("annotation {SUSPEND_UNTIL} {:?} is no RFC 3339 time", printable(written, 64));
+    Err(Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault))
 }
 
 /// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.
@@ -233,11 +229,10 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         (true, _) => due(seen),
         (false, _) => first_due(seen),
     };
-    match due > seen.now {
-        true => Err(due),
-        false if checked => Ok(Trigger::Due),
-        false => Ok(Trigger::First),
+    if due > seen.now {
+        return Err(due);
     }
+    Ok(if checked { Trigger::Due } else { Trigger::First })
 }
 
 /// When an object that was never checked is due.
@@ -291,13 +286,13 @@ fn check(seen: &Seen<'_>, trigger: Trigger) -> Check {
     }
 }
 
-/// Whether the schedule lets a mail go: none has left since the last due time (promise 3), or one was due and our own
-/// budget kept it.
+/// Whether the schedule lets a mail go: none has left since the last due time (promise 3), or one is owed since a change
+/// or a request that our own limits or a failure before it kept from being tested.
 fn is_mail_due(seen: &Seen<'_>) -> bool {
     let Some(status) = seen.status else { return true };
     let Some(claim) = &status.claim else { return true };
-    let kept = status.conditions.iter().any(|c| c.type_ == DELIVERY_TESTED && c.reason == Reason::RateBudgetExceeded.as_str());
-    kept || due_after(claim.started_at.0, seen.uid, seen.spec.interval().get()) <= seen.now
+    let owed = status.conditions.iter().any(|c| c.type_ == DELIVERY_TESTED && c.status == "Unknown");
+    owed || due_after(claim.started_at.0, seen.uid, seen.spec.interval().get()) <= seen.now
 }
 
 /// Whether the last check of this generation ended where a TLS hello was tried: a silent banner, or what it told.

@@ -3,11 +3,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Check, decide::whole_seconds, judge::is_open, status::claim_of};
+use super::{Check, decide::whole_seconds, inputs::endpoints, judge::is_open, status::claim_of};
 use crate::{
     api::v1alpha1::{
         ActorStatus, Capabilities, CheckPhase, DEFAULT_ACTOR, EndpointStatus, LastCheck, MailServerSpec, MailServerStatus,
-        Security, StageResult, StageStatus, TlsStatus,
+        StageResult, StageStatus, TlsStatus,
     },
     mail::{Diagnosis, stage::Outcome},
     verify::{
@@ -17,31 +17,12 @@ use crate::{
     },
 };
 
-/// Where the spec says that the server is.
+/// Where the spec says that the server is. What was found at another endpoint says nothing of this one.
 pub(super) fn endpoint(status: &mut MailServerStatus, spec: &MailServerSpec) {
-    let url = spec.url.as_deref().and_then(|url| url.split_once("://"));
-    let (scheme, rest) = url.unwrap_or(("", ""));
-    let implied = if scheme == "smtps" { Security::TLS } else { Security::StartTLS };
-    let security = spec.security.unwrap_or(implied);
-    let (host, written) = match &spec.host {
-        Some(host) => (host.as_str(), spec.port.map(|port| port.to_string())),
-        None => host_and_port(rest),
-    };
-    let port = written.and_then(|port| port.parse().ok()).unwrap_or_else(|| i32::from(security.smtp_port()));
-    let host = host.trim_matches(['[', ']']);
-    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let known = status.endpoint.take().unwrap_or_default();
-    // What was found at another endpoint says nothing of this one.
-    let known = if known.address == address { known } else { EndpointStatus::default() };
-    status.endpoint = Some(EndpointStatus { address: cut(&address, 300).to_owned(), port, security, ..known });
-}
-
-/// Splits `host`, `host:port` and `[v6]:port`.
-fn host_and_port(rest: &str) -> (&str, Option<String>) {
-    match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.to_owned())),
-        _ => (rest, None),
-    }
+    let Some(primary) = endpoints(spec).ok().and_then(|all| all.into_iter().next()) else { return };
+    let address = cut(&primary.to_string(), 300).to_owned();
+    let known = status.endpoint.take().filter(|known| known.address == address).unwrap_or_default();
+    status.endpoint = Some(EndpointStatus { address, port: i32::from(primary.port), security: primary.security, ..known });
 }
 
 /// Takes up what a check found.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     Because, Check, Mode, Plan, Seen, Trigger, What,
     decide::{Halt, refusal, told_time, trigger, unacceptable, whole_seconds},
-    status::{News, expiry_warning},
+    status::{News, expiry_warning, with_facts},
 };
 use crate::{
     api::{
@@ -135,13 +135,13 @@ impl Judge<'_> {
             }
         }
         match &unresolved {
-            Some(refused) if refused.class == Class::Transient => {
-                if self.conditions.get(c::RESOLVED_REFS).is_none() {
-                    self.conditions.tell(c::RESOLVED_REFS, Truth::Unknown, refused);
-                }
+            Some(refused) if refused.class != Class::Transient => {
+                self.conditions.tell(refused.condition(), Truth::False, refused);
             }
-            Some(refused) => self.conditions.tell(refused.condition(), Truth::False, refused),
-            None => {}
+            Some(unread) if self.conditions.get(c::RESOLVED_REFS).is_none() => {
+                self.conditions.tell(c::RESOLVED_REFS, Truth::Unknown, unread);
+            }
+            Some(_) | None => {}
         }
         for kind in [c::CREDENTIALS_READY, c::TLS_VALID, c::AUTHENTICATED, c::DELIVERY_TESTED] {
             // What is False stands, also where it should not be needed: a server may demand a login that is not set.
@@ -175,10 +175,10 @@ impl Judge<'_> {
     /// What a check that has ended says.
     fn found(&mut self, report: &Report, verdict: &mut Verdict) {
         self.conditions.drop(c::DEGRADED);
-        let failure = report.failure.clone().map(|failure| self.with_facts(failure));
-        let at = failure.as_ref().map(stands_on);
+        let failure = report.failure.as_ref();
+        let at = failure.map(stands_on);
         for kind in PROVED {
-            match &failure {
+            match failure {
                 Some(failure) if at == Some(kind) => {
                     let truth = if is_open(failure) { Truth::Unknown } else { Truth::False };
                     if !is_cut(failure) {
@@ -186,10 +186,10 @@ impl Judge<'_> {
                     }
                 }
                 _ if !self.applies(kind) => self.conditions.drop(kind),
-                _ => self.proved(kind, report, failure.as_ref()),
+                _ => self.proved(kind, report, failure),
             }
         }
-        match &failure {
+        match failure {
             Some(failure) if is_open(failure) => self.left_open(failure, verdict),
             Some(failure) => {
                 if let Some(at) = at.filter(|at| !PROVED.contains(at)) {
@@ -212,7 +212,7 @@ impl Judge<'_> {
             }
             c::TLS_VALID if in_tls => self.conditions.holds(kind, &about_tls(report)),
             c::AUTHENTICATED if report.login == Some(LoginOutcome::Accepted) => {
-                self.conditions.holds(kind, "The login was taken.")
+                self.conditions.holds(kind, "The login was taken.");
             }
             c::DELIVERY_TESTED if accepted.is_some() => {
                 let reply = format!("The server took the test mail: {}", accepted.unwrap_or_default());
@@ -426,19 +426,7 @@ impl Judge<'_> {
     fn credential_held(&self) -> Diagnosis {
         let user =
             self.seen.observed.as_ref().ok().and_then(|observed| observed.account.as_ref()).map(|account| account.user.clone());
-        self.with_facts(Diagnosis::new(Reason::CredentialHeld).fact("user", user.unwrap_or_default()))
-    }
-
-    /// A failure with what is known here and not where it was found.
-    fn with_facts(&self, failure: Diagnosis) -> Diagnosis {
-        let observed = self.seen.observed.as_ref().ok();
-        let fact = |value: Option<&String>| value.cloned().unwrap_or_default();
-        failure
-            .fact("until", self.seen.hold().map(|hold| told_time(hold.until)).unwrap_or_default())
-            .fact("secret", fact(observed.and_then(|observed| observed.secret.as_ref())))
-            .fact("changed", fact(observed.and_then(|observed| observed.secret_changed.as_ref())))
-            // The time itself would move from check to check.
-            .fact("next", "the time in status.nextCheckTime")
+        with_facts(self.seen, Diagnosis::new(Reason::CredentialHeld).fact("user", user.unwrap_or_default()))
     }
 }
 

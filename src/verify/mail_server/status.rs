@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
     Because, Check, Plan, Seen, What,
-    decide::{halt, whole_seconds},
+    decide::{halt, told_time, whole_seconds},
     facts, judge,
 };
 use crate::{
@@ -49,7 +49,11 @@ pub(super) enum News<'a> {
 #[must_use]
 pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&Report>) -> MailServerStatus {
     let mut status = seen.status.cloned().unwrap_or_default();
-    let news = match (&plan.what, report) {
+    let report = report.map(|report| {
+        let failure = report.failure.clone().map(|failure| with_facts(seen, failure));
+        Report { failure, ..report.clone() }
+    });
+    let news = match (&plan.what, &report) {
         (What::Rest(Because::Deleted), _) => return status,
         (What::Check(check), Some(report)) => News::Found(check, report),
         (What::Check(check), None) => News::Begun(check),
@@ -130,28 +134,28 @@ pub fn transitions(old: Option<&MailServerStatus>, new: &MailServerStatus) -> Ve
     let refused = find(new, c::AUTHENTICATED).is_some_and(|c| c.status == Truth::False.as_str());
     let mut events: Vec<Event> = Vec::new();
     for kind in TOLD.into_iter().filter(|kind| !(refused && *kind == c::CREDENTIAL_HELD)) {
-        let event = event(kind, old.and_then(|old| find(old, kind)), find(new, kind));
+        let event = event(kind, old.and_then(|old| find(old, kind)).as_ref(), find(new, kind));
         events.extend(event.filter(|event| events.iter().all(|told| told.reason != event.reason)));
     }
     events
 }
 
 /// What one condition's change is worth.
-fn event(kind: &str, old: Option<Condition>, new: Option<Condition>) -> Option<Event> {
-    let is = |condition: &Option<Condition>, truth: Truth| condition.as_ref().is_some_and(|c| c.status == truth.as_str());
+fn event(kind: &str, old: Option<&Condition>, new: Option<Condition>) -> Option<Event> {
+    let was = |truth: Truth| old.is_some_and(|c| c.status == truth.as_str());
     // Those that stand there only while they are True.
     let passing = [c::SUSPENDED, c::CREDENTIAL_HELD, c::DEGRADED, c::CERTIFICATE_EXPIRING].contains(&kind);
     let tell = |warning: bool, c: Condition| Event { warning, reason: c.reason, note: cut(&c.message, MESSAGE).to_owned() };
-    let reason = |condition: &Option<Condition>| condition.as_ref().map(|c| c.reason.clone());
+    let other = |new: &Condition| old.is_none_or(|old| old.reason != new.reason);
     match (passing, new) {
-        (true, Some(new)) if reason(&old).as_ref() != Some(&new.reason) => Some(tell(kind != c::SUSPENDED, new)),
+        (true, Some(new)) if other(&new) => Some(tell(kind != c::SUSPENDED, new)),
         (true, None) if kind == c::SUSPENDED && old.is_some() => {
             Some(Event { warning: false, reason: "Resumed".to_owned(), note: "Checks go on.".to_owned() })
         }
         (true, _) | (false, None) => None,
         (false, Some(new)) => match new.status.as_str() {
-            "False" if !is(&old, Truth::False) || reason(&old).as_ref() != Some(&new.reason) => Some(tell(true, new)),
-            "True" if !is(&old, Truth::True) => match kind {
+            "False" if !was(Truth::False) || other(&new) => Some(tell(true, new)),
+            "True" if !was(Truth::True) => match kind {
                 c::ACCEPTED => Some(Event { reason: c::ACCEPTED.to_owned(), ..tell(false, new) }),
                 c::VERIFIED => Some(Event { reason: c::VERIFIED.to_owned(), ..tell(false, new) }),
                 c::DELIVERY_TESTED => Some(tell(false, new)),
@@ -165,7 +169,19 @@ fn event(kind: &str, old: Option<Condition>, new: Option<Condition>) -> Option<E
 /// How long before its end a certificate is warned of; two weeks if nothing is said.
 pub(super) fn expiry_warning(spec: &MailServerSpec) -> std::time::Duration {
     let written = spec.tls.as_ref().and_then(|tls| tls.expiry_warning.as_ref());
-    written.map_or(std::time::Duration::from_secs(336 * 3600), crate::api::v1alpha1::Span::get)
+    written.map_or(std::time::Duration::from_hours(336), crate::api::v1alpha1::Span::get)
+}
+
+/// A failure with what is known here and not where it was found.
+pub(super) fn with_facts(seen: &Seen<'_>, failure: Diagnosis) -> Diagnosis {
+    let observed = seen.observed.as_ref().ok();
+    let fact = |value: Option<&String>| value.cloned().unwrap_or_default();
+    failure
+        .fact("until", seen.hold().map(|hold| told_time(hold.until)).unwrap_or_default())
+        .fact("secret", fact(observed.and_then(|observed| observed.secret.as_ref())))
+        .fact("changed", fact(observed.and_then(|observed| observed.secret_changed.as_ref())))
+        // The time itself would move from check to check.
+        .fact("next", "the time in status.nextCheckTime")
 }
 
 /// The failure of a check that died with its process between claim and result.

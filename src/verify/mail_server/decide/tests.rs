@@ -382,6 +382,25 @@ fn a_mail_that_our_budget_kept_goes_when_there_is_room() {
 }
 
 #[test]
+fn a_change_whose_first_check_never_reached_the_mail_still_owes_one() {
+    let case = delivered().later(60).edited().finds(&timed_out()).when_due();
+    assert_eq!(case.check().level, Level::Deliver);
+    let verified = case.claimed().finds(&fine());
+    assert_eq!(verified.says("Verified"), "True Succeeded");
+}
+
+#[test]
+fn the_mail_that_mode_observe_kept_goes_once_sending_is_allowed() {
+    // promise 4
+    let mut case = server().deliver();
+    case.mode = Mode::Observe;
+    let mut case = case.finds(&fine());
+    case.mode = Mode::Enforce;
+    assert!(is_not_due(&case.clone().later(60)));
+    assert_eq!(case.when_due().check().level, Level::Deliver);
+}
+
+#[test]
 fn a_claim_without_a_result_is_settled_and_its_mail_not_sent_again() {
     // promises 1 to 3: killed between claim and result
     let case = server().deliver().claimed().later(5).restarted();
@@ -391,7 +410,7 @@ fn a_claim_without_a_result_is_settled_and_its_mail_not_sent_again() {
     for _ in 0..5 {
         assert!(is_not_due(&case), "{:?}", case.plan());
         case = case.when_due();
-        if case.now >= due_after(at(0), &case.uid, std::time::Duration::from_secs(86_400)) {
+        if case.now >= due_after(at(0), &case.uid, std::time::Duration::from_hours(24)) {
             break;
         }
         assert_eq!(case.check().level, Level::Authenticate);
