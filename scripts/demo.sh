@@ -71,7 +71,8 @@ bin=$(tests/controlplane/build.sh) || code=$?
 if ((code == 3)); then
   say "without a control plane: the same check, from here, against the mail sandbox"
   ready=1
-  exec "$program" check --live --sandbox -f deploy/demo
+  "$program" check --live --sandbox -f deploy/demo || (($? == 1)) # 1: some are not verified, as is meant here
+  exit
 fi
 ((code == 0)) || exit "$code"
 tests/controlplane/up.sh "$dir/controlplane"
@@ -111,8 +112,6 @@ k create namespace mail-demo >/dev/null
 k -n mail-demo create configmap sandbox-ca --from-file=ca.crt="$dir/sandbox/ca.crt" >/dev/null
 k -n mail-demo create secret generic relay-credentials --type kubernetes.io/basic-auth \
   --from-file=username="$dir/sandbox/username" --from-file=password="$dir/sandbox/password" >/dev/null
-k -n mail-demo create secret generic wrong-credentials --type kubernetes.io/basic-auth \
-  --from-file=username="$dir/sandbox/username" --from-literal=password=of-last-year >/dev/null
 sed "s/2587/$smtp/" deploy/demo/mailservers.yaml | k apply -f -
 k -n mail-demo wait --for=condition=Verified mailserver/relay --timeout=60s >/dev/null
 k -n mail-demo wait --for=condition=Ready=False mailserver/{wrong-password,wrong-tls-mode,unknown-ca} --timeout=60s >/dev/null

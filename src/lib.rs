@@ -16,7 +16,12 @@
 
 pub mod api;
 pub mod cli;
+pub mod controllers;
 pub mod mail;
 pub mod manifest;
+pub mod metrics;
+pub mod runtime;
 pub mod sandbox;
+pub mod server;
+pub mod telemetry;
 pub mod verify;

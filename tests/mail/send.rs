@@ -1,6 +1,9 @@
 //! Level Deliver: the mail that arrives, and the refusals of a real server.
 
-use mailverity::{api::{Class, Reason}, mail::Stage};
+use mailverity::{
+    api::{Class, Reason},
+    mail::Stage,
+};
 use serde_json::json;
 
 use super::{check_spec, given, password, spec, support::stack::Stack, told};

@@ -1,6 +1,11 @@
 //! The mail stack that `tests/run` has started.
 
-use std::{collections::HashMap, fs, path::PathBuf, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// The values of `DIR/env`, see tests/mailstack/README.md.
 pub struct Stack(HashMap<String, String>);

@@ -4,7 +4,17 @@
 //! to look again; `status` turns what was seen and found into the new status.
 
 pub mod check;
+pub mod decide;
+mod facts;
 pub mod inputs;
+mod judge;
+#[cfg(test)]
+mod samples;
+pub mod seen;
+pub mod status;
 
 pub use check::{Run, check, refused};
+pub use decide::{Because, Check, Plan, Trigger, What, decide};
 pub use inputs::{Endpoint, Inputs, resolve};
+pub use seen::{Mode, Observed, Pause, PauseScope, Seen};
+pub use status::{Event, claim, differs, status, transitions};

@@ -1,0 +1,453 @@
+//! `mailverity operator`: looks after the objects of a cluster until it is told to end. Several may run; one leads, the
+//! others wait. It asks for nothing but what `deploy/operator/` grants.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use kube::{Api, Client, api::ListParams, core::PartialObjectMeta};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use crate::{
+    api::v1alpha1::{DEFAULT_ACTOR, MailServer},
+    controllers::mail_server::{
+        self, CRDS,
+        context::{Ground, Memory, Settings},
+    },
+    mail::{
+        Vantage,
+        dns::Resolver,
+        guard::{Guard, MAIL_PORTS},
+        proxy::{NotAProxy, Proxy},
+    },
+    metrics::Metrics,
+    runtime::{
+        ApiError, bounded, destinations,
+        election::{Election, Role},
+        key,
+        secrets::Access,
+        stop::{Stop, Stopper},
+    },
+    server::{self, Health},
+    telemetry,
+    verify::{fingerprint::Key, mail_server::Mode},
+};
+
+/// Run in a cluster: check every MailServer, on a schedule and after each change.
+#[derive(Args, Clone, Debug)]
+pub struct Operator {
+    /// Look after these namespaces only; every namespace if absent.
+    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE")]
+    namespaces: Vec<String>,
+    /// The operator's own namespace, where its Lease, its key and the pause ConfigMap are; that of its pod if absent, else
+    /// mailverity-system.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    operator_namespace: Option<String>,
+    /// The name of the installation: of its Lease, and in a header of each mail.
+    #[arg(long, default_value = "mailverity")]
+    name: String,
+    /// How a changed Secret is noticed: Watch (within 5 s) or Get (within 70 s, without the right to list Secrets).
+    #[arg(long, value_enum, default_value_t = Access::Watch)]
+    secrets_access: Access,
+    /// Use no Secret whose annotation mailverity.dev/allowed-hosts does not name the server.
+    #[arg(long)]
+    require_allowed_hosts: bool,
+    /// Networks that mail connections may not go to, with commas between; '' denies none. If absent: loopback,
+    /// unspecified, link-local and metadata addresses, and the API server.
+    #[arg(long, value_name = "CIDRS")]
+    deny_cidrs: Option<List<IpNet>>,
+    /// Ports that mail connections may go to; those of mail if absent: 25, 465, 587, 2525, 110, 143, 993, 995.
+    #[arg(long, value_name = "PORTS")]
+    allowed_ports: Option<List<u16>>,
+    /// Name servers to ask instead of those in /etc/resolv.conf, as address or address:port, with commas between.
+    #[arg(long, value_name = "ADDRESSES")]
+    nameservers: Option<List<NameServer>>,
+    /// A proxy for mail connections: socks5://host:port or http://host:port. A proxy with a password goes into the
+    /// environment, as a process list shows what a command line holds.
+    #[arg(long, env = "MAILVERITY_EGRESS_PROXY", hide_env_values = true, value_parser = hidden, value_name = "URL")]
+    egress_proxy: Option<SecretString>,
+    /// Enforce: do what specs ask for. Observe: connect and log in, and send nothing.
+    #[arg(long, value_enum, default_value_t = Behaviour::Enforce)]
+    mode: Behaviour,
+    /// Whom readers of a test mail may ask: an address or a URL, for the mail's text.
+    #[arg(long)]
+    contact: Option<String>,
+    /// Checks at the same time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    max_checks: u16,
+    /// Checks at the same time to one host.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    max_checks_per_host: u16,
+    /// More never-checked objects than this at once, as in a rebuilt cluster, send their test mails spread over their
+    /// interval; 0: never spread.
+    #[arg(long, default_value_t = 20)]
+    max_new_at_once: usize,
+    /// Mails that the installation sends in an hour, at most.
+    #[arg(long, default_value_t = 200)]
+    max_messages_per_hour: u32,
+    /// Mails that one recipient gets in an hour, at most.
+    #[arg(long, default_value_t = 12)]
+    max_messages_per_recipient_per_hour: u32,
+    /// Where /metrics, /livez and /readyz answer; `off`: nowhere.
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    metrics_address: Listen,
+    /// How log lines are written.
+    #[arg(long, value_enum, default_value_t = telemetry::Format::Text)]
+    log_format: telemetry::Format,
+    /// What is logged: error, warn, info, debug or trace. RUST_LOG in the environment overrides it.
+    #[arg(long, default_value = "info")]
+    log_level: String,
+}
+
+/// [`Mode`], as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Behaviour {
+    #[value(name = "Enforce")]
+    Enforce,
+    #[value(name = "Observe")]
+    Observe,
+}
+
+/// Why the operator could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Logs cannot be written.
+    #[error(transparent)]
+    Logs(#[from] telemetry::NoLogs),
+    /// There is no kubeconfig, and no service account of a pod.
+    #[error("no cluster is configured: {0}")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// The cluster's configuration cannot be used.
+    #[error("the cluster's configuration cannot be used: {0}")]
+    Client(#[from] kube::Error),
+    /// The metrics address cannot be listened on.
+    #[error("--metrics-address {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    /// The egress proxy cannot be read. Its text is not shown: it may hold a password.
+    #[error("--egress-proxy: {0}")]
+    Proxy(#[from] NotAProxy),
+}
+
+impl Operator {
+    /// Runs until SIGTERM or SIGINT, then ends within 10 s. An API server that is away is waited for, however long.
+    ///
+    /// # Errors
+    /// [`Error`], where it cannot begin.
+    pub async fn run(self) -> Result<(), Error> {
+        telemetry::init(self.log_format, &self.log_level)?;
+        let (stopper, stop) = Stop::new();
+        on_signal(stopper)?;
+        let config = kube::Config::infer().await?;
+        let denied = self.denied(&config).await;
+        let client = Client::try_from(config)?;
+        let (health, metrics) = (Health::default(), Metrics::default());
+        if let Listen::On(address) = self.metrics_address {
+            let bound = server::listen(address, health.clone(), metrics.clone(), stop.clone()).await;
+            let bound = bound.map_err(|source| Error::Listen { address, source })?;
+            tracing::info!(address = %bound, "metrics and probes");
+        }
+        let settings = Arc::new(self.settings(denied)?);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            installation = settings.installation,
+            namespace = settings.namespace,
+            mode = ?settings.mode,
+            secrets = ?settings.access,
+            "mailverity operator"
+        );
+        let memory = Memory::new(self.max_messages_per_recipient_per_hour, self.max_messages_per_hour);
+        let work = lead_in_turn(client, settings, metrics, health.clone(), memory, stop);
+        tokio::select! {
+            () = work => {}
+            () = heart(&health) => {}
+        }
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    fn settings(&self, guard: Guard) -> Result<Settings, Error> {
+        let proxy = self.egress_proxy.as_ref().map(|url| url.expose_secret().parse::<Proxy>()).transpose()?;
+        let nameservers: Vec<SocketAddr> = self.nameservers.iter().flat_map(|list| &list.0).map(|server| server.0).collect();
+        Ok(Settings {
+            installation: self.name.clone(),
+            namespace: self.operator_namespace.clone().filter(|given| !given.is_empty()).unwrap_or_else(own_namespace),
+            namespaces: self.namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect(),
+            access: self.secrets_access,
+            require_allowed_hosts: self.require_allowed_hosts,
+            mode: match self.mode {
+                Behaviour::Enforce => Mode::Enforce,
+                Behaviour::Observe => Mode::Observe,
+            },
+            contact: self.contact.clone(),
+            vantage: Vantage { actor: DEFAULT_ACTOR.to_owned(), resolver: Resolver::new(&nameservers), guard, proxy },
+            max_checks: self.max_checks.into(),
+            max_checks_per_host: self.max_checks_per_host.into(),
+            max_new_at_once: self.max_new_at_once,
+            identity: own_name(),
+        })
+    }
+
+    async fn denied(&self, config: &kube::Config) -> Guard {
+        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.to_vec(), |list| list.0.clone());
+        let denied = match &self.deny_cidrs {
+            Some(list) => list.0.clone(),
+            None => {
+                let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
+                let api_server = destinations::api_server(&config.cluster_url, service.as_deref()).await;
+                Guard::default_denied().into_iter().chain(api_server.into_iter().map(IpNet::from)).collect()
+            }
+        };
+        Guard::new(denied, ports)
+    }
+}
+
+/// Takes part in the election, and leads whenever it is our turn, until `stop`.
+async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics, health: Health, memory: Memory, stop: Stop) {
+    health.pending(CRDS, "the API server was not asked yet");
+    let begun = async {
+        until(&health, CRDS, || kinds(client.clone(), settings.namespaces.first().cloned())).await;
+        until(&health, "key", || key::of_installation(client.clone(), &settings.namespace)).await
+    };
+    let key: Key = tokio::select! {
+        key = begun => key,
+        () = stop.stopped() => return,
+    };
+    let me = format!("{}_{}", settings.identity, Uuid::new_v4());
+    let (election, fence, mut roles) = Election::new(client.clone(), &settings.namespace, &settings.installation, me);
+    let (election_stopper, election_stop) = Stop::new();
+    let election = tokio::spawn(election.run(election_stop));
+    let ground = Ground { settings, client, fence, key, metrics: metrics.clone(), health: health.clone(), memory };
+    loop {
+        let role = roles.borrow_and_update().clone();
+        metrics.leads(role == Role::Leader);
+        if role == Role::Unknown {
+            health.pending("lease", "who leads is not known yet");
+        } else {
+            health.done("lease");
+        }
+        health.role(match &role {
+            Role::Unknown => "not known yet".to_owned(),
+            Role::Follower { leader } if leader.is_empty() => "follower".to_owned(),
+            Role::Follower { leader } => format!("follower of {leader}"),
+            Role::Leader => "leader".to_owned(),
+        });
+        if role == Role::Leader {
+            let (term_stopper, term_stop) = Stop::new();
+            let over = async {
+                tokio::select! {
+                    () = stop.stopped() => {}
+                    _ = roles.wait_for(|role| *role != Role::Leader) => {}
+                }
+                term_stopper.stop();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = mail_server::lead(ground.clone(), term_stop) => {}
+                () = over => {}
+            }
+            if !stop.is_stopped() {
+                tracing::warn!("the lease is lost; goes on as a follower");
+                continue;
+            }
+        }
+        tokio::select! {
+            () = stop.stopped() => break,
+            changed = roles.changed() => if changed.is_err() { break },
+        }
+    }
+    election_stopper.stop();
+    // It gives the Lease back, so that another need not wait for its end.
+    let _ = tokio::time::timeout(Duration::from_secs(2), election).await;
+}
+
+/// Asks until it is answered, with back-off; readiness says what is waited for and why.
+async fn until<T, E, F>(health: &Health, what: &'static str, mut ask: impl FnMut() -> F) -> T
+where
+    E: std::fmt::Display,
+    F: Future<Output = Result<T, E>>,
+{
+    let mut wait = Duration::from_millis(500);
+    loop {
+        match ask().await {
+            Ok(answer) => {
+                health.done(what);
+                return answer;
+            }
+            Err(error) => {
+                tracing::warn!(%error, ?wait, "waits for {what}");
+                health.pending(what, error.to_string());
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(10));
+    }
+}
+
+/// Whether the kinds are installed.
+async fn kinds(client: Client, namespace: Option<String>) -> Result<(), String> {
+    let api: Api<PartialObjectMeta<MailServer>> = match namespace {
+        Some(namespace) => Api::namespaced(client, &namespace),
+        None => Api::all(client),
+    };
+    match bounded(api.list(&ListParams::default().limit(1))).await {
+        Ok(_) => Ok(()),
+        Err(error) if ApiError::is_gone(&error) => Err("mailservers.mailverity.dev is not installed".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Shows that the main task is at work: it runs in that task, between everything else.
+async fn heart(health: &Health) {
+    loop {
+        health.beat();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}
+
+fn on_signal(stopper: Stopper) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to end");
+        stopper.stop();
+        // Kept, as dropping it says stop as well; the process ends before this does.
+        std::future::pending::<()>().await;
+    });
+    Ok(())
+}
+
+/// The namespace of the pod that this runs in.
+fn own_namespace() -> String {
+    let mounted = Path::new("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
+    let read = std::fs::read_to_string(mounted).ok().map(|text| text.trim().to_owned());
+    read.filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "mailverity-system".to_owned())
+}
+
+/// The pod, or the host, that this runs on.
+fn own_name() -> String {
+    let given = ["POD_NAME", "HOSTNAME"].into_iter().filter_map(|variable| std::env::var(variable).ok());
+    let host = std::fs::read_to_string("/etc/hostname").ok().map(|text| text.trim().to_owned());
+    given.chain(host).find(|name| !name.is_empty()).unwrap_or_else(|| "mailverity".to_owned())
+}
+
+fn hidden(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+/// Values with commas between; an empty text holds none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct List<T>(Vec<T>);
+
+impl<T: FromStr<Err: std::fmt::Display>> FromStr for List<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(|part| part.parse().map_err(|error| format!("{part}: {error}"))).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A name server; port 53 if none is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NameServer(SocketAddr);
+
+impl FromStr for NameServer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bare = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+        bare.or_else(|_| text.parse())
+            .map(Self)
+            .map_err(|_| "write an IP address or address:port, such as 10.0.0.10:53 or [::1]:53")
+    }
+}
+
+/// Where to listen, if anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listen {
+    Off,
+    On(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" | "" | "0" => Ok(Self::Off),
+            text => text.parse().map(Self::On).map_err(|_| "write address:port, such as 0.0.0.0:8080, or off"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        operator: Operator,
+    }
+
+    fn parse(args: &[&str]) -> Result<Operator, String> {
+        let args = std::iter::once("operator").chain(args.iter().copied());
+        Alone::try_parse_from(args).map(|alone| alone.operator).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_list_of_denied_networks_denies_none_and_an_absent_one_is_the_default() {
+        assert_eq!(parse(&[]).unwrap().deny_cidrs, None);
+        assert_eq!(parse(&["--deny-cidrs", ""]).unwrap().deny_cidrs, Some(List(Vec::new())));
+        let two = parse(&["--deny-cidrs", "10.0.0.0/8, ::1/128"]).unwrap().deny_cidrs.unwrap();
+        assert_eq!(two.0.len(), 2);
+        assert!(parse(&["--deny-cidrs", "10.0.0.0/99"]).is_err());
+    }
+
+    #[test]
+    fn name_servers_have_a_port_or_the_usual_one() {
+        let list = parse(&["--nameservers", "10.0.0.10,[::1]:5353"]).unwrap().nameservers.unwrap();
+        assert_eq!(list.0, [NameServer("10.0.0.10:53".parse().unwrap()), NameServer("[::1]:5353".parse().unwrap())]);
+    }
+
+    #[test]
+    fn metrics_can_be_turned_off() {
+        assert_eq!(parse(&["--metrics-address", "off"]).unwrap().metrics_address, Listen::Off);
+        assert_eq!(parse(&[]).unwrap().metrics_address, Listen::On("0.0.0.0:8080".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_proxys_password_is_not_shown_where_the_proxy_cannot_be_read() {
+        let operator = parse(&["--egress-proxy", "ftp://me:hunter2@proxy"]).unwrap();
+        assert!(!format!("{operator:?}").contains("hunter2"));
+        let error = operator.settings(Guard::open()).err().unwrap().to_string();
+        assert!(error.starts_with("--egress-proxy") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn no_check_at_all_is_no_setting() {
+        assert!(parse(&["--max-checks", "0"]).is_err());
+    }
+}

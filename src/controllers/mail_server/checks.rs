@@ -1,0 +1,286 @@
+//! Checks under way and the reports that wait to be told. A check runs beside its object's reconciliations, so that a change
+//! of mind (a pause, a new spec, a lost lease) reaches it at once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tracing::Instrument;
+
+use super::{KIND, context::Context, gate::OperatorGate};
+use crate::{
+    api::v1alpha1::DEFAULT_ACTOR,
+    runtime::{
+        Name,
+        limits::Place,
+        lock,
+        stop::{Stop, Stopper},
+    },
+    verify::{
+        Report,
+        mail_server::{Check, Inputs, Run, check},
+    },
+};
+
+/// How long after its own deadline a check is given up. It keeps its deadline itself: this is for a fault of ours, which
+/// must not hold a place for ever.
+const OVERDUE: Duration = Duration::from_secs(15);
+
+/// The checks of all objects: at most one each.
+#[derive(Debug, Default)]
+pub struct Checks {
+    slots: Mutex<HashMap<Name, Slot>>,
+    emptied: Notify,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Running { check: Check, stopper: Stopper },
+    Ended(Arc<Ended>),
+}
+
+/// A check that has come to its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// As it was decided on.
+    pub check: Check,
+    /// What it found.
+    pub report: Report,
+}
+
+impl Checks {
+    /// The check of `name` that runs.
+    #[must_use]
+    pub fn running(&self, name: &Name) -> Option<Check> {
+        match lock(&self.slots).get(name) {
+            Some(Slot::Running { check, .. }) => Some(check.clone()),
+            _ => None,
+        }
+    }
+
+    /// The check of `name` that has ended and is not told yet.
+    #[must_use]
+    pub fn ended(&self, name: &Name) -> Option<Arc<Ended>> {
+        match lock(&self.slots).get(name) {
+            Some(Slot::Ended(ended)) => Some(Arc::clone(ended)),
+            _ => None,
+        }
+    }
+
+    /// The report of `name` is told.
+    pub fn told(&self, name: &Name) {
+        let mut slots = lock(&self.slots);
+        if matches!(slots.get(name), Some(Slot::Ended(_))) {
+            slots.remove(name);
+        }
+        drop(slots);
+        self.emptied.notify_waiters();
+    }
+
+    /// The check of `name` is to end: at once, or, where a mail may be on its way, as soon as that is settled.
+    pub fn cancel(&self, name: &Name) {
+        if let Some(Slot::Running { stopper, .. }) = lock(&self.slots).get(name) {
+            stopper.stop();
+        }
+    }
+
+    /// All checks are to end.
+    pub fn cancel_all(&self) {
+        for slot in lock(&self.slots).values() {
+            if let Slot::Running { stopper, .. } = slot {
+                stopper.stop();
+            }
+        }
+    }
+
+    /// `name` is gone: its check ends, and nobody wants its report.
+    pub fn forget(&self, name: &Name) {
+        // Dropping the stopper stops the check.
+        lock(&self.slots).remove(name);
+        self.emptied.notify_waiters();
+    }
+
+    /// Ends once no check runs and no report waits to be told.
+    pub async fn empty(&self) {
+        self.until(HashMap::is_empty).await;
+    }
+
+    /// Ends once no check runs.
+    pub async fn quiet(&self) {
+        self.until(|slots| !slots.values().any(|slot| matches!(slot, Slot::Running { .. }))).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&HashMap<Name, Slot>) -> bool) {
+        loop {
+            let emptied = self.emptied.notified();
+            if holds(&lock(&self.slots)) {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn begin(&self, name: &Name, check: Check) -> Stop {
+        let (stopper, stop) = Stop::new();
+        lock(&self.slots).insert(name.clone(), Slot::Running { check, stopper });
+        stop
+    }
+
+    /// The check `id` of `name` has come to its end; without a report nothing is told.
+    fn end(&self, name: &Name, id: &str, report: Option<Report>) {
+        let mut slots = lock(&self.slots);
+        // The object may be gone meanwhile, and another of its name be checked.
+        if let Some(Slot::Running { check, .. }) = slots.get(name).filter(|slot| slot.is_running(id)) {
+            let check = check.clone();
+            match report {
+                Some(report) => slots.insert(name.clone(), Slot::Ended(Arc::new(Ended { check, report }))),
+                None => slots.remove(name),
+            };
+        }
+        drop(slots);
+        self.emptied.notify_waiters();
+    }
+}
+
+impl Slot {
+    fn is_running(&self, id: &str) -> bool {
+        matches!(self, Self::Running { check, .. } if check.id == id)
+    }
+}
+
+/// Begins a check. At its end the object is reconciled, and finds the report.
+pub fn start(ctx: &Arc<Context>, name: Name, uid: &str, generation: i64, inputs: Inputs, plan: Check, place: Place) {
+    let stop = ctx.checks.begin(&name, plan.clone());
+    let span = tracing::info_span!("check", object = %name, check = plan.id, level = ?plan.level);
+    let code = ctx.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), DEFAULT_ACTOR.as_bytes()]);
+    let slot = Slotted { ctx: Arc::clone(ctx), name, id: plan.id.clone(), report: None, _place: place };
+    let work = async move {
+        let mut slot = slot;
+        slot.report = run(&slot.ctx, &slot.name, generation, &inputs, plan, code, stop).await;
+    };
+    tokio::spawn(work.instrument(span));
+}
+
+async fn run(
+    ctx: &Arc<Context>,
+    name: &Name,
+    generation: i64,
+    inputs: &Inputs,
+    plan: Check,
+    code: uuid::Uuid,
+    stop: Stop,
+) -> Option<Report> {
+    let settings = ctx.settings();
+    let gate = OperatorGate::new(Arc::clone(ctx), name.clone(), generation, plan.clone(), inputs, stop);
+    let run = Run {
+        id: &plan.id,
+        code,
+        now: Timestamp::now(),
+        installation: &settings.installation,
+        contact: settings.contact.as_deref(),
+        level: plan.level,
+        may_greet_with_tls: plan.may_greet_with_tls,
+        watcher: None,
+    };
+    tracing::debug!(trigger = ?plan.trigger, attempt = plan.attempt, "begins");
+    let checked = tokio::time::timeout(inputs.timeout + OVERDUE, check(inputs, &settings.vantage, &gate, &run));
+    let report = tokio::select! {
+        report = checked => report.ok(),
+        () = gate.cut() => None,
+    };
+    let Some(report) = report.filter(|report| gate.stands(report)) else {
+        tracing::info!("cut short");
+        return None;
+    };
+    let failure = report.failure.as_ref().map(|failure| failure.reason);
+    ctx.ground.metrics.checked(KIND, name, &report.stages, failure);
+    if report.delivery.as_ref().is_some_and(|delivery| delivery.accepted.is_some()) {
+        ctx.ground.metrics.sent("Test");
+    }
+    match &report.failure {
+        None => tracing::info!(duration = ?report.duration, "verified"),
+        Some(failure) => {
+            tracing::info!(reason = %failure.reason, stage = ?failure.stage, duration = ?report.duration, "unverified")
+        }
+    }
+    Some(report)
+}
+
+/// A slot that is left however the check ends, also by a panic: the object would never be checked again otherwise.
+struct Slotted {
+    ctx: Arc<Context>,
+    name: Name,
+    id: String,
+    report: Option<Report>,
+    _place: Place,
+}
+
+impl Drop for Slotted {
+    fn drop(&mut self) {
+        self.ctx.checks.end(&self.name, &self.id, self.report.take());
+        self.ctx.wake(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::v1alpha1::Level, verify::mail_server::Trigger};
+
+    fn plan(id: &str) -> Check {
+        Check {
+            id: id.to_owned(),
+            started: Timestamp::UNIX_EPOCH,
+            trigger: Trigger::Due,
+            level: Level::Connect,
+            attempt: 1,
+            may_greet_with_tls: false,
+            generation: 1,
+            inputs: String::new(),
+            credentials: None,
+            request: None,
+        }
+    }
+
+    fn report() -> Report {
+        Report::new(Level::Connect, "mail.example:25".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_report_waits_until_it_is_told() {
+        let (checks, name) = (Checks::default(), Name::new("mail", "relay"));
+        let _stop = checks.begin(&name, plan("1"));
+        assert_eq!(checks.running(&name).unwrap().id, "1");
+        checks.end(&name, "1", Some(report()));
+        assert!(checks.running(&name).is_none());
+        assert_eq!(checks.ended(&name).unwrap().check.id, "1");
+        assert!(checks.ended(&name).is_some(), "a write that failed finds it again");
+        checks.told(&name);
+        checks.empty().await;
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_check_is_told_so_and_leaves_nothing() {
+        let (checks, name) = (Checks::default(), Name::new("mail", "relay"));
+        let stop = checks.begin(&name, plan("1"));
+        checks.cancel(&name);
+        stop.stopped().await;
+        checks.end(&name, "1", None);
+        checks.empty().await;
+    }
+
+    #[tokio::test]
+    async fn the_late_end_of_a_forgotten_check_does_not_touch_the_next_one() {
+        let (checks, name) = (Checks::default(), Name::new("mail", "relay"));
+        let first = checks.begin(&name, plan("1"));
+        checks.forget(&name);
+        first.stopped().await;
+        let _second = checks.begin(&name, plan("2"));
+        checks.end(&name, "1", Some(report()));
+        assert_eq!(checks.running(&name).unwrap().id, "2");
+    }
+}

@@ -1,0 +1,119 @@
+//! Objects that the API server took and this version cannot read: an older schema let them in. They are told so, with what
+//! the reader stumbled over, and stop nothing else.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{
+    Api,
+    core::{ApiResource, DynamicObject, PartialObjectMeta},
+};
+use serde_json::{Value, json};
+
+use super::{Guarded, context::Context, reconcile::Error};
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{
+            MailServer,
+            condition::{ACCEPTED, READY, STALLED},
+        },
+    },
+    mail::{Diagnosis, diagnosis::printable},
+    runtime::{Name, bounded, patch::Guard},
+};
+
+/// The most characters of what the reader says.
+const WORDS: usize = 512;
+
+/// Tells an object that it cannot be read, as `error` says. What else its status holds is kept.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn tell(object: &Guarded, error: &str, ctx: &Context) -> Result<(), Error> {
+    if !ctx.ground.fence.held() {
+        return Err(Error::NotLeading);
+    }
+    let Name { namespace, name } = Name::of(object);
+    let kind = ApiResource::erase::<MailServer>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(ctx.ground.client.clone(), &namespace, &kind);
+    let Some(raw) = bounded(api.get_opt(&name)).await? else { return Ok(()) };
+    let fault = printable(error, WORDS);
+    let old = raw.data.get("status").cloned().unwrap_or_else(|| json!({}));
+    let new = status(&old, raw.metadata.generation.unwrap_or_default(), &fault, jiff::Timestamp::now());
+    if old == new {
+        return Ok(());
+    }
+    tracing::warn!(object = %Name::of(object), fault, "cannot be read");
+    let _: PartialObjectMeta<MailServer> = ctx.teller.apply(&raw, &new, Guard::Version).await?;
+    let regarding = PartialObjectMeta::<MailServer> { metadata: raw.metadata, ..PartialObjectMeta::default() };
+    ctx.teller.event(&regarding, true, Reason::SpecInvalid.as_str(), &fault).await;
+    Ok(())
+}
+
+/// The old status with the conditions that say so; equal to the old one where it says so already.
+fn status(old: &Value, generation: i64, fault: &str, now: jiff::Timestamp) -> Value {
+    let diagnosis = Diagnosis::new(Reason::SpecInvalid).fact("fault", fault);
+    let mut new = old.as_object().cloned().unwrap_or_default();
+    let mut conditions: Vec<Value> = new.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    for (type_, status) in [(READY, "False"), (ACCEPTED, "False"), (STALLED, "True")] {
+        let known = conditions.iter().position(|condition| condition["type"] == type_);
+        let before = known.map(|at| conditions.remove(at));
+        let since =
+            before.filter(|condition| condition["status"] == status).map(|condition| condition["lastTransitionTime"].clone());
+        let condition = json!(Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: Reason::SpecInvalid.as_str().to_owned(),
+            message: diagnosis.hint(),
+            observed_generation: Some(generation),
+            last_transition_time: Time(now),
+        });
+        let at = known.unwrap_or(conditions.len()).min(conditions.len());
+        conditions.insert(at, condition);
+        if let (Some(since), Some(condition)) = (since, conditions.get_mut(at)) {
+            condition["lastTransitionTime"] = since;
+        }
+    }
+    // kstatus takes the first of the two in the list, and nothing is under way.
+    conditions.retain(|condition| condition["type"] != crate::api::v1alpha1::condition::RECONCILING);
+    new.insert("conditions".to_owned(), Value::Array(conditions));
+    new.insert("observedGeneration".to_owned(), json!(generation));
+    Value::Object(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_told_once_and_keeps_what_else_it_has() {
+        let old = json!({
+            "observedGeneration": 1,
+            "claim": {"id": "x"},
+            "conditions": [
+                {"type": "Verified", "status": "True"},
+                {"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:00:01Z"},
+                {"type": "Reconciling", "status": "True"},
+            ],
+        });
+        let new = status(&old, 2, "invalid type: string, expected i32", at(9));
+        let condition = |name: &str| new["conditions"].as_array().unwrap().iter().find(|c| c["type"] == name).unwrap();
+        assert_eq!(new["claim"]["id"], "x");
+        assert_eq!(new["observedGeneration"], 2);
+        assert_eq!(condition("Verified")["status"], "True");
+        for (name, status) in [("Ready", "False"), ("Accepted", "False"), ("Stalled", "True")] {
+            assert_eq!(
+                (&condition(name)["status"], &condition(name)["reason"]),
+                (&json!(status), &json!("SpecInvalid")),
+                "{name}"
+            );
+            assert_eq!(condition(name)["lastTransitionTime"], "1970-01-01T00:00:09Z");
+        }
+        assert!(condition("Accepted")["message"].as_str().unwrap().contains("expected i32"));
+        assert!(!new["conditions"].as_array().unwrap().iter().any(|c| c["type"] == "Reconciling"));
+        assert_eq!(status(&new, 2, "invalid type: string, expected i32", at(99)), new, "told already");
+    }
+}

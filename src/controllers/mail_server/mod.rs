@@ -1,0 +1,219 @@
+//! `MailServer`: the streams that bring an object to [`reconcile`], and the term as leader in which they run.
+//!
+//! An object is reconciled when its spec or annotations change, a Secret or `ConfigMap` that it names changes, its check
+//! ends, a place is free, a pause begins or ends, or its time has come. Its own status brings it here no more.
+
+pub mod checks;
+pub mod context;
+mod gate;
+mod known;
+mod malformed;
+pub mod reconcile;
+
+use std::{collections::HashSet, future::ready, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt, future::join_all, stream};
+use kube::{
+    Api, Client,
+    core::DeserializeGuard,
+    runtime::{
+        Controller, Predicate, WatchStreamExt, controller, predicates,
+        reflector::{self, ObjectRef, store::Writer},
+        watcher,
+    },
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    api::v1alpha1::MailServer,
+    metrics::Objects,
+    runtime::{
+        Name,
+        limits::Limits,
+        references::LAST_APPLIED,
+        secrets::{self, Access},
+        stop::Stop,
+    },
+    server::Health,
+};
+use context::{Context, Ground};
+use known::Known;
+
+/// The kind, in metrics.
+const KIND: &str = "MailServer";
+/// The controller, in metrics.
+const CONTROLLER: &str = "mailserver";
+/// What readiness waits for at the beginning of a term.
+pub const FIRST_LIST: &str = "first list";
+/// What readiness waits for where the kinds are not installed.
+pub const CRDS: &str = "CRDs";
+/// Reconciliations at once. They are short, as checks run beside them: this many requests to the API server at once.
+const CONCURRENCY: u16 = 16;
+/// How long checks and their reports may take to come to an end when a term does.
+const DRAIN: Duration = Duration::from_secs(6);
+
+/// An object, or why it cannot be read.
+pub type Guarded = DeserializeGuard<MailServer>;
+
+/// The object, if it can be read.
+fn server(object: &Guarded) -> Option<&MailServer> {
+    object.0.as_ref().ok()
+}
+
+/// Removes what nobody here reads, before an object is kept: a thousand of them are.
+fn slim(object: &mut impl kube::Resource) {
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    meta.labels = None;
+    meta.owner_references = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+/// Leads until `stop`: looks after all objects. What then is under way is brought to an end.
+pub async fn lead(ground: Ground, stop: Stop) {
+    ground.health.pending(FIRST_LIST, "MailServers are being listed");
+    let settings = Arc::clone(&ground.settings);
+    let scopes: Vec<Option<String>> =
+        if settings.namespaces.is_empty() { vec![None] } else { settings.namespaces.iter().cloned().map(Some).collect() };
+    let (stores, writers): (Vec<_>, Vec<_>) = scopes.iter().map(|_| reflector::store::<Guarded>()).unzip();
+    let (wakes, woken): (Vec<_>, Vec<_>) = scopes.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let (limits, places) = Limits::new(settings.max_checks, settings.max_checks_per_host);
+    let (ender, ends) = Stop::new();
+    let (client, known) = (ground.client.clone(), Known::new(stores.clone()));
+    let wakes = scopes.iter().cloned().zip(wakes).collect();
+    let ctx = Arc::new(Context::new(ground, known, limits, wakes, ends));
+    let objects: Arc<dyn Objects> = Arc::<Context>::clone(&ctx);
+    ctx.ground.metrics.observe(Arc::downgrade(&objects));
+
+    let (all, again) = watch::channel(());
+    let parts = scopes.into_iter().zip(stores).zip(writers).zip(woken);
+    let controllers = parts.map(|(((scope, store), writer), woken)| {
+        let wakes = names(woken).map(|name| ObjectRef::new(&name.name).within(&name.namespace));
+        Controller::for_stream(watch_objects(&ctx, &client, scope.as_deref(), writer), store)
+            .with_config(controller::Config::default().concurrency(CONCURRENCY))
+            .reconcile_on(wakes)
+            .reconcile_all_on(ticks(again.clone()))
+            .graceful_shutdown_on(ended(ctx.ends.clone()))
+            .run(reconcile::reconcile, |object, error, ctx| reconcile::error_policy(&object, error, &ctx), Arc::clone(&ctx))
+            .for_each(|result| ready(log(&result)))
+    });
+    let controllers = join_all(controllers);
+    let feeds = async {
+        let pauses = ctx.pause.follow(client.clone(), &settings.namespace).for_each(|()| ready(all.send_replace(())));
+        let free = names(places).for_each(|name| ready(ctx.wake(&name)));
+        let changes = match settings.access {
+            Access::Watch => secrets::watched(&client, &settings.namespaces, &ctx.uses).boxed(),
+            Access::Get => secrets::looked_at(&client, &ctx.uses).boxed(),
+        };
+        // Asked for here as well, as a cluster without objects has nobody else to ask.
+        tokio::join!(ctx.ready(), pauses, free, changes.for_each(|name| ready(ctx.wake(&name))));
+    };
+    let end = async {
+        stop.stopped().await;
+        drain(&ctx).await;
+        ender.stop();
+    };
+    // The end of the term ends the controllers, each after the reconciliations that it has begun.
+    tokio::pin!(controllers);
+    tokio::select! {
+        _ = &mut controllers => {}
+        () = feeds => {}
+        () = end => {
+            let _ = tokio::time::timeout(Duration::from_secs(1), controllers).await;
+        }
+    }
+    ctx.ground.health.done(FIRST_LIST);
+}
+
+/// Begins nothing more, tells checks to end, and waits for their reports to be told. Without the Lease none can be told:
+/// then only a mail that is on its way is waited for.
+async fn drain(ctx: &Context) {
+    ctx.drain();
+    ctx.checks.cancel_all();
+    let quiet = async {
+        if ctx.ground.fence.held() {
+            ctx.checks.empty().await;
+        } else {
+            ctx.checks.quiet().await;
+        }
+    };
+    if tokio::time::timeout(DRAIN, quiet).await.is_err() {
+        tracing::warn!("checks are cut short: a mail on its way will be told as DeliveryUncertain");
+    }
+}
+
+async fn ended(stop: Stop) {
+    stop.stopped().await;
+}
+
+/// The objects of a scope whose spec or annotations changed. The store is filled on the way, and whatever depends on
+/// objects that come and go is told.
+fn watch_objects(
+    ctx: &Arc<Context>,
+    client: &Client,
+    scope: Option<&str>,
+    writer: Writer<Guarded>,
+) -> impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static + use<> {
+    let api: Api<Guarded> = match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let (ctx, scope, mut listed) = (Arc::clone(ctx), scope.map(ToOwned::to_owned), HashSet::new());
+    // Pages are small, or a list of thousands would be in memory as JSON and as objects at once.
+    watcher(api, watcher::Config::default().page_size(50))
+        .default_backoff()
+        .modify(slim)
+        .reflect(writer)
+        .inspect(move |event| match event {
+            Ok(event) => {
+                if matches!(event, watcher::Event::InitDone) {
+                    ctx.ground.health.done(CRDS);
+                }
+                let news = ctx.known.note(event, &mut listed, scope.as_deref());
+                news.gone.iter().for_each(|name| ctx.forget(name));
+                news.again.iter().for_each(|name| ctx.wake(name));
+            }
+            Err(error) => watch_failed(error, &ctx.ground.health),
+        })
+        .applied_objects()
+        // Statuses change without either: our own writes bring nobody back here.
+        .predicate_filter(predicates::generation.combine(predicates::annotations), kube::runtime::PredicateConfig::default())
+        // An error would hold up every other trigger of the controller as well.
+        .filter_map(|result| ready(result.ok().map(Ok)))
+}
+
+fn watch_failed(error: &watcher::Error, health: &Health) {
+    let missing = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    };
+    if missing {
+        health.pending(CRDS, "mailservers.mailverity.dev is not installed");
+    }
+    tracing::warn!(%error, "MailServers cannot be watched for the moment");
+}
+
+/// What a channel brings, as a stream.
+fn names(receiver: mpsc::UnboundedReceiver<Name>) -> impl Stream<Item = Name> + Send + 'static {
+    stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+}
+
+/// One item each time that a value was sent anew.
+fn ticks(receiver: watch::Receiver<()>) -> impl Stream<Item = ()> + Send + 'static {
+    stream::unfold(receiver, async |mut receiver| {
+        receiver.changed().await.ok()?;
+        Some(((), receiver))
+    })
+}
+
+/// What the controller says beyond what [`reconcile::error_policy`] has said already.
+fn log<T>(result: &Result<T, controller::Error<reconcile::Error, watcher::Error>>) {
+    match result {
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
+        // It was deleted between the wish to look at it and the look.
+        Err(controller::Error::ObjectNotFound(_)) => {}
+        Err(error) => tracing::warn!(%error, "the controller"),
+    }
+}

@@ -1,0 +1,397 @@
+//! What monitoring reads: names of `mailverity_*`, and the set of controller-runtime that dashboards know.
+//!
+//! Gauges about objects are made from the objects at each scrape: they cost no memory, and those of a deleted object are
+//! gone with it. Labels are names of objects, or words from closed enums.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::{
+    api::Reason,
+    mail::stage::Record,
+    runtime::{Name, lock},
+    verify::report::LoginOutcome,
+};
+
+/// What the metrics about objects are made from, at the moment of a scrape.
+pub trait Objects: Send + Sync {
+    /// Calls `each` with every object: its kind, its name, its conditions as type and status, and the last moment of its
+    /// server's certificate in seconds since 1970.
+    fn each(&self, each: &mut dyn FnMut(Object<'_>));
+    /// The mails that the installation may still send in this hour.
+    fn budget_remaining(&self) -> u32;
+    /// What is paused: `all` and names of namespaces.
+    fn paused(&self) -> Vec<String>;
+    /// Checks that wait for a place.
+    fn waiting(&self) -> usize;
+    /// Checks in flight.
+    fn in_flight(&self) -> usize;
+}
+
+/// One object, as metrics show it.
+#[derive(Debug)]
+pub struct Object<'a> {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its conditions: type and status.
+    pub conditions: Vec<(&'a str, &'a str)>,
+    /// The end of its server's certificate, in seconds since 1970.
+    pub not_after: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    kind: &'static str,
+    reason: &'static str,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PurposeLabels {
+    purpose: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+/// The metrics of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    objects: Arc<Mutex<Option<Weak<dyn Objects>>>>,
+    stages: Family<StageLabels, Histogram, fn() -> Histogram>,
+    failures: Family<FailureLabels, Counter>,
+    sent: Family<PurposeLabels, Counter>,
+    logins: Family<OutcomeLabels, Counter>,
+    leader: Gauge,
+    reconciles: Family<ResultLabels, Counter>,
+    errors: Family<ControllerLabels, Counter>,
+    times: Family<ControllerLabels, Histogram, fn() -> Histogram>,
+    active: Family<ControllerLabels, Gauge>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// From a fast answer on the own network to the longest time that a check may take.
+fn stage_buckets() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
+}
+
+fn reconcile_buckets() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let objects = Arc::new(Mutex::new(None));
+        let inner = Inner {
+            objects: Arc::clone(&objects),
+            stages: Family::new_with_constructor(stage_buckets),
+            failures: Family::default(),
+            sent: Family::default(),
+            logins: Family::default(),
+            leader: Gauge::default(),
+            reconciles: Family::default(),
+            errors: Family::default(),
+            times: Family::new_with_constructor(reconcile_buckets),
+            active: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register_collector(Box::new(Scrape(objects)));
+        let mail = registry.sub_registry_with_prefix("mailverity");
+        mail.register("check_stage_duration_seconds", "Time that a stage of a check took", inner.stages.clone());
+        mail.register("check_failures", "Checks that ended unverified", inner.failures.clone());
+        mail.register("messages_sent", "Mails that a server accepted", inner.sent.clone());
+        mail.register("logins", "Logins by what they came to", inner.logins.clone());
+        mail.register("leader", "1 in the replica that leads", inner.leader.clone());
+        let runtime = registry.sub_registry_with_prefix("controller_runtime");
+        runtime.register("reconcile", "Reconciliations by result", inner.reconciles.clone());
+        runtime.register("reconcile_errors", "Reconciliations that failed", inner.errors.clone());
+        runtime.register("reconcile_time_seconds", "Time that a reconciliation took", inner.times.clone());
+        runtime.register("active_workers", "Reconciliations under way", inner.active.clone());
+        Self(Arc::new(Inner { registry, ..inner }))
+    }
+}
+
+impl Metrics {
+    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    ///
+    /// # Errors
+    /// Never in practice: writing to a string does not fail.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+
+    /// What gauges about objects are made from, for as long as it lives; what stood there before is replaced.
+    pub fn observe(&self, objects: Weak<dyn Objects>) {
+        *lock(&self.0.objects) = Some(objects);
+    }
+
+    /// This replica leads, or does not.
+    pub fn leads(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
+
+    /// A check has ended: the stages that ran, and why it failed.
+    pub fn checked(&self, kind: &'static str, name: &Name, stages: &[Record], failure: Option<Reason>) {
+        for record in stages {
+            let labels = StageLabels { stage: record.stage.as_str() };
+            self.0.stages.get_or_create(&labels).observe(record.duration.as_secs_f64());
+        }
+        if let Some(reason) = failure {
+            self.0.failures.get_or_create(&failure_labels(kind, reason, name)).inc();
+        }
+    }
+
+    /// A login was tried.
+    pub fn logged_in(&self, outcome: LoginOutcome) {
+        let outcome = match outcome {
+            LoginOutcome::Accepted => "accepted",
+            LoginOutcome::Refused => "refused",
+            LoginOutcome::TooMany => "too_many",
+            LoginOutcome::Undecided => "undecided",
+        };
+        self.0.logins.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// A server took a mail.
+    pub fn sent(&self, purpose: &'static str) {
+        self.0.sent.get_or_create(&PurposeLabels { purpose }).inc();
+    }
+
+    /// A reconciliation begins; drop what is returned when it ends.
+    #[must_use]
+    pub fn reconciling(&self, controller: &'static str) -> Reconciling {
+        let active = self.0.active.get_or_create_owned(&ControllerLabels { controller });
+        active.inc();
+        Reconciling { active }
+    }
+
+    /// A reconciliation ended: `success`, `requeue_after` or `error`.
+    pub fn reconciled(&self, controller: &'static str, result: &'static str, took: Duration) {
+        self.0.reconciles.get_or_create(&ResultLabels { controller, result }).inc();
+        self.0.times.get_or_create(&ControllerLabels { controller }).observe(took.as_secs_f64());
+        if result == "error" {
+            self.0.errors.get_or_create(&ControllerLabels { controller }).inc();
+        }
+    }
+
+    /// An object is gone, and with it the series that were counted for it.
+    pub fn forget(&self, kind: &'static str, name: &Name) {
+        for reason in Reason::ALL {
+            self.0.failures.remove(&failure_labels(kind, *reason, name));
+        }
+    }
+}
+
+fn failure_labels(kind: &'static str, reason: Reason, name: &Name) -> FailureLabels {
+    FailureLabels { kind, reason: reason.as_str(), namespace: name.namespace.clone(), name: name.name.clone() }
+}
+
+/// A reconciliation under way.
+#[derive(Debug)]
+pub struct Reconciling {
+    active: Gauge,
+}
+
+impl Drop for Reconciling {
+    fn drop(&mut self) {
+        self.active.dec();
+    }
+}
+
+/// Makes the gauges about objects at each scrape.
+struct Scrape(Arc<Mutex<Option<Weak<dyn Objects>>>>);
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let Some(objects) = lock(&self.0).as_ref().and_then(Weak::upgrade) else { return Ok(()) };
+        let mut gauge = |name, help, write: &mut dyn FnMut(&mut MetricEncoder) -> fmt::Result| {
+            write(&mut encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+        };
+        gauge("mailverity_condition", "1 for the status that a condition has", &mut |metric| {
+            every(&*objects, |object| {
+                for (condition, status) in &object.conditions {
+                    let labels = [("type", *condition), ("status", *status)];
+                    metric.encode_family(&(object.labels(), labels))?.encode_gauge(&1_i64)?;
+                }
+                Ok(())
+            })
+        })?;
+        gauge("mailverity_tls_certificate_not_after_seconds", "End of a server's certificate, since 1970", &mut |metric| {
+            every(&*objects, |object| match object.not_after {
+                Some(end) => metric.encode_family(&object.labels())?.encode_gauge(&end),
+                None => Ok(()),
+            })
+        })?;
+        gauge("mailverity_budget_remaining", "Mails that may still be sent in this hour", &mut |metric| {
+            metric.encode_family(&[("budget", "installation")])?.encode_gauge(&i64::from(objects.budget_remaining()))
+        })?;
+        gauge("mailverity_paused", "1 for what is paused: all, or a namespace", &mut |metric| {
+            for scope in objects.paused() {
+                metric.encode_family(&[("scope", scope.as_str())])?.encode_gauge(&1_i64)?;
+            }
+            Ok(())
+        })?;
+        gauge("workqueue_depth", "Checks that wait for a place", &mut |metric| {
+            metric.encode_family(&[("name", "checks")])?.encode_gauge(&count(objects.waiting()))
+        })?;
+        gauge("mailverity_checks_in_flight", "Checks under way", &mut |metric| metric.encode_gauge(&count(objects.in_flight())))
+    }
+}
+
+impl Object<'_> {
+    fn labels(&self) -> [(&'static str, &str); 3] {
+        [("kind", self.kind), ("namespace", self.namespace), ("name", self.name)]
+    }
+}
+
+/// Calls `write` with each object until one fails.
+fn every(objects: &dyn Objects, mut write: impl FnMut(&Object<'_>) -> fmt::Result) -> fmt::Result {
+    let mut result = Ok(());
+    objects.each(&mut |object| {
+        if result.is_ok() {
+            result = write(&object);
+        }
+    });
+    result
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Stage, stage::Outcome};
+
+    struct One;
+
+    impl Objects for One {
+        fn each(&self, each: &mut dyn FnMut(Object<'_>)) {
+            let conditions = vec![("Ready", "True"), ("Verified", "Unknown")];
+            each(Object { kind: "MailServer", namespace: "shop", name: "relay", conditions, not_after: Some(1_900_000_000) });
+        }
+        fn budget_remaining(&self) -> u32 {
+            200
+        }
+        fn paused(&self) -> Vec<String> {
+            vec!["shop".to_owned()]
+        }
+        fn waiting(&self) -> usize {
+            3
+        }
+        fn in_flight(&self) -> usize {
+            2
+        }
+    }
+
+    #[test]
+    fn gauges_about_objects_are_those_of_the_objects_that_there_are() {
+        let metrics = Metrics::default();
+        assert!(!metrics.encode().unwrap().contains("mailverity_condition{"));
+        let objects: Arc<dyn Objects> = Arc::new(One);
+        metrics.observe(Arc::downgrade(&objects));
+        let text = metrics.encode().unwrap();
+        for line in [
+            r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Ready",status="True"} 1"#,
+            r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Verified",status="Unknown"} 1"#,
+            r#"mailverity_tls_certificate_not_after_seconds{kind="MailServer",namespace="shop",name="relay"} 1900000000"#,
+            r#"mailverity_budget_remaining{budget="installation"} 200"#,
+            r#"mailverity_paused{scope="shop"} 1"#,
+            r#"workqueue_depth{name="checks"} 3"#,
+            "mailverity_checks_in_flight 2",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+        }
+        drop(objects);
+        assert!(!metrics.encode().unwrap().contains("shop"), "objects that are gone leave nothing");
+    }
+
+    #[test]
+    fn series_that_were_counted_for_an_object_disappear_with_it() {
+        let (metrics, name) = (Metrics::default(), Name::new("shop", "relay"));
+        let record = Record { stage: Stage::Dns, outcome: Outcome::Failed, duration: Duration::from_millis(7), detail: None };
+        metrics.checked("MailServer", &name, &[record], Some(Reason::DNSLookupFailed));
+        let failures =
+            r#"mailverity_check_failures_total{kind="MailServer",reason="DNSLookupFailed",namespace="shop",name="relay"} 1"#;
+        let text = metrics.encode().unwrap();
+        assert!(text.contains(failures), "{text}");
+        assert!(text.contains(r#"mailverity_check_stage_duration_seconds_count{stage="DNS"} 1"#), "{text}");
+        metrics.forget("MailServer", &name);
+        assert!(!metrics.encode().unwrap().contains("relay"));
+    }
+
+    #[test]
+    fn the_names_that_dashboards_know_are_there() {
+        let metrics = Metrics::default();
+        let under_way = metrics.reconciling("mailserver");
+        metrics.reconciled("mailserver", "error", Duration::from_millis(2));
+        metrics.logged_in(LoginOutcome::Refused);
+        metrics.sent("Test");
+        metrics.leads(true);
+        let text = metrics.encode().unwrap();
+        for start in [
+            r#"controller_runtime_reconcile_total{controller="mailserver",result="error"} 1"#,
+            r#"controller_runtime_reconcile_errors_total{controller="mailserver"} 1"#,
+            r#"controller_runtime_reconcile_time_seconds_count{controller="mailserver"} 1"#,
+            r#"controller_runtime_active_workers{controller="mailserver"} 1"#,
+            r#"mailverity_logins_total{outcome="refused"} 1"#,
+            r#"mailverity_messages_sent_total{purpose="Test"} 1"#,
+            "mailverity_leader 1",
+        ] {
+            assert!(text.lines().any(|l| l == start), "{start} in\n{text}");
+        }
+        drop(under_way);
+        assert!(metrics.encode().unwrap().contains(r#"active_workers{controller="mailserver"} 0"#));
+    }
+}

@@ -1,0 +1,189 @@
+//! Who leads, judged without I/O, and the fence that is asked before every mail write.
+//!
+//! Clocks of two machines differ, so another's Lease is judged by when *we* saw it change, never by the times in it.
+//! The requests are in [`super::election`].
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
+
+use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
+
+use super::lock;
+
+/// How long a Lease holds without being renewed.
+pub const DURATION: Duration = Duration::from_secs(10);
+/// How often a leader renews.
+pub const RENEW: Duration = Duration::from_secs(2);
+/// How often anyone tries again.
+pub const RETRY: Duration = Duration::from_secs(1);
+/// A leader stops trusting itself this long before others may take over: clocks run at slightly different rates.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// A Lease as we saw it, and since when it has looked like that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    holder: Option<String>,
+    renewed: Option<MicroTime>,
+    duration: Duration,
+    since: Instant,
+}
+
+impl Sighting {
+    /// What `lease` says at `now`; `before` is the last sighting of it.
+    #[must_use]
+    pub fn of(lease: &Lease, before: Option<&Self>, now: Instant) -> Self {
+        let spec = lease.spec.as_ref();
+        let holder = spec.and_then(|s| s.holder_identity.clone()).filter(|holder| !holder.is_empty());
+        let renewed = spec.and_then(|s| s.renew_time.clone());
+        let seconds = spec.and_then(|s| s.lease_duration_seconds).and_then(|s| u64::try_from(s).ok());
+        let duration = seconds.map_or(DURATION, Duration::from_secs);
+        let since = before.filter(|b| b.holder == holder && b.renewed == renewed).map_or(now, |b| b.since);
+        Self { holder, renewed, duration, since }
+    }
+}
+
+/// What to do about the Lease.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// There is none: create it.
+    Create,
+    /// It is ours: renew it.
+    Renew,
+    /// Nobody holds it any more: take it.
+    Take,
+    /// Another holds it, and did not renew it for less than its duration.
+    Follow(String),
+}
+
+/// What `me` is to do at `now` about the Lease as it was seen.
+#[must_use]
+pub fn evaluate(lease: Option<&Sighting>, me: &str, now: Instant) -> Step {
+    let Some(seen) = lease else { return Step::Create };
+    match &seen.holder {
+        None => Step::Take,
+        Some(holder) if holder == me => Step::Renew,
+        Some(_) if now.saturating_duration_since(seen.since) >= seen.duration => Step::Take,
+        Some(holder) => Step::Follow(holder.clone()),
+    }
+}
+
+/// Says whether this process may still write to a mail server. Cheap to clone and to ask.
+#[derive(Clone, Debug, Default)]
+pub struct Fence(Arc<Mutex<Option<Until>>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Fence {
+    /// A fence that is not held.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the Lease is ours beyond doubt: by our own clocks, whatever the API server says meanwhile.
+    ///
+    /// Both clocks must agree: the monotonic one stands still while a machine sleeps, the wall clock can be set.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        lock(&self.0).is_some_and(|until| Instant::now() < until.monotonic && SystemTime::now() < until.wall)
+    }
+
+    /// Holds it for a Lease whose renewal was *sent* at `monotonic` and `wall`.
+    pub(super) fn hold(&self, monotonic: Instant, wall: SystemTime) {
+        let span = DURATION.saturating_sub(MARGIN);
+        *lock(&self.0) = Some(Until { monotonic: monotonic + span, wall: wall + span });
+    }
+
+    /// Gives it up.
+    pub(super) fn give_up(&self) {
+        *lock(&self.0) = None;
+    }
+
+    /// A fence that is held for ever, for code under test that needs no election.
+    #[cfg(test)]
+    pub(crate) fn always() -> Self {
+        let year = Duration::from_secs(31_536_000);
+        Self(Arc::new(Mutex::new(Some(Until { monotonic: Instant::now() + year, wall: SystemTime::now() + year }))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::coordination::v1::LeaseSpec;
+
+    use super::*;
+
+    fn lease(holder: &str, renewed: i64) -> Lease {
+        Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: Some(holder.to_owned()),
+                renew_time: Some(MicroTime(jiff::Timestamp::from_second(renewed).unwrap())),
+                lease_duration_seconds: Some(10),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        }
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_missing_lease_is_created_and_a_released_one_is_taken() {
+        let now = Instant::now();
+        assert_eq!(evaluate(None, "me", now), Step::Create);
+        assert_eq!(evaluate(Some(&Sighting::of(&lease("", 0), None, now)), "me", now), Step::Take);
+        assert_eq!(evaluate(Some(&Sighting::of(&Lease::default(), None, now)), "me", now), Step::Take);
+    }
+
+    #[test]
+    fn our_own_lease_is_renewed_however_old_it_is() {
+        let start = Instant::now();
+        let seen = Sighting::of(&lease("me", 0), None, start);
+        assert_eq!(evaluate(Some(&seen), "me", after(start, 100)), Step::Renew);
+    }
+
+    #[test]
+    fn another_holder_is_judged_by_observed_change_and_not_by_the_times_it_writes() {
+        let start = Instant::now();
+        // Its clock is a decade behind ours: the Lease looks long expired, and is not.
+        let first = Sighting::of(&lease("other", 1_400_000_000), None, start);
+        assert_eq!(evaluate(Some(&first), "me", after(start, 9)), Step::Follow("other".to_owned()));
+        let renewed = Sighting::of(&lease("other", 1_400_000_009), Some(&first), after(start, 9));
+        assert_eq!(evaluate(Some(&renewed), "me", after(start, 18)), Step::Follow("other".to_owned()));
+        let same = Sighting::of(&lease("other", 1_400_000_009), Some(&renewed), after(start, 18));
+        assert_eq!(evaluate(Some(&same), "me", after(start, 19)), Step::Take);
+    }
+
+    #[test]
+    fn a_new_holder_gets_its_full_duration() {
+        let start = Instant::now();
+        let first = Sighting::of(&lease("other", 5), None, start);
+        let third = Sighting::of(&lease("third", 5), Some(&first), after(start, 9));
+        assert_eq!(evaluate(Some(&third), "me", after(start, 18)), Step::Follow("third".to_owned()));
+    }
+
+    #[test]
+    fn the_fence_ends_before_others_may_take_the_lease() {
+        let fence = Fence::new();
+        assert!(!fence.held());
+        let now = (Instant::now(), SystemTime::now());
+        fence.hold(now.0, now.1);
+        assert!(fence.held());
+        let old = Duration::from_millis(9_001);
+        fence.hold(now.0.checked_sub(old).unwrap(), now.1);
+        assert!(!fence.held(), "a renewal that was sent 9 s ago no longer counts");
+        fence.hold(now.0, now.1 - old);
+        assert!(!fence.held(), "a machine that slept knows it by its wall clock");
+        fence.hold(now.0, now.1);
+        fence.give_up();
+        assert!(!fence.held());
+    }
+}

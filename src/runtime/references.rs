@@ -1,0 +1,115 @@
+//! Secrets and ConfigMaps over the API server: read at the moment of use, and never kept.
+
+use std::collections::BTreeMap;
+
+use futures::future::{BoxFuture, FutureExt};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Api, Client};
+
+use super::{ApiError, bounded};
+use crate::{
+    api::{Class, Reason},
+    mail::Diagnosis,
+    verify::{References, Stored},
+};
+
+/// The cluster that the client speaks to.
+#[derive(Clone)]
+pub struct Cluster(Client);
+
+impl Cluster {
+    /// Reads with `client`'s rights.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl References for Cluster {
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
+        async move {
+            let secrets: Api<Secret> = Api::namespaced(self.0.clone(), namespace);
+            let found = bounded(secrets.get_opt(name)).await.map_err(|error| unreadable("Secret", namespace, name, &error))?;
+            Ok(found.map(|secret| stored(&secret.metadata, None, secret.data.unwrap_or_default())))
+        }
+        .boxed()
+    }
+
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
+        async move {
+            let maps: Api<ConfigMap> = Api::namespaced(self.0.clone(), namespace);
+            let found = bounded(maps.get_opt(name)).await.map_err(|error| unreadable("ConfigMap", namespace, name, &error))?;
+            Ok(found.map(|map| stored(&map.metadata, map.data, map.binary_data.unwrap_or_default())))
+        }
+        .boxed()
+    }
+}
+
+fn stored(meta: &ObjectMeta, text: Option<BTreeMap<String, String>>, bytes: BTreeMap<String, ByteString>) -> Stored {
+    let text = text.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+    let mut annotations = meta.annotations.clone().unwrap_or_default();
+    // kubectl apply puts the whole Secret in there.
+    annotations.remove(LAST_APPLIED);
+    Stored {
+        annotations,
+        data: text.chain(bytes.into_iter().map(|(key, value)| (key, value.0))).collect(),
+        changed: changed(meta),
+    }
+}
+
+/// The annotation in which `kubectl apply` keeps the whole object as it was applied.
+pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The time of the last write, as managedFields tell it; else of the creation.
+fn changed(meta: &ObjectMeta) -> Option<String> {
+    let written = meta.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max();
+    written.or_else(|| meta.creation_timestamp.as_ref().map(|time| time.0)).map(|time| time.to_string())
+}
+
+/// Why an object could not be read. RBAC is named, as only the installation's administrator can mend it.
+fn unreadable(kind: &str, namespace: &str, name: &str, error: &ApiError) -> Diagnosis {
+    let object = format!("{namespace}/{name}");
+    let diagnosis = Diagnosis::new(Reason::RefUnreadable).fact("kind", kind).fact("name", &object);
+    if error.is_forbidden() {
+        let fault = format!("RBAC does not let the operator get {}s in namespace {namespace}", kind.to_lowercase());
+        return diagnosis.class(Class::User).detail(format!("{kind} {object}: {error}")).fact("fault", fault);
+    }
+    diagnosis.detail(format!("{kind} {object}: {error}")).fact("fault", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_by_rbac_names_it_and_waits_for_somebody() {
+        let refused = Status { code: 403, message: "secrets \"relay\" is forbidden".to_owned(), ..Status::success() };
+        let diagnosis = unreadable("Secret", "mail", "relay", &ApiError::Failed(kube::Error::Api(Box::new(refused))));
+        assert_eq!((diagnosis.reason, diagnosis.class), (Reason::RefUnreadable, Class::User));
+        assert!(
+            diagnosis.hint().contains("RBAC does not let the operator get secrets in namespace mail"),
+            "{}",
+            diagnosis.hint()
+        );
+        assert!(diagnosis.said().contains("is forbidden"));
+    }
+
+    #[test]
+    fn an_api_server_that_is_away_is_no_fault_of_the_object() {
+        let diagnosis = unreadable("Secret", "mail", "relay", &ApiError::TimedOut(crate::runtime::API_TIMEOUT));
+        assert_eq!(diagnosis.class, Class::Transient);
+    }
+
+    #[test]
+    fn what_kubectl_keeps_in_an_annotation_is_not_passed_on() {
+        let annotations = BTreeMap::from([(LAST_APPLIED.to_owned(), "secret".to_owned()), ("a".to_owned(), "b".to_owned())]);
+        let meta = ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() };
+        assert_eq!(stored(&meta, None, BTreeMap::new()).annotations.into_keys().collect::<Vec<_>>(), ["a"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything that a decision about a `MailServer` rests on, gathered before it: the object, what its references came
+//! to, the breaker's hold, pauses and the time. It must not fetch anything itself; next: `decide`.
+
+use jiff::Timestamp;
+
+use super::Check;
+use crate::{
+    api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus},
+    mail::{Diagnosis, diagnosis::printable},
+    verify::{breaker::Hold, gate::Account},
+};
+
+/// The most characters of a verify request that are echoed, and so that count (status.lastHandledVerifyRequest).
+const REQUEST: usize = 256;
+
+/// A `MailServer` and what surrounds it, at one moment.
+#[derive(Clone, Debug)]
+pub struct Seen<'a> {
+    /// metadata.namespace.
+    pub namespace: &'a str,
+    /// metadata.name.
+    pub name: &'a str,
+    /// metadata.uid: what the phase of the schedule and the jitter of back-off are made from.
+    pub uid: &'a str,
+    /// metadata.generation.
+    pub generation: i64,
+    /// metadata.resourceVersion, which a claim carries (promise 1).
+    pub resource_version: &'a str,
+    /// metadata.creationTimestamp.
+    pub created: Option<Timestamp>,
+    /// Whether metadata.deletionTimestamp is set.
+    pub deleted: bool,
+    /// The annotation `mailverity.dev/verify-requested-at`.
+    pub verify_requested_at: Option<&'a str>,
+    /// The annotation `mailverity.dev/suspend-until`, as it is written.
+    pub suspend_until: Option<&'a str>,
+    /// Another, older `MailServer` of the namespace that is annotated as its default, where this one is too.
+    pub other_default: Option<&'a str>,
+    /// The spec.
+    pub spec: &'a MailServerSpec,
+    /// The status as it is stored.
+    pub status: Option<&'a MailServerStatus>,
+    /// What its references came to.
+    pub observed: Result<Observed, Diagnosis>,
+    /// The breaker's hold on its account. To be asked again at the end of a check: that check may have opened it.
+    pub held: Option<Hold>,
+    /// A pause of everything or of its namespace.
+    pub pause: Option<Pause>,
+    /// Whether the installation sends.
+    pub mode: Mode,
+    /// Whether more than `--max-new-at-once` objects are fresh at the same time: a restored or rebuilt cluster.
+    pub crowded: bool,
+    /// The check of this object that is running now, as [`super::decide`] gave it.
+    pub running: Option<Check>,
+    /// When this process began to lead.
+    pub since: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What the references of a spec came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// A keyed hash of host, user and secret; the same string as [`Account::secret`]. None where no login is set.
+    pub credentials: Option<String>,
+    /// A keyed hash of all that is checked: those parts of the spec, credentials, CA bundle, client certificate.
+    pub inputs: String,
+    /// The account that is logged in to; none where no login is set.
+    pub account: Option<Account>,
+    /// The Secret of the credentials, as namespace/name.
+    pub secret: Option<String>,
+    /// When that Secret was last changed, RFC 3339.
+    pub secret_changed: Option<String>,
+}
+
+/// A pause by `kubectl mail pause`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// The `ConfigMap` that says so, as namespace/name.
+    pub config_map: String,
+    /// What it stops.
+    pub scope: PauseScope,
+}
+
+/// What a pause stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseScope {
+    /// The whole installation.
+    All,
+    /// The namespace of the object.
+    Namespace,
+}
+
+/// Whether the installation sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It connects and logs in, and sends and deletes nothing (promise 4).
+    Observe,
+    /// It does all that specs ask for.
+    #[default]
+    Enforce,
+}
+
+impl Seen<'_> {
+    /// Whether the level asks for a login and one is set.
+    #[must_use]
+    pub fn logs_in(&self) -> bool {
+        self.spec.level() >= Level::Authenticate && self.has_auth()
+    }
+
+    /// Whether a login is set, used or not.
+    #[must_use]
+    pub fn has_auth(&self) -> bool {
+        self.spec.auth.as_ref().is_some_and(|auth| auth.r#type != AuthType::None)
+    }
+
+    /// The hold that stands in the way of a login now.
+    #[must_use]
+    pub fn hold(&self) -> Option<&Hold> {
+        self.held.as_ref().filter(|hold| hold.until > self.now && self.logs_in())
+    }
+
+    /// The verify request that no check has answered yet, as the status would echo it.
+    #[must_use]
+    pub fn request(&self) -> Option<String> {
+        let asked = self.verify_requested_at.map(|asked| printable(asked, REQUEST)).filter(|asked| !asked.is_empty())?;
+        let answered = self.status.and_then(|status| status.last_handled_verify_request.as_deref());
+        (answered != Some(asked.as_str())).then_some(asked)
+    }
+
+    /// Whether what is checked is what the last check judged.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        let judged = self.status.and_then(|status| status.inputs_observed.as_deref());
+        self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
+    }
+
+    /// A claim in the status whose check neither runs nor has a result: its mail may have gone (promise 2).
+    #[must_use]
+    pub fn unsettled(&self) -> Option<&Claim> {
+        let status = self.status?;
+        let claim = status.claim.as_ref()?;
+        let runs = self.running.as_ref().is_some_and(|check| check.id == claim.id);
+        (!runs && !is_settled(claim, status.last_check.as_ref())).then_some(claim)
+    }
+
+    /// Whether no operator has ever looked at the object: no status, or the schema's default of -1.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.status.and_then(|status| status.observed_generation).is_none_or(|generation| generation == -1)
+    }
+}
+
+/// Whether the check that took a claim has ended with a result, or a later one has.
+fn is_settled(claim: &Claim, last: Option<&LastCheck>) -> bool {
+    last.is_some_and(|last| {
+        let later = last.started_at.as_ref().is_some_and(|started| started.0 > claim.started_at.0);
+        last.phase == CheckPhase::Finished && (last.id == claim.id || later)
+    })
+}
