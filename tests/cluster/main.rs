@@ -14,7 +14,7 @@ mod servers;
 use serde_json::{Value, json};
 use support::{cluster::Cluster, leaks, stack::Stack};
 
-/// A spec for a port of the mail stack; what is in `rest` is added or replaced.
+/// A spec for a port of the mail stack; what is in `rest` is added or replaced, or removed where it is null.
 fn spec(stack: &Stack, port: &str, security: &str, rest: Value) -> Value {
     let mut spec = json!({
         "host": "localhost", "port": stack.port(port), "security": security,
@@ -24,6 +24,8 @@ fn spec(stack: &Stack, port: &str, security: &str, rest: Value) -> Value {
     for (key, value) in rest.as_object().unwrap() {
         spec[key] = value.clone();
     }
+    // The API server prunes a null in an ordinary request, and refuses it in a strict one.
+    spec.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     spec
 }
 

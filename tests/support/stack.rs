@@ -64,6 +64,12 @@ impl Stack {
         let address = format!("{name}@example.test");
         let mut users = fs::OpenOptions::new().append(true).open(&self.0["USERS_FILE"]).unwrap();
         users.write_all(format!("{address}:{{PLAIN}}{password}::::::\n").as_bytes()).unwrap();
+        // Dovecot looks at the file's time once a second at most: in this second it may have looked already.
+        let second = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let written = second();
+        while second() <= written {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         address
     }
 }
