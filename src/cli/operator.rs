@@ -25,7 +25,7 @@ use crate::{
     mail::{
         Vantage,
         dns::Resolver,
-        guard::{Guard, MAIL_PORTS},
+        guard::{Guard, MAIL_PORTS, Ports},
         proxy::{NotAProxy, Proxy},
     },
     metrics::Metrics,
@@ -64,9 +64,9 @@ pub struct Operator {
     /// unspecified, link-local and metadata addresses, and the API server.
     #[arg(long, value_name = "CIDRS")]
     deny_cidrs: Option<List<IpNet>>,
-    /// Ports that mail connections may go to; those of mail if absent: 25, 465, 587, 2525, 110, 143, 993, 995.
+    /// Ports that mail connections may go to, one by one or as ranges (25,2000-2999); those of mail if absent: 25, 465, 587, 2525, 110, 143, 993, 995.
     #[arg(long, value_name = "PORTS")]
-    allowed_ports: Option<List<u16>>,
+    allowed_ports: Option<List<Ports>>,
     /// Name servers to ask instead of those in /etc/resolv.conf, as address or address:port, with commas between.
     #[arg(long, value_name = "ADDRESSES")]
     nameservers: Option<List<NameServer>>,
@@ -204,7 +204,7 @@ impl Operator {
     }
 
     async fn denied(&self, config: &kube::Config) -> Guard {
-        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.to_vec(), |list| list.0.clone());
+        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.map(Ports::from).to_vec(), |list| list.0.clone());
         let denied = match &self.deny_cidrs {
             Some(list) => list.0.clone(),
             None => {

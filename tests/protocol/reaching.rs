@@ -19,11 +19,11 @@ use crate::{
 
 /// As an installation is guarded by default, but for the port.
 fn guarded() -> World {
-    World { guard: Guard::new(Guard::default_denied(), (1..=u16::MAX).collect()), ..plain() }
+    World { guard: Guard::new(Guard::default_denied(), 1..=u16::MAX), ..plain() }
 }
 
 fn guarded_by_port() -> World {
-    World { guard: Guard::new(Vec::new(), MAIL_PORTS.to_vec()), ..plain() }
+    World { guard: Guard::new(Vec::new(), MAIL_PORTS), ..plain() }
 }
 
 fn guarded_literal() -> World {
