@@ -64,7 +64,8 @@ pub struct Operator {
     /// unspecified, link-local and metadata addresses, and the API server.
     #[arg(long, value_name = "CIDRS")]
     deny_cidrs: Option<List<IpNet>>,
-    /// Ports that mail connections may go to, one by one or as ranges (25,2000-2999); those of mail if absent: 25, 465, 587, 2525, 110, 143, 993, 995.
+    /// Ports that mail connections may go to, such as 25,587 or 1-65535; those of mail if absent: 25, 465, 587, 2525, 110,
+    /// 143, 993, 995.
     #[arg(long, value_name = "PORTS")]
     allowed_ports: Option<List<Ports>>,
     /// Name servers to ask instead of those in /etc/resolv.conf, as address or address:port, with commas between.
@@ -424,6 +425,15 @@ mod tests {
         let two = parse(&["--deny-cidrs", "10.0.0.0/8, ::1/128"]).unwrap().deny_cidrs.unwrap();
         assert_eq!(two.0.len(), 2);
         assert!(parse(&["--deny-cidrs", "10.0.0.0/99"]).is_err());
+    }
+
+    #[test]
+    fn ports_are_single_or_ranges() {
+        let list = parse(&["--allowed-ports", "25,587-588"]).unwrap().allowed_ports.unwrap();
+        assert_eq!(list.0.iter().flat_map(|ports| ports.0.clone()).collect::<Vec<_>>(), [25, 587, 588]);
+        for bad in ["0", "65536", "9-8", "a"] {
+            assert!(parse(&["--allowed-ports", bad]).is_err(), "{bad}");
+        }
     }
 
     #[test]
