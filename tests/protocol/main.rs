@@ -13,8 +13,12 @@ mod rows;
 mod script;
 mod world;
 
+mod alternates;
 mod coverage;
 mod logging_in;
+mod promise_login;
+mod promise_sending;
+mod promise_wire;
 mod protecting;
 mod proxy;
 mod reaching;

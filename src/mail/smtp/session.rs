@@ -85,7 +85,7 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
         Ok(reply) => {
             let mut diagnosis = classify(Stage::Auth, &reply, about);
             if let Some(said) = exchange.error_detail() {
-                diagnosis = diagnosis.detail(format!("the server said of the token: {said}"));
+                diagnosis = diagnosis.detail(format!("the server said of the token: {}", wire.scrubbed(said)));
             }
             match LoginJudgement::of(&reply) {
                 LoginJudgement::Accepted => Attempt::Accepted(reply),
@@ -115,8 +115,8 @@ async fn converse(wire: &mut Wire, exchange: &mut Exchange) -> Result<Reply, Dia
                 _ => Ok(reply),
             };
         }
-        let challenge = reply.lines.first().map(String::as_str).unwrap_or_default();
-        reply = match exchange.answer(challenge) {
+        let challenge = wire.take_challenge().unwrap_or_default();
+        reply = match exchange.answer(&challenge) {
             Ok(response) => wire.secret_command(sasl::encode(&response).expose_secret()).await?,
             Err(error) => {
                 // The exchange is left in order (RFC 4954 section 4); what the server says to it tells nothing.
