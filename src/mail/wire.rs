@@ -119,7 +119,7 @@ impl Wire {
             });
             let so_far = read.map_err(|malformed| match protocol::of_line(&text) {
                 Some(name) => Found::Other(name).diagnose(self.peer()).words(&text),
-                None => broke(malformed.to_string()).words(&text),
+                None => broke(format!("the rule that {malformed}")).words(&text),
             })?;
             if so_far.is_complete() {
                 tracing::trace!(server = %printable(&so_far.text(), WORDS), "reply");
@@ -289,9 +289,7 @@ impl Wire {
             .detail(format!("{} said nothing for {}", self.peer(), seconds(waited)));
         if !self.buffer.is_empty() {
             let words = self.words_in_buffer();
-            diagnosis = diagnosis
-                .detail(format!("{} sent half a line and then nothing for {}", self.peer(), seconds(waited)))
-                .words(words);
+            diagnosis = diagnosis.detail(format!("{} did not end its line within {}", self.peer(), seconds(waited))).words(words);
         }
         diagnosis
     }

@@ -15,12 +15,14 @@ mod world;
 
 mod alternates;
 mod coverage;
+mod hostile;
 mod logging_in;
 mod promise_login;
 mod promise_sending;
 mod promise_wire;
 mod protecting;
 mod proxy;
+mod random;
 mod reaching;
 mod references;
 mod sending;

@@ -117,7 +117,7 @@ pub const ROWS: &[Row] = &[
     row(
         ResponseTimedOut,
         Banner,
-        "half a line",
+        "did not end its line",
         patient,
         "
         TIME: 1s
