@@ -81,6 +81,12 @@ pub fn classify(stage: Stage, reply: &Reply, about: &About<'_>) -> Diagnosis {
         .or_else(|| by_enhanced(&said))
         .or_else(|| wordings::find(&said).map(|row| row.reason))
         .unwrap_or_else(|| by_code(&said));
+    let reason = match reason {
+        // Inside TLS it cannot be TLS that is missing: a mechanism wants more, or the server means another hop.
+        Reason::TLSRequired if about.tls && stage == Stage::Auth => Reason::AuthMechanismNotOffered,
+        Reason::TLSRequired if about.tls => by_code(&said),
+        reason => reason,
+    };
     let provider = row.map(|row| row.provider).or(about.provider);
     let diagnosis = Diagnosis::new(reason).at(stage).words(&text).class(class(reason, reply));
     facts(diagnosis, &said, about, provider)
@@ -150,10 +156,13 @@ fn unexpected(reply: &Reply) -> Option<Reason> {
 }
 
 /// What the command alone decides. Whatever a server says to STARTTLS, it refused that (RFC 3207 section 4); only one that
-/// ends the session means more. And a login that was not judged, or once too often, is no wrong password.
+/// ends the session, or counts, means more. And a login that was not judged, or once too often, is no wrong password.
 fn by_command(said: &Said<'_>) -> Option<Reason> {
     match said.stage {
+        Stage::StartTls if said.is_transient() && said.says_any(wordings::TOO_MANY) => Some(Reason::RateLimited),
         Stage::StartTls if said.reply.code != 421 => Some(Reason::StartTLSRefused),
+        // Postfix says it with 504 5.5.4, which is "mechanism not known" elsewhere.
+        Stage::Auth if said.says_any(&["encryption required"]) => Some(Reason::TLSRequired),
         Stage::Auth if said.says_any(wordings::NO_AUTH_SERVER) => Some(Reason::AuthenticationUnavailable),
         Stage::Auth if LoginJudgement::of(said.reply) == LoginJudgement::TooMany => Some(Reason::RateLimited),
         _ => None,

@@ -57,7 +57,7 @@ fn before_a_login_the_client_is_refused_or_the_server_is_busy() {
         (Ehlo, NOBODY, "550 Administrative prohibition: bad HELO name", ClientHostRejected, U),
         (Ehlo, NOBODY, "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname", ClientHostRejected, U),
         (Ehlo, NOBODY, "450 4.7.1 <nohost>: Helo command rejected: Host not found", ClientHostRejected, T),
-        (Ehlo, NOBODY, "554 SMTP synchronization error", ClientHostRejected, U),
+        (Ehlo, NOBODY, "554 SMTP synchronization error", ProtocolError, T),
         (Ehlo, NOBODY, "554 SMTP protocol synchronization error (input sent without waiting for greeting)", ProtocolError, T),
         (Ehlo, NOBODY, "421 4.4.2 mx.example Error: timeout exceeded", ServerBusy, T),
         (Ehlo, NOBODY, "500 5.5.1 Command unrecognized", ProtocolError, T),
@@ -73,7 +73,10 @@ fn before_a_login_the_client_is_refused_or_the_server_is_busy() {
         (StartTls, NOBODY, "530 5.7.0 TLS required", StartTLSRefused, U),
         (StartTls, NOBODY, "421 4.3.0 closing", ServerBusy, T),
         (StartTls, NOBODY, "421 4.7.0 Too many TLS sessions", RateLimited, T),
+        (StartTls, NOBODY, "454 4.7.0 Error: too many new TLS sessions from 192.0.2.7", RateLimited, T),
         (StartTls, NOBODY, "354 go on", ProtocolError, T),
+        (Banner, NOBODY, "421 mx.example: Too much load; please try again later", ServerBusy, T),
+        (Ehlo, NOBODY, "503 5.7.0 Error: access denied for unknown[192.0.2.7]", ClientHostRejected, U),
         (Quit, NOBODY, "500 what", ProtocolError, T),
     ]);
 }
@@ -115,6 +118,8 @@ fn a_refused_login_says_which_kind_of_refusal_it_is() {
         (Auth, NOBODY, "538 5.7.11 Encryption required for requested authentication mechanism", TLSRequired, U),
         (Auth, NOBODY, "538 Encryption required for requested authentication mechanism", TLSRequired, U),
         (Auth, NOBODY, "523 5.7.10 Encryption Needed", TLSRequired, U),
+        (Auth, NOBODY, "504 5.5.4 Encryption required for requested authentication mechanism", TLSRequired, U),
+        (Auth, NOBODY, "450 4.7.1 Error: too many AUTH commands from 192.0.2.7", RateLimited, T),
         (Auth, NOBODY, "530 5.7.0 Must issue a STARTTLS command first", TLSRequired, U),
         (Auth, NOBODY, "530 5.5.1 Invalid command: Must issue a STARTTLS command first", TLSRequired, U),
         (Auth, NOBODY, "451 5.7.3 STARTTLS is required to send mail", TLSRequired, U),
@@ -363,6 +368,15 @@ fn facts_fill_every_hint_that_a_reply_can_lead_to() {
     let about = About { provider: Some(Provider::Google), ..about };
     let found = classify(Auth, &Reply::parse("534 5.7.9 Application-specific password required").unwrap(), &about);
     assert_eq!(found.get("provider"), Some("https://myaccount.google.com/apppasswords"));
+}
+
+#[test]
+fn inside_tls_no_server_is_told_to_lack_tls() {
+    let inside = About { tls: true, ..About::default() };
+    let reason = |stage, text: &str| classify(stage, &Reply::parse(text).unwrap(), &inside).reason;
+    assert_eq!(reason(Auth, "538 5.7.11 Encryption required for requested authentication mechanism"), AuthMechanismNotOffered);
+    assert_eq!(reason(Rcpt, "421 4.7.0 TLS required for RCPT domain, closing connection."), ServerBusy);
+    assert_eq!(reason(Mail, "530 5.7.0 Must issue a STARTTLS command first"), AuthenticationRequired);
 }
 
 #[test]
