@@ -5,6 +5,7 @@
 //! `coverage` proves; the other modules each hold a group of promises.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::assigning_clones, clippy::format_collect, reason = "tests are read, not timed")]
 
 mod certificates;
 mod names;

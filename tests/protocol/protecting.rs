@@ -48,7 +48,7 @@ macro_rules! asked {
     };
 }
 
-/// A ServerHello of TLS 1.0 (RFC 2246 section 7.4.1.3): record, handshake, version, 32 bytes, no session, cipher, compression.
+/// A `ServerHello` of TLS 1.0 (RFC 2246 section 7.4.1.3): record, handshake, version, 32 bytes, no session, cipher, compression.
 const TLS_1_0: &str = concat!(
     asked!("-- sees a TLS hello"),
     "\n-- says ",

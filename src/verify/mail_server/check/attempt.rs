@@ -92,7 +92,7 @@ impl Attempt<'_> {
         let mut known = Known { helo, extensions: Extensions::default(), provider, encrypted: false, egress: Some(local) };
 
         if *security == Security::TLS {
-            wire = self.into_tls(Stage::ImplicitTls, stages, report, &mut known, wire).await?;
+            wire = self.protect(Stage::ImplicitTls, stages, report, &mut known, wire).await?;
         }
         let wire = slot.insert(wire);
         let banner = stages.run(Stage::Banner, self.greet(wire, &known)).await?;
@@ -103,7 +103,7 @@ impl Attempt<'_> {
         if *security == Security::StartTLS {
             stages.run(Stage::StartTls, session::starttls(wire, &known.extensions, &self.about(&known))).await?;
             if let Some(plain) = slot.take() {
-                let encrypted = self.into_tls(Stage::Tls, stages, report, &mut known, plain).await?;
+                let encrypted = self.protect(Stage::Tls, stages, report, &mut known, plain).await?;
                 let wire = slot.insert(encrypted);
                 self.ehlo(Stage::Ehlo2, stages, report, &mut known, wire, &banner).await?;
             }
@@ -216,7 +216,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn into_tls(
+    async fn protect(
         &self,
         stage: Stage,
         stages: &mut Stages,
