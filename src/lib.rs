@@ -3,6 +3,7 @@
 //! The rooms of the house, each knowing only those after it:
 //!
 //! - [`cli`]: one file per subcommand of the program.
+//! - [`manifest`]: manifests on disk: read with lines, judged as the API server would, linted. [`sandbox`]: a mail server to try.
 //! - [`controllers`]: a folder per kind: observe, decide, act, tell; with [`runtime`], what all controllers share.
 //! - [`verify`]: what the product decides: from a spec, its secrets and a vantage to stages, conditions and the time of
 //!   the next check. It does not know the cluster.

@@ -103,7 +103,7 @@ reasons! {
     ScheduleInvalid: User, Some(c::ACCEPTED), "A cron line or a time zone cannot be read.", "{fault}. Write five fields, such as `0 22 * * SAT`, and an IANA time zone.";
 
     // Budgets and held credentials
-    RateBudgetExceeded: Transient, None, "A limit on what mailverity itself may do is used up.", "{budget} of {scope} is used up; next at {next}.";
+    RateBudgetExceeded: Transient, None, "A limit on what mailverity itself may do is used up.", "{budget} of {scope} is used up[; next at {next}].";
     CredentialHeld: Transient, Some(c::CREDENTIAL_HELD), "These credentials were refused, and are not tried again for a while, or an account would be locked.", "Account {user} was refused[ at {refused}]; no try before {until} or a change of Secret {secret}.";
 
     // Reaching the server
@@ -155,13 +155,13 @@ reasons! {
     MessageRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the mail.", "The server refused the mail; its words say why.";
     SenderAuthenticationFailed: User, Some(c::DELIVERY_TESTED), "SPF, DKIM or DMARC of the sender's domain fail.", "SPF, DKIM or DMARC of {domain} do not cover this server; publish the records that its provider names.";
     SendingBlocked: User, Some(c::DELIVERY_TESTED), "The provider blocks this account or address.", "The provider blocks this account or address; ask its support.";
-    RateLimited: Transient, None, "The server says that this client or account does too much.", "Next try at {next}.";
+    RateLimited: Transient, None, "The server says that this client or account does too much.", "This client or account does too much for the server[; next try at {next}].";
     Greylisted: Transient, None, "The server asks to come back later.", "The server greylists: it takes the mail at a later try. Next try at {next}.";
     ServerBusy: Transient, None, "The server is short of something.", "The server is short of something. Next try at {next}.";
     DeliveryUncertain: Transient, Some(c::DELIVERY_TESTED), "The connection was lost after the final dot: the mail may have gone.", "The mail may have gone. It is not sent again before the next interval or request.";
-    MessageTooLarge: User, Some(c::DELIVERY_TESTED), "The mail is larger than the server takes.", "The server takes {max} bytes.";
+    MessageTooLarge: User, Some(c::DELIVERY_TESTED), "The mail is larger than the server takes.", "The server takes[ {max} bytes and] no mail of this size.";
     MailboxFull: User, Some(c::DELIVERY_TESTED), "The recipient's mailbox is full.", "{to} is full; make room, or name another address in test.to.";
-    QuotaExceeded: User, Some(c::DELIVERY_TESTED), "The sending account used up its quota.", "The account {user} used up its quota for sending.";
+    QuotaExceeded: User, Some(c::DELIVERY_TESTED), "The sending account used up its quota.", "The sending account[ {user}] used up its quota; wait, or have it raised.";
 }
 
 impl Reason {

@@ -5,11 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{
-    Error, Exit,
+    Error, Exit, alone,
+    given::Given,
+    live::{Checker, LEVELS, Target, Way, named},
     output::{self, Format, Outcome, Subject},
+    practice::Practice,
 };
 use crate::{
-    api::crd,
+    api::{
+        crd,
+        v1alpha1::{Level, MailServerSpec},
+    },
     manifest::{self, Document, Finding, Judge, Severity, stored},
 };
 
@@ -17,6 +23,7 @@ use crate::{
 ///
 /// Exit codes: 0 all are valid (with --live: and verified), 1 a server is not verified, 2 a manifest is bad.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
 pub struct Check {
     /// A file or a folder of manifests, or - for standard input; may be given several times.
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
@@ -27,6 +34,20 @@ pub struct Check {
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     namespace: String,
+    /// Check the servers, too, from here: stage by stage, as far as their verification.level says.
+    #[arg(long)]
+    live: bool,
+    /// Take Secrets and ConfigMaps that are not in the files from the current cluster.
+    #[arg(long, requires = "live")]
+    secrets_from_cluster: bool,
+    /// Check against a mail sandbox that is started for it, instead of the servers themselves.
+    #[arg(long, requires = "live", conflicts_with = "secrets_from_cluster")]
+    sandbox: bool,
+    /// Go no further than this, whatever the manifests say: Authenticate sends no mail, Connect does not log in.
+    #[arg(long, requires = "live", value_parser = named::<Level>(LEVELS), ignore_case = true, default_value = "Deliver")]
+    level: Level,
+    #[command(flatten)]
+    way: Way,
     /// The form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -35,12 +56,46 @@ pub struct Check {
 impl Check {
     pub(super) fn run(self, no_color: bool) -> Result<Exit, Error> {
         let (documents, unreadable) = manifest::load(&self.file, self.recursive);
-        let outcomes = offline(&documents, unreadable, &self.namespace)?;
+        let mut outcomes = offline(&documents, unreadable, &self.namespace)?;
+        if self.live {
+            let offset = outcomes.len() - documents.len();
+            alone(self.check(&documents, &mut outcomes[offset..]))?;
+        }
         output::print(self.output, &outcomes, no_color)?;
         if outcomes.iter().all(|outcome| outcome.skipped) {
             return Err(Error::Usage(format!("there is no object of {} in these files", crd::GROUP)));
         }
+        if self.live && outcomes.iter().all(|outcome| outcome.report.is_none() && !outcome.is_invalid()) {
+            return Err(Error::Usage("there is no MailServer in these files".to_owned()));
+        }
         Ok(exit(&outcomes))
+    }
+
+    /// Checks each server whose manifest is valid; its report goes to its outcome.
+    async fn check(&self, documents: &[Document], outcomes: &mut [Outcome]) -> Result<(), Error> {
+        let practice = if self.sandbox { Some(Practice::start().await?) } else { None };
+        let mut given = Given::files(documents, &self.namespace);
+        if self.secrets_from_cluster {
+            let client = kube::Client::try_default().await;
+            given = given.or_cluster(Some(client.map_err(|error| Error::Usage(format!("--secrets-from-cluster: {error}")))?));
+        }
+        if let Some(practice) = &practice {
+            given = practice.answer(given);
+        }
+        let judge = Judge::new()?;
+        let checker = Checker::new(self.way.vantage()?, self.level);
+        for (document, outcome) in documents.iter().zip(outcomes) {
+            if outcome.is_invalid() || outcome.skipped || document.kind() != "MailServer" {
+                continue;
+            }
+            let mut spec: MailServerSpec = serde_json::from_value(judge.pruned(document))?;
+            if let Some(practice) = &practice {
+                practice.redirect(&mut spec);
+            }
+            let target = Target { namespace: document.namespace(&self.namespace), name: document.name(), spec: &spec };
+            outcome.report = Some(checker.check(&target, &given, |_| {}).await);
+        }
+        Ok(())
     }
 }
 

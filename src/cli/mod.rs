@@ -2,12 +2,18 @@
 //!
 //! Nothing is decided here: `check` and `probe` go through [`crate::verify`] as the operator does.
 
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints the documentation of flags as it is written")]
+
 mod check;
 mod completions;
 mod crds;
 mod docs;
-pub mod operator;
+mod given;
+mod live;
+mod operator;
 pub mod output;
+mod practice;
+mod probe;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -42,6 +48,9 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The runtime did not start.
+    #[error("the runtime did not start: {0}")]
+    Runtime(#[from] std::io::Error),
     /// What was given makes no sense, in words for the person who gave it.
     #[error("{0}")]
     Usage(String),
@@ -75,6 +84,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Probe(Box<probe::Probe>),
     Crds(crds::Crds),
     Completions(completions::Completions),
     Docs(docs::Docs),
@@ -88,6 +98,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Check(check) => check.run(cli.no_color),
+        Command::Probe(probe) => probe.run(cli.no_color),
         Command::Crds(crds) => crds.run(),
         Command::Completions(completions) => completions.run(),
         Command::Docs(docs) => docs.run(),

@@ -2,6 +2,7 @@
 
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use regex::Regex;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     suggest,
     walk::{Fault, prune, walk},
 };
-use crate::api::crd;
+use crate::api::{crd, v1alpha1::MailServerSpec};
 
 /// Judges objects of our kinds. Made once: the rules are compiled then.
 #[derive(Debug)]
@@ -25,6 +26,12 @@ struct Kind {
     versions: Vec<String>,
     schema: Value,
     rules: CompiledSchema,
+    /// Reads a spec as the operator does.
+    read: fn(&Value) -> Result<(), serde_json::Error>,
+}
+
+fn mail_server(spec: &Value) -> Result<(), serde_json::Error> {
+    MailServerSpec::deserialize(spec).map(drop)
 }
 
 impl Judge {
@@ -38,9 +45,20 @@ impl Judge {
             let versions = versions.filter_map(|version| version["name"].as_str().map(str::to_owned)).collect();
             let schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take();
             let name = crd["spec"]["names"]["kind"].as_str().unwrap_or_default().to_owned();
-            Kind { rules: compile_schema(&schema), name, versions, schema }
+            let read = if name == "MailServer" { mail_server } else { |_: &Value| Ok(()) };
+            Kind { rules: compile_schema(&schema), name, versions, schema, read }
         });
         Ok(Self { kinds: kinds.collect(), validator: Validator::new() })
+    }
+
+    /// The spec of a document as the API server would keep it: without the nulls that it drops.
+    #[must_use]
+    pub fn pruned(&self, document: &Document) -> Value {
+        let mut spec = document.value["spec"].clone();
+        if let Some(kind) = self.kinds.iter().find(|kind| kind.name == document.kind()) {
+            prune(&kind.schema["properties"]["spec"], &mut spec);
+        }
+        spec
     }
 
     /// Everything that the API server would refuse a document of our group for; empty if it would take it.
@@ -83,6 +101,12 @@ impl Judge {
             && let Err(broken) = self.validator.validate_compiled(&kind.rules, &body, None)
         {
             faults.extend(broken.into_vec().into_iter().map(|rule| (rule.field_path, rule.message)));
+        }
+        // A few values pass the schema and mean nothing, such as 99999999999999h: the operator says SpecInvalid then.
+        if faults.is_empty()
+            && let Err(error) = (kind.read)(&body["spec"])
+        {
+            faults.push(("spec".to_owned(), error.to_string()));
         }
         faults
     }
@@ -145,6 +169,12 @@ mod tests {
     #[test]
     fn a_sound_server_is_taken_and_nulls_are_no_values() {
         assert_eq!(faults(&json!({"host": "a.example", "url": null, "auth": null})), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_schema_takes_and_the_operator_cannot_read_is_said() {
+        let said = faults(&json!({"host": "a.example", "tls": {"expiryWarning": "99999999999999h"}}));
+        assert!(said[0].starts_with("spec: \"99999999999999h\" is not a duration"), "{said:?}");
     }
 
     #[test]

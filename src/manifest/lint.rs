@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Document, Finding, Severity, stored, walk::prune};
-use crate::api::{
-    crd,
-    v1alpha1::{ALLOWED_HOSTS, IS_DEFAULT_SERVER, Level, MailServerSpec, SecretRef, Security},
+use crate::{
+    api::{
+        crd,
+        v1alpha1::{ALLOWED_HOSTS, IS_DEFAULT_SERVER, Level, MailServerSpec, SecretRef, Security},
+    },
+    verify::mail_server::{Endpoint, inputs},
 };
 
 /// Below this, a login at each interval looks like guessing to some providers.
@@ -46,15 +49,6 @@ struct Server<'a> {
     spec: MailServerSpec,
 }
 
-/// One endpoint as it takes effect.
-struct Endpoint {
-    host: String,
-    port: i32,
-    security: Security,
-    /// Where it is written.
-    field: String,
-}
-
 impl<'a> Server<'a> {
     fn of(document: &'a Document) -> Option<Self> {
         if document.kind() != "MailServer" || document.group() != crd::GROUP {
@@ -80,28 +74,19 @@ impl<'a> Server<'a> {
         findings
     }
 
-    fn effective(&self) -> Vec<Endpoint> {
-        let spec = &self.spec;
-        let smtps = spec.url.as_deref().is_some_and(|url| url.starts_with("smtps://"));
-        let security = spec.security.unwrap_or(if smtps { Security::TLS } else { Security::StartTLS });
-        let (host, port) = match (&spec.host, &spec.url) {
-            (Some(host), _) => (host.clone(), spec.port),
-            (None, Some(url)) => split(url),
-            (None, None) => (String::new(), None),
+    /// Each endpoint as it takes effect, and where it is written.
+    fn effective(&self) -> Vec<(Endpoint, String)> {
+        let primary = if self.spec.url.is_some() { "spec.url" } else { "spec.port" };
+        let field = |index: usize| match index.checked_sub(1) {
+            None => primary.to_owned(),
+            Some(alternate) => format!("spec.alternates[{alternate}]"),
         };
-        let field = if spec.url.is_some() { "spec.url" } else { "spec.port" };
-        let usual = |security: Security| i32::from(security.smtp_port());
-        let mut all = vec![Endpoint { host, port: port.unwrap_or(usual(security)), security, field: field.to_owned() }];
-        for (index, alternate) in spec.alternates.iter().flatten().enumerate() {
-            let security = alternate.security.unwrap_or(security);
-            let port = alternate.port.unwrap_or(usual(security));
-            all.push(Endpoint { host: alternate.host.clone(), port, security, field: format!("spec.alternates[{index}]") });
-        }
-        all
+        let all = inputs::endpoints(&self.spec).unwrap_or_default();
+        all.into_iter().enumerate().map(|(index, endpoint)| (endpoint, field(index))).collect()
     }
 
     fn endpoints(&self, say: &mut impl FnMut(Severity, &str, String)) {
-        for Endpoint { host, port, security, field } in self.effective() {
+        for (Endpoint { host, port, security }, field) in self.effective() {
             match (port, security) {
                 (465, Security::StartTLS) => {
                     say(
@@ -118,7 +103,7 @@ impl<'a> Server<'a> {
                     );
                 }
                 (25, _) => {
-                    say(Severity::Note, &field, format!("most clouds block outgoing port 25; {host} may answer on 587 or 465"))
+                    say(Severity::Note, &field, format!("most clouds block outgoing port 25; {host} may answer on 587 or 465"));
                 }
                 _ => {}
             }
@@ -204,28 +189,19 @@ impl<'a> Server<'a> {
                     findings.push(secret.finding(Severity::Warning, &at, message));
                 }
                 Some(value) if Some(key) == user && is_bare(&value) => {
-                    findings.push(secret.finding(Severity::Warning, &at, bare(&value)))
+                    findings.push(secret.finding(Severity::Warning, &at, bare(&value)));
                 }
                 Some(_) => {}
             }
         }
         if let Some(hosts) = stored::annotations(secret).get(ALLOWED_HOSTS) {
             let allowed = |host: &str| hosts.split(',').any(|known| known.trim().eq_ignore_ascii_case(host));
-            for endpoint in self.effective().iter().filter(|endpoint| !allowed(&endpoint.host)) {
+            for (endpoint, _) in self.effective().iter().filter(|(endpoint, _)| !allowed(&endpoint.host)) {
                 let message = format!("Secret {mine}/{name} is pinned to {hosts}, and would not be sent to {}", endpoint.host);
                 findings.push(self.document.finding(Severity::Warning, field, message));
             }
         }
         findings
-    }
-}
-
-/// The host and port of a URL that the schema took.
-fn split(url: &str) -> (String, Option<i32>) {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    match rest.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()),
-        _ => (rest.trim_matches(['[', ']']).to_owned(), None),
     }
 }
 

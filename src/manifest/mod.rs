@@ -1,5 +1,5 @@
 //! Manifests on disk: read with lines and columns, judged as the API server would judge them, and looked at for what is
-//! allowed and unwise. Knows the schemas of [`crate::api`]; knows no cluster and no mail server.
+//! allowed and unwise. Knows the schemas of [`crate::api`] and how [`crate::verify`] reads a spec; touches no network.
 //!
 //! [`read`] makes documents of text, [`Judge`] gives the API server's verdict on one, [`lint`] warns about all of them
 //! together.

@@ -1,4 +1,4 @@
-//! What the Secrets and ConfigMaps among the manifests hold.
+//! What the Secrets and `ConfigMap`s among the manifests hold.
 
 use std::collections::BTreeMap;
 

@@ -3,11 +3,14 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod conditions;
 pub mod fingerprint;
 pub mod gate;
 pub mod mail_server;
+pub mod maintenance;
 pub mod references;
 pub mod report;
+pub mod schedule;
 pub mod sharing;
 
 pub use gate::{Gate, Open};

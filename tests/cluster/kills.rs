@@ -13,9 +13,10 @@ use super::{
 
 /// A run has ended: what became of its mail is told, and no claim is left open.
 fn settled(status: &MailServerStatus) -> bool {
-    status.conditions.iter().any(|c| {
-        c.type_ == "DeliveryTested" && matches!(c.reason.as_str(), "TestMessageAccepted" | "DeliveryUncertain")
-    })
+    status
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "DeliveryTested" && matches!(c.reason.as_str(), "TestMessageAccepted" | "DeliveryUncertain"))
 }
 
 #[tokio::test]
@@ -41,7 +42,10 @@ async fn killed_at_any_point_of_sending_it_never_sends_twice() {
         if matches!(point, Point::Dot | Point::Taken) {
             stack.mail(&user, &claim).await;
         }
-        println!("{point:?}: {mails} mails, {:?}", status.conditions.iter().find(|c| c.type_ == "DeliveryTested").map(|c| &c.reason));
+        println!(
+            "{point:?}: {mails} mails, {:?}",
+            status.conditions.iter().find(|c| c.type_ == "DeliveryTested").map(|c| &c.reason)
+        );
     }
     // All of them together: not one more mail than claims.
     let all = stack.mails(&user, "X-Mailverity-Run").len();
@@ -67,11 +71,13 @@ async fn killed_at_random_it_never_sends_twice() {
         tokio::time::sleep(Duration::from_millis(u64::from(uuid::Uuid::new_v4().as_bytes()[0]) / 3)).await;
         operator.kill();
         operator.start();
-        let answered = |status: &MailServerStatus| status.last_handled_verify_request.as_deref() == Some(&asked) && settled(status);
+        let answered =
+            |status: &MailServerStatus| status.last_handled_verify_request.as_deref() == Some(&asked) && settled(status);
         cluster.status_when("relay", "answered", answered).await;
     }
     let mails = stack.mails(&user, "X-Mailverity-Run");
-    let mut runs: Vec<&str> = mails.iter().filter_map(|mail| mail.lines().find(|line| line.starts_with("X-Mailverity-Run"))).collect();
+    let mut runs: Vec<&str> =
+        mails.iter().filter_map(|mail| mail.lines().find(|line| line.starts_with("X-Mailverity-Run"))).collect();
     let all = runs.len();
     runs.sort_unstable();
     runs.dedup();

@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{account, auth, spec, support::{cluster::{Cluster, is}, stack::Stack}};
+use super::{
+    account, auth, spec,
+    support::{
+        cluster::{Cluster, is},
+        stack::Stack,
+    },
+};
 
 #[tokio::test]
 async fn a_restart_runs_no_check_that_is_not_due_and_idleness_writes_nothing() {
@@ -23,10 +29,11 @@ async fn a_restart_runs_no_check_that_is_not_due_and_idleness_writes_nothing() {
     operator.kill();
     operator.start();
     cluster.until("ready again", async || operator.get("/readyz").await.filter(|(code, _)| *code == 200)).await;
-    cluster.until("leading again", async || {
-        operator.get("/metrics").await.filter(|(_, text)| text.lines().any(|line| line == "mailverity_leader 1"))
-    })
-    .await;
+    cluster
+        .until("leading again", async || {
+            operator.get("/metrics").await.filter(|(_, text)| text.lines().any(|line| line == "mailverity_leader 1"))
+        })
+        .await;
     let writes = cluster.writes().len();
     tokio::time::sleep(Duration::from_secs(10)).await;
     for (name, id) in names.iter().zip(&ids) {
@@ -72,7 +79,12 @@ async fn series_of_a_deleted_object_disappear_and_readiness_says_what_is_pending
     assert!(is(&status, "Verified", "True", "Succeeded"));
     let series = async || operator.get("/metrics").await.map(|(_, text)| text).unwrap_or_default();
     let text = cluster.until("series", async || Some(series().await).filter(|text| text.contains("name=\"relay\""))).await;
-    for name in ["mailverity_condition", "mailverity_check_stage_duration_seconds", "mailverity_tls_certificate_not_after_seconds", "mailverity_logins_total"] {
+    for name in [
+        "mailverity_condition",
+        "mailverity_check_stage_duration_seconds",
+        "mailverity_tls_certificate_not_after_seconds",
+        "mailverity_logins_total",
+    ] {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
     assert_eq!(operator.get("/livez").await.unwrap().0, 200);

@@ -1,8 +1,5 @@
 //! Against a real API server, and a real mail server beside it: the operator as its own process, with the product's roles.
 
-#[path = "../support/cases.rs"]
-#[allow(dead_code)] // each suite reads its part of a case
-mod cases;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -7,7 +7,10 @@ use std::sync::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream, tcp::{OwnedReadHalf, OwnedWriteHalf}},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{Notify, watch},
 };
 
@@ -57,7 +60,14 @@ impl Proxy {
                 let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
                 let in_mail = Arc::new(AtomicBool::new(false));
                 let after_dot = Arc::new(AtomicBool::new(false));
-                tokio::spawn(upwards(from_client, to_server, Arc::clone(&shared), released.clone(), Arc::clone(&in_mail), Arc::clone(&after_dot)));
+                tokio::spawn(upwards(
+                    from_client,
+                    to_server,
+                    Arc::clone(&shared),
+                    released.clone(),
+                    Arc::clone(&in_mail),
+                    Arc::clone(&after_dot),
+                ));
                 tokio::spawn(downwards(from_server, to_client, Arc::clone(&shared), released.clone(), in_mail, after_dot));
             }
         });
@@ -82,7 +92,9 @@ impl Proxy {
 
     /// Waits until a conversation is held.
     pub async fn reached(&self) {
-        tokio::time::timeout(std::time::Duration::from_secs(30), self.state.reached.notified()).await.expect("the point was never reached");
+        tokio::time::timeout(std::time::Duration::from_secs(30), self.state.reached.notified())
+            .await
+            .expect("the point was never reached");
     }
 
     /// Lets go: what was held goes on its way, as it would on a network that was slow.

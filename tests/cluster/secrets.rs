@@ -26,7 +26,8 @@ async fn one_wrong_password_in_twenty_objects_is_one_failed_login_also_after_a_r
     }
     let mut refused = 0;
     for number in 0..MANY {
-        let held = |status: &mailverity::api::v1alpha1::MailServerStatus| status.conditions.iter().any(|c| c.type_ == "CredentialHeld");
+        let held =
+            |status: &mailverity::api::v1alpha1::MailServerStatus| status.conditions.iter().any(|c| c.type_ == "CredentialHeld");
         let status = cluster.status_when(&format!("relay-{number}"), "held", held).await;
         assert!(status.credential_held_until.is_some(), "{status:#?}");
         refused += usize::from(is(&status, "Ready", "False", "AuthenticationFailed"));

@@ -7,15 +7,23 @@ use super::{
     account, auth,
     proxy::{Point, Proxy},
     spec,
-    support::{cluster::{Cluster, is}, stack::Stack},
+    support::{
+        cluster::{Cluster, is},
+        stack::Stack,
+    },
 };
 
 /// A server without TLS, so that a proxy can read along; the mail goes to a mailbox of this test's own.
 pub fn deliver(stack: &Stack, port: u16, user: &str) -> Value {
     let mut auth = auth();
     auth["allowPlaintext"] = json!(true);
-    spec(stack, "PLAIN_PORT", "None", json!({"port": port, "auth": auth, "sender": {"address": user}, "tls": null,
-        "test": {"to": user}, "verification": {"level": "Deliver", "interval": "15m", "timeout": "10s"}}))
+    spec(
+        stack,
+        "PLAIN_PORT",
+        "None",
+        json!({"port": port, "auth": auth, "sender": {"address": user}, "tls": null,
+        "test": {"to": user}, "verification": {"level": "Deliver", "interval": "15m", "timeout": "10s"}}),
+    )
 }
 
 #[tokio::test]
@@ -95,7 +103,10 @@ async fn mode_observe_logs_in_and_sends_nothing() {
     cluster.server("relay", deliver(&stack, stack.port("PLAIN_PORT"), &user)).await;
     let status = cluster.status_when("relay", "checked", |status| status.last_check.is_some()).await;
     assert!(status.conditions.iter().any(|c| c.type_ == "Authenticated" && c.status == "True"), "{status:#?}");
-    assert!(status.conditions.iter().any(|c| c.type_ == "DeliveryTested" && c.status == "Unknown" && c.reason == "ObserveOnly"), "{status:#?}");
+    assert!(
+        status.conditions.iter().any(|c| c.type_ == "DeliveryTested" && c.status == "Unknown" && c.reason == "ObserveOnly"),
+        "{status:#?}"
+    );
     assert!(stack.mails(&user, "X-Mailverity-Run").is_empty());
 }
 
@@ -109,13 +120,17 @@ async fn pause_stops_a_mail_that_has_not_had_its_dot() {
     let _operator = cluster.operator(&[]).await;
     cluster.server("relay", deliver(&stack, proxy.port, &user)).await;
     proxy.reached().await;
-    cluster.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mailverity-pause"}, "data": {"all": ""}})).await;
+    cluster
+        .apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mailverity-pause"}, "data": {"all": ""}}))
+        .await;
     cluster.condition("relay", "Suspended", "True", "Paused").await;
     proxy.let_go();
-    let status = cluster.status_when("relay", "Paused", |status| status.state == Some(mailverity::api::v1alpha1::State::Paused)).await;
+    let status =
+        cluster.status_when("relay", "Paused", |status| status.state == Some(mailverity::api::v1alpha1::State::Paused)).await;
     assert!(!status.conditions.iter().any(|c| c.type_ == "Ready"), "{status:#?}");
     assert!(stack.mails(&user, "X-Mailverity-Run").is_empty());
-    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(cluster.client.clone(), &cluster.namespace);
     maps.delete("mailverity-pause", &kube::api::DeleteParams::default()).await.unwrap();
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
     stack.mail(&user, "X-Mailverity-Run").await;

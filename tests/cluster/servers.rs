@@ -29,7 +29,9 @@ async fn a_good_server_is_verified_and_says_so_in_its_columns() {
     assert_eq!(status.observed_generation, Some(1));
     let tls = status.tls.as_ref().unwrap();
     assert_eq!(tls.version.as_deref(), Some("TLSv1.3"));
-    assert!(tls.dns_names.contains(&"localhost".to_owned()) && tls.not_after.is_some() && tls.sha256.as_ref().unwrap().len() == 64);
+    assert!(
+        tls.dns_names.contains(&"localhost".to_owned()) && tls.not_after.is_some() && tls.sha256.as_ref().unwrap().len() == 64
+    );
     let check = status.last_check.as_ref().unwrap();
     let stages: Vec<&str> = check.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(stages, ["Secrets", "DNS", "TCP", "Banner", "EHLO", "STARTTLS", "TLS", "EHLO2", "AUTH", "QUIT"]);
@@ -52,13 +54,18 @@ async fn a_wrong_password_is_told_with_the_servers_words_and_what_to_do() {
     let operator = cluster.operator(&[]).await;
     cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()}))).await;
     let status = cluster.condition("relay", "Ready", "False", "AuthenticationFailed").await;
-    assert!(is(&status, "Authenticated", "False", "AuthenticationFailed") && is(&status, "Verified", "False", "AuthenticationFailed"));
+    assert!(
+        is(&status, "Authenticated", "False", "AuthenticationFailed") && is(&status, "Verified", "False", "AuthenticationFailed")
+    );
     assert!(is(&status, "CredentialHeld", "True", "CredentialHeld") && status.credential_held_until.is_some(), "{status:#?}");
     assert!(status.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True"));
     let text = message(&status, "Ready");
     assert!(text.contains("535 5.7.8") && text.contains(&format!("{}/account", cluster.namespace)), "{text}");
     let events = cluster.until("an Event", async || Some(cluster.events().await).filter(|events| !events.is_empty())).await;
-    assert!(events.iter().any(|e| e.type_.as_deref() == Some("Warning") && e.reason.as_deref() == Some("AuthenticationFailed")), "{events:#?}");
+    assert!(
+        events.iter().any(|e| e.type_.as_deref() == Some("Warning") && e.reason.as_deref() == Some("AuthenticationFailed")),
+        "{events:#?}"
+    );
 
     // The right one: verified again within seconds, and the credential is held no more.
     cluster.account("account", &user, &leaks::password("wrong")).await;
@@ -102,12 +109,18 @@ async fn a_request_a_change_and_nothing_else_make_a_check_run() {
     assert_eq!(id(&first), id(&second));
 
     cluster.annotate("relay", VERIFY_REQUESTED_AT, "2026-01-01T00:00:00Z").await;
-    let handled = |status: &mailverity::api::v1alpha1::MailServerStatus| status.last_handled_verify_request.as_deref() == Some("2026-01-01T00:00:00Z");
+    let handled = |status: &mailverity::api::v1alpha1::MailServerStatus| {
+        status.last_handled_verify_request.as_deref() == Some("2026-01-01T00:00:00Z")
+    };
     let third = cluster.status_when("relay", "the request answered", handled).await;
     assert_ne!(id(&first), id(&third));
 
     cluster.patch("relay", json!({"port": stack.port("SMTPS_PORT"), "security": "TLS"})).await;
-    let fourth = cluster.status_when("relay", "generation 3 judged", |status| status.observed_generation == Some(3) && is(status, "Ready", "True", "Succeeded")).await;
+    let fourth = cluster
+        .status_when("relay", "generation 3 judged", |status| {
+            status.observed_generation == Some(3) && is(status, "Ready", "True", "Succeeded")
+        })
+        .await;
     assert_ne!(id(&third), id(&fourth));
     assert_eq!(fourth.endpoint.unwrap().port, i32::from(stack.port("SMTPS_PORT")));
 }
@@ -165,7 +178,10 @@ async fn an_alternate_takes_over_and_the_primary_comes_back_by_itself() {
     cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", rest)).await;
     let status = cluster.condition("relay", "Degraded", "True", "UsingAlternate").await;
     assert!(is(&status, "Ready", "True", "Succeeded") || is(&status, "Ready", "True", "UsingAlternate"), "{status:#?}");
-    assert_eq!(status.endpoint.as_ref().unwrap().active.as_deref(), Some(format!("localhost:{}", stack.port("SMTPS_PORT")).as_str()));
+    assert_eq!(
+        status.endpoint.as_ref().unwrap().active.as_deref(),
+        Some(format!("localhost:{}", stack.port("SMTPS_PORT")).as_str())
+    );
     primary.refuse(false);
     cluster.annotate("relay", VERIFY_REQUESTED_AT, "again").await;
     let back = |status: &mailverity::api::v1alpha1::MailServerStatus| !status.conditions.iter().any(|c| c.type_ == "Degraded");

@@ -31,7 +31,10 @@ fn a_sound_manifest_is_0_and_a_bad_one_2_with_line_and_column() {
     assert_eq!((code, text.as_str()), (0, "1 object checked: 1 valid\n"));
     let (code, text) = check(&format!("{SERVER}  hots: smtp.corp.test\n"));
     assert_eq!(code, 2);
-    assert!(text.contains("-:5:3: error: MailServer default/relay: spec.hots: is not a known field; did you mean host?"), "{text}");
+    assert!(
+        text.contains("-:5:3: error: MailServer default/relay: spec.hots: is not a known field; did you mean host?"),
+        "{text}"
+    );
 }
 
 #[test]

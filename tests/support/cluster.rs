@@ -48,11 +48,15 @@ impl Cluster {
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         let client = Client::try_from(config).unwrap();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let namespace = format!("t-{}-{}-{number}", test.replace('_', "-").chars().take(30).collect::<String>(), std::process::id());
+        let namespace =
+            format!("t-{}-{}-{number}", test.replace('_', "-").chars().take(30).collect::<String>(), std::process::id());
         let cluster = Self { client, namespace };
         cluster.kinds().await;
         let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}});
-        Api::<Namespace>::all(cluster.client.clone()).create(&PostParams::default(), &serde_json::from_value(made).unwrap()).await.unwrap();
+        Api::<Namespace>::all(cluster.client.clone())
+            .create(&PostParams::default(), &serde_json::from_value(made).unwrap())
+            .await
+            .unwrap();
         cluster
     }
 
@@ -98,14 +102,17 @@ impl Cluster {
 
     /// A MailServer.
     pub async fn server(&self, name: &str, spec: Value) {
-        self.apply(json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": name}, "spec": spec})).await;
+        self.apply(
+            json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": name}, "spec": spec}),
+        )
+        .await;
     }
 
     /// A Secret with user name and password.
     pub async fn account(&self, name: &str, user: &str, password: &str) {
         self.apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/basic-auth",
             "stringData": {"username": user, "password": password}}))
-        .await;
+            .await;
     }
 
     /// A ConfigMap with the CA that signed the mail stack's certificate.
@@ -169,7 +176,8 @@ impl Cluster {
         let user = format!("system:serviceaccount:{}:mailverity", self.namespace);
         let log = fs::read_to_string(PathBuf::from(env("MAILVERITY_TEST_CONTROLPLANE")).join("audit.log")).unwrap_or_default();
         let lines = log.lines().filter(|line| line.contains(&user)).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let write = |line: &Value| matches!(line["verb"].as_str(), Some("create" | "update" | "patch" | "delete" | "deletecollection"));
+        let write =
+            |line: &Value| matches!(line["verb"].as_str(), Some("create" | "update" | "patch" | "delete" | "deletecollection"));
         lines.filter(|line| write(line) && line["objectRef"]["resource"] != "leases").collect()
     }
 
@@ -183,7 +191,8 @@ impl Cluster {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let spec = TokenRequestSpec { expiration_seconds: Some(7200), ..TokenRequestSpec::default() };
         let request = TokenRequest { spec, ..TokenRequest::default() };
-        let token = accounts.create_token_request("mailverity", &PostParams::default(), &request).await.unwrap().status.unwrap().token;
+        let token =
+            accounts.create_token_request("mailverity", &PostParams::default(), &request).await.unwrap().status.unwrap().token;
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(env("MAILVERITY_TEST_KUBECONFIG")).unwrap()).unwrap();
         config["users"][0]["user"] = json!({"token": token});
         let path = self.dir().join("kubeconfig");
@@ -228,9 +237,10 @@ impl Cluster {
     pub async fn operator(&self, flags: &[&str]) -> Operator {
         let kubeconfig = self.rights().await;
         let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut args: Vec<String> = ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", "trace"]
-            .map(str::to_owned)
-            .to_vec();
+        let mut args: Vec<String> =
+            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", "trace"]
+                .map(str::to_owned)
+                .to_vec();
         args.extend(["--metrics-address".to_owned(), metrics.to_string()]);
         if !flags.contains(&"--deny-cidrs") {
             args.extend(["--deny-cidrs".to_owned(), String::new()]);
@@ -239,7 +249,8 @@ impl Cluster {
             args.extend(["--allowed-ports".to_owned(), "1-65535".to_owned()]);
         }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let mut operator = Operator { child: None, args, kubeconfig, metrics: metrics.to_string(), log: self.dir().join("operator.log") };
+        let mut operator =
+            Operator { child: None, args, kubeconfig, metrics: metrics.to_string(), log: self.dir().join("operator.log") };
         operator.start();
         operator
     }
@@ -252,7 +263,8 @@ impl Cluster {
         for event in self.events().await {
             leaks::none_in("an Event", &serde_json::to_string(&event).unwrap());
         }
-        for map in Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace).list(&ListParams::default()).await.unwrap() {
+        for map in Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace).list(&ListParams::default()).await.unwrap()
+        {
             leaks::none_in("a ConfigMap", &serde_json::to_string(&map.data).unwrap());
         }
     }

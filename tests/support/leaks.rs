@@ -1,6 +1,9 @@
 //! No secret may be seen (promise 14): the marks that every password of the tests carries, and a search for them.
 
-use base64::{Engine, engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 
 /// What every password of a test holds, so that one search finds them all.
 pub const MARK: &str = "Kennwort";

@@ -2,6 +2,9 @@
 //!
 //! Only shapes and their bounds live here; what a value means is decided in [`crate::verify`].
 
+#![allow(clippy::doc_markdown, reason = "`kubectl explain` prints the documentation of fields as it is written")]
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a type, a path and a description")]
+
 mod access;
 mod auth;
 pub mod condition;

@@ -1,4 +1,4 @@
-//! JUnit's XML as CI systems read it: a suite per file with a case per object, or a suite per probe with a case per stage.
+//! `JUnit`'s XML as CI systems read it: a suite per file with a case per object, or a suite per probe with a case per stage.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -26,7 +26,7 @@ pub(super) fn render(outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         match (&outcome.subject, &outcome.report) {
             (Some(subject), _) => {
-                suites.entry(subject.file.clone()).or_default().push(object(&subject.title(), &subject.kind, outcome))
+                suites.entry(subject.file.clone()).or_default().push(object(&subject.title(), &subject.kind, outcome));
             }
             (None, Some(report)) => suites.entry(report.endpoint.clone()).or_default().extend(stages(report)),
             (None, None) => {}

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::sync::{Notify, OnceCell, mpsc};
 
@@ -25,7 +25,7 @@ use crate::{
     },
     verify::{
         breaker::{Breaker, Hold},
-        budget::{Budgets, Mail},
+        budget::{Budgets, Exceeded, Mail},
         fingerprint::Key,
         gate::Account,
         mail_server::{Mode, inputs},
@@ -67,19 +67,45 @@ pub struct Settings {
 pub struct Memory {
     /// The login breaker.
     pub breaker: Arc<Mutex<Breaker>>,
-    /// The budgets.
-    pub budgets: Arc<Mutex<Budgets>>,
-    /// Mails that the installation may send in an hour.
-    pub per_hour: u32,
+    budgets: Arc<Mutex<(Budgets, HashMap<String, Timestamp>)>>,
 }
 
 impl Memory {
     /// Nothing known yet.
     #[must_use]
     pub fn new(per_recipient: u32, per_hour: u32) -> Self {
-        Self { breaker: Arc::default(), budgets: Arc::new(Mutex::new(Budgets::new(per_recipient, per_hour))), per_hour }
+        let budgets = (Budgets::new(per_recipient, per_hour), HashMap::new());
+        Self { breaker: Arc::default(), budgets: Arc::new(Mutex::new(budgets)) }
+    }
+
+    /// Charges a mail to its budgets.
+    ///
+    /// # Errors
+    /// The budget that is used up.
+    pub fn send(&self, mail: &Mail<'_>, now: Timestamp) -> Result<(), Exceeded> {
+        let (budgets, charged) = &mut *lock(&self.budgets);
+        budgets.take(mail, now)?;
+        charged.insert(mail.run.to_owned(), now);
+        Ok(())
+    }
+
+    /// Takes up a mail that a status tells of, unless this process knows of it already: a second term reads the same
+    /// statuses as the first.
+    pub fn sent(&self, mail: &Mail<'_>, at: Timestamp, now: Timestamp) {
+        let (budgets, charged) = &mut *lock(&self.budgets);
+        charged.retain(|_, at| now.duration_since(*at) < HOUR);
+        if at <= now && now.duration_since(at) < HOUR && charged.insert(mail.run.to_owned(), at).is_none() {
+            budgets.restore(mail, at);
+        }
+    }
+
+    fn with_budgets<T>(&self, use_them: impl FnOnce(&mut Budgets) -> T) -> T {
+        use_them(&mut lock(&self.budgets).0)
     }
 }
+
+/// The longest time that a budget looks back.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a term as leader stands on.
 #[derive(Clone)]
@@ -218,9 +244,7 @@ impl Context {
         // A user name that only the Secret holds is not read for this: the other budgets remember the mail all the same.
         let user = server.spec.auth.as_ref().and_then(|auth| auth.username.as_deref()).unwrap_or_default();
         let mail = Mail { host: &host, user, recipient: &test.to, run: &claim.id, borrower: None };
-        if claim.started_at.0 <= now {
-            lock(&self.ground.memory.budgets).restore(&mail, claim.started_at.0);
-        }
+        self.ground.memory.sent(&mail, claim.started_at.0, now);
     }
 
     /// `name` logs in to `account` (none: it does not log in), which may send so many mails a minute.
@@ -229,11 +253,12 @@ impl Context {
         let changed = accounts.get(name) != account;
         match account {
             Some(account) => {
-                lock(&self.ground.memory.budgets).join(&name.to_string(), &account.host, &account.user, per_minute);
+                let object = name.to_string();
+                self.ground.memory.with_budgets(|budgets| budgets.join(&object, &account.host, &account.user, per_minute));
                 accounts.insert(name.clone(), account.clone());
             }
             None => {
-                lock(&self.ground.memory.budgets).leave(&name.to_string());
+                self.ground.memory.with_budgets(|budgets| budgets.leave(&name.to_string()));
                 accounts.remove(name);
             }
         }
@@ -249,7 +274,7 @@ impl Context {
         self.limits.forget(name);
         self.uses.forget(name);
         self.ground.metrics.forget(KIND, name);
-        lock(&self.ground.memory.budgets).leave(&name.to_string());
+        self.ground.memory.with_budgets(|budgets| budgets.leave(&name.to_string()));
         lock(&self.failures).remove(name);
         let used = lock(&self.accounts).remove(name).is_some();
         if used {
@@ -308,7 +333,7 @@ impl Objects for Context {
     }
 
     fn budget_remaining(&self) -> u32 {
-        lock(&self.ground.memory.budgets).remaining(Timestamp::now())
+        self.ground.memory.with_budgets(|budgets| budgets.remaining(Timestamp::now()))
     }
 
     fn paused(&self) -> Vec<String> {
@@ -327,6 +352,19 @@ impl Objects for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mail_that_a_second_term_reads_of_again_is_charged_once() {
+        let (memory, now) = (Memory::new(12, 3), Timestamp::from_second(10_000).unwrap());
+        let mail = |run| Mail { host: "smtp", user: "", recipient: "a@b.example", run, borrower: None };
+        memory.send(&mail("own"), now).unwrap();
+        for _ in 0..2 {
+            memory.sent(&mail("own"), now, now);
+            memory.sent(&mail("other"), now, now);
+            memory.sent(&mail("old"), Timestamp::from_second(1).unwrap(), now);
+        }
+        assert_eq!(memory.with_budgets(|budgets| budgets.remaining(now)), 1);
+    }
 
     #[test]
     fn back_off_doubles_to_a_minute_and_differs_a_little_between_objects() {

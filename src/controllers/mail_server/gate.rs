@@ -31,6 +31,9 @@ use crate::{
 /// end in all.
 const GRACE: Duration = Duration::from_millis(5500);
 
+/// How often one who waits for another's login asks again by himself.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// The gate of one check of one object.
 pub struct OperatorGate {
     ctx: Arc<Context>,
@@ -118,7 +121,8 @@ impl Gate for OperatorGate {
                 let answer = lock(&self.ctx.ground.memory.breaker).ask(account, Timestamp::now());
                 match answer {
                     Answer::Free | Answer::TryFirst => return Ok(()),
-                    Answer::Wait => judged.await,
+                    // A login whose check was cut short is not told of in every case: ask again now and then.
+                    Answer::Wait => drop(tokio::time::timeout(AGAIN, judged).await),
                     Answer::Held(hold) => return Err(held(account, &hold, self.secret.as_deref())),
                 }
             }
@@ -142,7 +146,7 @@ impl Gate for OperatorGate {
             }
             let now = Timestamp::now();
             let mail = Mail { host: &self.host, user: &self.user, recipient, run: &self.plan.id, borrower: None };
-            lock(&self.ctx.ground.memory.budgets).take(&mail, now).map_err(|exceeded| exceeded.diagnosis())?;
+            self.ctx.ground.memory.send(&mail, now).map_err(|exceeded| exceeded.diagnosis())?;
             self.claim(now).await?;
             // The write may have taken seconds: the Lease may be lost by now.
             self.still()

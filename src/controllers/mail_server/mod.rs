@@ -107,7 +107,8 @@ pub async fn lead(ground: Ground, stop: Stop) {
             Access::Watch => secrets::watched(&client, &settings.namespaces, &ctx.uses).boxed(),
             Access::Get => secrets::looked_at(&client, &ctx.uses).boxed(),
         };
-        tokio::join!(pauses, free, changes.for_each(|name| ready(ctx.wake(&name))));
+        // Asked for here as well, as a cluster without objects has nobody else to ask.
+        tokio::join!(ctx.ready(), pauses, free, changes.for_each(|name| ready(ctx.wake(&name))));
     };
     let end = async {
         stop.stopped().await;

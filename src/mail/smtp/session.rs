@@ -109,7 +109,11 @@ async fn converse(wire: &mut Wire, exchange: &mut Exchange) -> Result<Reply, Dia
     };
     for _ in 0..ROUNDS {
         if reply.code != 334 {
-            return Ok(reply);
+            return match reply.class() {
+                // Who answers so has lost the thread: another mechanism would show the password to it once more.
+                ReplyClass::Intermediate => Err(broke("the rules of AUTH (334 is its only 3xx)".to_owned()).words(reply.text())),
+                _ => Ok(reply),
+            };
         }
         let challenge = reply.lines.first().map(String::as_str).unwrap_or_default();
         reply = match exchange.answer(challenge) {

@@ -87,12 +87,17 @@ pub(super) fn fault(
     let Some(cert) = parse(leaf) else {
         return Diagnosis::new(Reason::TLSHandshakeFailed).fact("fault", "the server's certificate cannot be read");
     };
+    let chain: Vec<X509Certificate<'_>> = rest.iter().filter_map(parse).collect();
     let mut faults: Vec<(Reason, String)> = Vec::new();
-    if let Err(error) = &judged.ever {
-        faults.push(untrusted(&cert, rest, policy, error));
+    if let Err(error) = judged.ever.as_ref().or_else(only_out_of_time) {
+        faults.push(untrusted(&cert, &chain, policy, error));
     }
-    if let Some(fault) = out_of_time(&cert, rest, now, judged) {
-        faults.push(fault);
+    let stale = std::iter::once(&cert).chain(&chain).find(|cert| is_stale(cert, at(now)));
+    if judged.trusted.is_err() {
+        faults.extend(stale.map(|cert| out_of_time(cert, at(now))));
+        if faults.is_empty() {
+            faults.push((Reason::CertificateExpired, "a certificate in the server's chain, or its root, has ended".to_owned()));
+        }
     }
     let names = names(&cert);
     let host = name.to_str();
@@ -109,14 +114,15 @@ pub(super) fn fault(
     }
     let text = faults.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
     let reason = faults.first().map_or(Reason::TLSHandshakeFailed, |(reason, _)| *reason);
-    let top = top_of(&cert, rest);
+    // An intermediate that ended is the server's fault too, though its own certificate is good.
+    let meant = stale.filter(|_| matches!(reason, Reason::CertificateExpired | Reason::CertificateNotYetValid)).unwrap_or(&cert);
     Diagnosis::new(reason)
         .fact("fault", text.clone())
         .detail(text)
-        .fact("subject", named(cert.subject()))
-        .fact("issuer", top.unwrap_or_else(|| named(cert.issuer())))
-        .fact("notBefore", time(cert.validity().not_before))
-        .fact("notAfter", time(cert.validity().not_after))
+        .fact("subject", named(meant.subject()))
+        .fact("issuer", named(climb(&cert, &chain).issuer()))
+        .fact("notBefore", time(meant.validity().not_before))
+        .fact("notAfter", time(meant.validity().not_after))
         .fact("names", if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") })
         .fact("host", host.into_owned())
 }
@@ -134,7 +140,16 @@ pub(super) fn unreadable(
     fault(leaf, rest, policy, name, now, &Judged { trusted: Err(error.clone()), ever, named: true })
 }
 
-fn untrusted(cert: &X509Certificate<'_>, rest: &[CertificateDer<'_>], policy: &TlsPolicy, error: &Error) -> (Reason, String) {
+/// A chain that is only out of time is trusted otherwise: which certificate ended is told on its own.
+fn only_out_of_time(error: &Error) -> Result<&(), &Error> {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    match error {
+        Error::InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) => Ok(&()),
+        other => Err(other),
+    }
+}
+
+fn untrusted(cert: &X509Certificate<'_>, chain: &[X509Certificate<'_>], policy: &TlsPolicy, error: &Error) -> (Reason, String) {
     let issuer = named(cert.issuer());
     let Error::InvalidCertificate(error) = error else {
         return (Reason::TLSHandshakeFailed, error.to_string());
@@ -144,13 +159,12 @@ fn untrusted(cert: &X509Certificate<'_>, rest: &[CertificateDer<'_>], policy: &T
             (Reason::CertificateUntrusted, format!("the certificate of {issuer} is self-signed and not trusted"))
         }
         CertificateError::UnknownIssuer => {
-            let chain: Vec<X509Certificate<'_>> = rest.iter().filter_map(parse).collect();
-            let top = climb(cert, &chain);
+            let top = climb(cert, chain);
             let issuer = named(top.issuer());
             if top.issuer() != top.subject() && intermediate(top, policy) {
                 return (
                     Reason::CertificateChainIncomplete,
-                    format!("the server sends {} of its chain, and not the certificate of {issuer}", count(rest.len() + 1)),
+                    format!("the server sends {} of its chain, and not the certificate of {issuer}", count(chain.len() + 1)),
                 );
             }
             (Reason::CertificateUntrusted, format!("issuer {issuer} is not trusted"))
@@ -161,12 +175,6 @@ fn untrusted(cert: &X509Certificate<'_>, rest: &[CertificateDer<'_>], policy: &T
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             (Reason::TLSHandshakeFailed, "the certificate is not for servers (extended key usage)".to_owned())
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            (Reason::CertificateExpired, "a certificate in the server's chain has ended".to_owned())
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            (Reason::CertificateNotYetValid, "a certificate in the server's chain is not valid yet".to_owned())
-        }
         other => (Reason::CertificateUntrusted, format!("the certificate cannot be trusted: {other}")),
     }
 }
@@ -175,29 +183,17 @@ fn count(certificates: usize) -> String {
     if certificates == 1 { "one certificate".to_owned() } else { format!("{certificates} certificates") }
 }
 
-fn out_of_time(
-    cert: &X509Certificate<'_>,
-    rest: &[CertificateDer<'_>],
-    now: UnixTime,
-    judged: &Judged,
-) -> Option<(Reason, String)> {
-    let now = at(now);
-    let of = |cert: &X509Certificate<'_>| {
-        let (begin, end) = (cert.validity().not_before, cert.validity().not_after);
-        let subject = named(cert.subject());
-        if now > seconds(end) {
-            return Some((Reason::CertificateExpired, format!("the certificate of {subject} ended at {}", time(end))));
-        }
-        (now < seconds(begin)).then(|| {
-            (Reason::CertificateNotYetValid, format!("the certificate of {subject} is not valid before {}", time(begin)))
-        })
-    };
-    // An intermediate that ended is the server's fault too, though its own certificate is good.
-    let chain = || rest.iter().filter_map(parse).find_map(|cert| of(&cert));
-    let stale = judged.ever.is_ok() && judged.trusted.is_err();
-    of(cert).or_else(|| if stale { chain() } else { None }).or_else(|| {
-        stale.then(|| (Reason::CertificateExpired, "a certificate in the server's chain, or its root, has ended".to_owned()))
-    })
+fn is_stale(cert: &X509Certificate<'_>, now: i64) -> bool {
+    now > seconds(cert.validity().not_after) || now < seconds(cert.validity().not_before)
+}
+
+/// What is told of a certificate that is stale.
+fn out_of_time(cert: &X509Certificate<'_>, now: i64) -> (Reason, String) {
+    let (begin, end, subject) = (cert.validity().not_before, cert.validity().not_after, named(cert.subject()));
+    if now > seconds(end) {
+        return (Reason::CertificateExpired, format!("the certificate of {subject} ended at {}", time(end)));
+    }
+    (Reason::CertificateNotYetValid, format!("the certificate of {subject} is not valid before {}", time(begin)))
 }
 
 /// The last certificate that the server sent, going from the leaf to whoever signed it.
@@ -209,11 +205,6 @@ fn climb<'a, 'c>(leaf: &'a X509Certificate<'c>, chain: &'a [X509Certificate<'c>]
         top = above;
     }
     top
-}
-
-fn top_of(leaf: &X509Certificate<'_>, rest: &[CertificateDer<'_>]) -> Option<String> {
-    let chain: Vec<X509Certificate<'_>> = rest.iter().filter_map(parse).collect();
-    Some(named(climb(leaf, &chain).issuer())).filter(|issuer| !issuer.is_empty())
 }
 
 /// Whether a certificate's issuer, which the server did not send and nobody trusts, is an intermediate rather than an

@@ -3,11 +3,21 @@
 
 use jiff::Timestamp;
 
-use super::Seen;
+use super::{Mode, PauseScope, Seen};
 use crate::{
-    api::v1alpha1::{Claim, Level, State},
-    mail::Diagnosis,
-    verify::breaker::Hold,
+    api::{
+        Class, Reason,
+        v1alpha1::{
+            Claim, DEFAULT_ACTOR, Level, SUSPEND_UNTIL, StageResult, State,
+            condition::{DELIVERY_TESTED, REACHABLE},
+        },
+    },
+    mail::{Diagnosis, Stage, diagnosis::printable},
+    verify::{
+        breaker::Hold,
+        maintenance::Windows,
+        schedule::{back_off, catch_up, due_after, later, stagger},
+    },
 };
 
 /// What is to be done, and when to look again.
@@ -90,8 +100,232 @@ pub enum Trigger {
 }
 
 /// What is to be done now.
+///
+/// A verify request is answered by a check only: while the object is halted, held or refused it stays open, and the
+/// first check after that answers it.
 #[must_use]
 pub fn decide(seen: &Seen<'_>) -> Plan {
-    let _ = seen;
-    Plan { what: What::Rest(Because::NotDue), next: None, state: State::Active }
+    if seen.deleted {
+        return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
+    }
+    if let Some(Halt { diagnosis, until, state }) = halt(seen) {
+        return Plan { what: What::Rest(Because::Halted(diagnosis)), next: until, state };
+    }
+    let (what, next) = match refusal(seen) {
+        Some(diagnosis) => {
+            // A reference that could not be read is read again; one that is missing makes itself known when it comes.
+            let again = later(seen.now, back_off(1, seen.uid, seen.spec.interval().get()));
+            let next = (diagnosis.class == Class::Transient).then_some(again);
+            (What::Refuse(diagnosis), next)
+        }
+        None => at_work(seen),
+    };
+    let next = [next, window_start(seen), expiry_warning(seen)].into_iter().flatten().min();
+    Plan { what, next, state: State::Active }
 }
+
+/// A reason to let nothing out.
+pub(super) struct Halt {
+    /// Which.
+    pub diagnosis: Diagnosis,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// The word for it in the status.
+    pub state: State,
+}
+
+/// Whether the object is suspended, paused or in maintenance; the first of them in this order.
+pub(super) fn halt(seen: &Seen<'_>) -> Option<Halt> {
+    let told = |reason, until: Option<Timestamp>| Diagnosis::new(reason).fact("until", until.map(told_time).unwrap_or_default());
+    if seen.spec.suspend == Some(true) {
+        return Some(Halt { diagnosis: told(Reason::Suspended, None), until: None, state: State::Suspended });
+    }
+    if let Some(until) = suspended_until(seen).ok().flatten() {
+        let until = Some(until);
+        return Some(Halt { diagnosis: told(Reason::Suspended, until), until, state: State::Suspended });
+    }
+    if let Some(pause) = seen.pause.as_ref().filter(|pause| pause.until.is_none_or(|until| until > seen.now)) {
+        let diagnosis = told(Reason::Paused, pause.until).fact("configmap", &pause.config_map);
+        let diagnosis = match pause.scope {
+            PauseScope::All => diagnosis.detail("Everything is paused"),
+            PauseScope::Namespace => diagnosis.detail("This namespace is paused"),
+        };
+        return Some(Halt { diagnosis, until: pause.until, state: State::Paused });
+    }
+    let until = windows(seen).ok()?.open_until(seen.now);
+    until.map(|_| Halt { diagnosis: told(Reason::Maintenance, until), until, state: State::Suspended })
+}
+
+/// Why nothing can be checked: the spec as a whole, the Actors that it names, or its references.
+pub(super) fn refusal(seen: &Seen<'_>) -> Option<Diagnosis> {
+    unacceptable(seen).or_else(|| actors(seen)).or_else(|| seen.observed.as_ref().err().cloned())
+}
+
+/// What makes no sense in the spec or its annotations, whatever the cluster holds.
+pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
+    suspended_until(seen).err().or_else(|| windows(seen).err())
+}
+
+/// Which of the Actors that the spec names does not exist. `default` is the operator itself, and needs no object.
+fn actors(seen: &Seen<'_>) -> Option<Diagnosis> {
+    let verification = seen.spec.verification.as_ref()?;
+    let unknown = verification.actors.iter().flatten().find(|actor| actor.name != DEFAULT_ACTOR);
+    let unknown = unknown.map(|actor| Diagnosis::new(Reason::ActorNotFound).fact("name", &actor.name));
+    unknown.or_else(|| verification.actor_selector.as_ref().map(|_| Diagnosis::new(Reason::NoActorSelected)))
+}
+
+fn windows(seen: &Seen<'_>) -> Result<Windows, Diagnosis> {
+    Windows::read(seen.spec.maintenance.as_deref().unwrap_or_default())
+}
+
+fn window_start(seen: &Seen<'_>) -> Option<Timestamp> {
+    windows(seen).ok()?.next_start(seen.now)
+}
+
+/// The end of a suspension by annotation, if it is still to come.
+fn suspended_until(seen: &Seen<'_>) -> Result<Option<Timestamp>, Diagnosis> {
+    let Some(written) = seen.suspend_until else { return Ok(None) };
+    if let Ok(until) = written.trim().parse::<Timestamp>() {
+        return Ok(Some(until).filter(|until| *until > seen.now));
+    }
+    // Whoever wrote it wanted silence: nothing goes out until it is mended.
+    let fault = format!("annotation {SUSPEND_UNTIL} {:?} is no RFC 3339 time", printable(written, 64));
+    Err(Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault))
+}
+
+/// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.
+fn expiry_warning(seen: &Seen<'_>) -> Option<Timestamp> {
+    let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
+    let from = not_after.checked_sub(super::status::expiry_warning(seen.spec)).ok()?;
+    Some(from).filter(|from| *from > seen.now)
+}
+
+/// What is to be done with an object that nothing halts and whose spec and references are fine.
+fn at_work(seen: &Seen<'_>) -> (What, Option<Timestamp>) {
+    if seen.running.is_some() {
+        return (What::Rest(Because::Running), None);
+    }
+    let due = trigger(seen);
+    if let Some(claim) = seen.unsettled().filter(|_| !matches!(due, Ok(trigger) if trigger != Trigger::Due)) {
+        return (What::Settle(claim.clone()), Some(seen.now));
+    }
+    if let Some(hold) = seen.hold() {
+        return (What::Rest(Because::Held(hold.clone())), Some(hold.until));
+    }
+    match due {
+        Ok(trigger) => (What::Check(check(seen, trigger)), None),
+        Err(due) => (What::Rest(Because::NotDue), Some(due)),
+    }
+}
+
+/// What makes a check due now, or else when one will be.
+pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
+    let status = seen.status;
+    let checked = status.is_some_and(|status| status.inputs_observed.is_some() || status.last_check.is_some());
+    let due = match (checked, seen.request()) {
+        (true, _) if !seen.is_unchanged() => return Ok(Trigger::Changed),
+        // A request that came with a restored object was answered in its former life.
+        (_, Some(_)) if !seen.is_fresh() => return Ok(Trigger::Requested),
+        (true, _) => due(seen),
+        (false, _) => first_due(seen),
+    };
+    if due > seen.now {
+        return Err(due);
+    }
+    Ok(if checked { Trigger::Due } else { Trigger::First })
+}
+
+/// When an object that was never checked is due.
+fn first_due(seen: &Seen<'_>) -> Timestamp {
+    let interval = seen.spec.interval().get();
+    if seen.is_fresh() {
+        let sends = seen.spec.level() == Level::Deliver && seen.mode == Mode::Enforce;
+        let from = seen.created.map_or(seen.since, |created| created.max(seen.since));
+        return if seen.crowded && sends { stagger(from, seen.uid, interval) } else { seen.now };
+    }
+    let status = seen.status.filter(|status| status.observed_generation == Some(seen.generation));
+    match status.and_then(|status| status.next_check_time.as_ref()) {
+        Some(planned) if planned.0 < seen.since => catch_up(seen.since, seen.uid, interval),
+        Some(planned) => planned.0,
+        None => seen.now,
+    }
+}
+
+/// When the schedule, a back-off or the end of a hold makes the next check of a checked object due.
+fn due(seen: &Seen<'_>) -> Timestamp {
+    let interval = seen.spec.interval().get();
+    let Some((status, planned)) = seen.status.and_then(|status| Some((status, status.next_check_time.as_ref()?.0))) else {
+        return seen.now;
+    };
+    if planned < seen.since {
+        return catch_up(seen.since, seen.uid, interval);
+    }
+    if planned <= seen.now || status.observed_generation == Some(seen.generation) {
+        return planned;
+    }
+    // A changed interval moves the next check and runs none; a back-off goes on as it was.
+    let slot = due_after(seen.now, seen.uid, interval);
+    if status.consecutive_failures.unwrap_or(0) > 0 { slot.min(planned) } else { slot }
+}
+
+fn check(seen: &Seen<'_>, trigger: Trigger) -> Check {
+    let sends = seen.mode == Mode::Enforce && (trigger != Trigger::Due || is_mail_due(seen));
+    let level = if sends { seen.spec.level() } else { seen.spec.level().min(Level::Authenticate) };
+    let failures = seen.status.and_then(|status| status.consecutive_failures).unwrap_or(0);
+    Check {
+        id: id(seen),
+        started: seen.now,
+        trigger,
+        level,
+        attempt: if trigger == Trigger::Due { failures.saturating_add(1).clamp(1, 1000) } else { 1 },
+        may_greet_with_tls: !was_greeted_with_tls(seen),
+        generation: seen.generation,
+        inputs: seen.observed.as_ref().map(|observed| observed.inputs.clone()).unwrap_or_default(),
+        credentials: seen.observed.as_ref().ok().and_then(|observed| observed.credentials.clone()),
+        request: seen.request(),
+    }
+}
+
+/// Whether the schedule lets a mail go: none has left since the last due time (promise 3), or one is owed since a change
+/// or a request that our own limits or a failure before it kept from being tested.
+fn is_mail_due(seen: &Seen<'_>) -> bool {
+    let Some(status) = seen.status else { return true };
+    let Some(claim) = &status.claim else { return true };
+    let owed = status.conditions.iter().any(|c| c.type_ == DELIVERY_TESTED && c.status == "Unknown");
+    owed || due_after(claim.started_at.0, seen.uid, seen.spec.interval().get()) <= seen.now
+}
+
+/// Whether the last check of this generation ended where a TLS hello was tried: a silent banner, or what it told.
+fn was_greeted_with_tls(seen: &Seen<'_>) -> bool {
+    let Some(status) = seen.status else { return false };
+    let Some(reachable) = status.conditions.iter().find(|c| c.type_ == REACHABLE) else { return false };
+    let last = status.last_check.iter().flat_map(|last| &last.stages).rfind(|stage| stage.result == StageResult::Failed);
+    let silent = last.is_some_and(|stage| stage.name == Stage::Banner.as_str());
+    let timed_out = reachable.reason == Reason::ResponseTimedOut.as_str() && silent;
+    let judged = reachable.status == "False" && reachable.observed_generation == Some(seen.generation);
+    judged && (timed_out || reachable.reason == Reason::WrongTLSMode.as_str())
+}
+
+/// The id of a check that begins now: a UUID of version 8 (RFC 9562), made from object and time.
+fn id(seen: &Seen<'_>) -> String {
+    let digest = ring::digest::digest(
+        &ring::digest::SHA256,
+        format!("{}\0{}\0{}", seen.uid, seen.generation, seen.now.as_nanosecond()).as_bytes(),
+    );
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+/// A time as messages tell it: RFC 3339 in whole seconds, as the status has it.
+pub(super) fn told_time(time: Timestamp) -> String {
+    whole_seconds(time).to_string()
+}
+
+/// A time without the part of a second that the status would lose.
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,11 @@
 
 pub mod check;
 pub mod decide;
+mod facts;
 pub mod inputs;
+mod judge;
+#[cfg(test)]
+mod samples;
 pub mod seen;
 pub mod status;
 

@@ -5,10 +5,13 @@ use jiff::Timestamp;
 
 use super::Check;
 use crate::{
-    api::v1alpha1::{MailServerSpec, MailServerStatus},
-    mail::Diagnosis,
+    api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus},
+    mail::{Diagnosis, diagnosis::printable},
     verify::{breaker::Hold, gate::Account},
 };
+
+/// The most characters of a verify request that are echoed, and so that count (status.lastHandledVerifyRequest).
+const REQUEST: usize = 256;
 
 /// A `MailServer` and what surrounds it, at one moment.
 #[derive(Clone, Debug)]
@@ -101,9 +104,59 @@ pub enum Mode {
 }
 
 impl Seen<'_> {
+    /// Whether the level asks for a login and one is set.
+    #[must_use]
+    pub fn logs_in(&self) -> bool {
+        self.spec.level() >= Level::Authenticate && self.has_auth()
+    }
+
+    /// Whether a login is set, used or not.
+    #[must_use]
+    pub fn has_auth(&self) -> bool {
+        self.spec.auth.as_ref().is_some_and(|auth| auth.r#type != AuthType::None)
+    }
+
+    /// The hold that stands in the way of a login now.
+    #[must_use]
+    pub fn hold(&self) -> Option<&Hold> {
+        self.held.as_ref().filter(|hold| hold.until > self.now && self.logs_in())
+    }
+
+    /// The verify request that no check has answered yet, as the status would echo it.
+    #[must_use]
+    pub fn request(&self) -> Option<String> {
+        let asked = self.verify_requested_at.map(|asked| printable(asked, REQUEST)).filter(|asked| !asked.is_empty())?;
+        let answered = self.status.and_then(|status| status.last_handled_verify_request.as_deref());
+        (answered != Some(asked.as_str())).then_some(asked)
+    }
+
+    /// Whether what is checked is what the last check judged.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        let judged = self.status.and_then(|status| status.inputs_observed.as_deref());
+        self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
+    }
+
+    /// A claim in the status whose check neither runs nor has a result: its mail may have gone (promise 2).
+    #[must_use]
+    pub fn unsettled(&self) -> Option<&Claim> {
+        let status = self.status?;
+        let claim = status.claim.as_ref()?;
+        let runs = self.running.as_ref().is_some_and(|check| check.id == claim.id);
+        (!runs && !is_settled(claim, status.last_check.as_ref())).then_some(claim)
+    }
+
     /// Whether no operator has ever looked at the object: no status, or the schema's default of -1.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.status.and_then(|status| status.observed_generation).is_none_or(|generation| generation == -1)
     }
+}
+
+/// Whether the check that took a claim has ended with a result, or a later one has.
+fn is_settled(claim: &Claim, last: Option<&LastCheck>) -> bool {
+    last.is_some_and(|last| {
+        let later = last.started_at.as_ref().is_some_and(|started| started.0 > claim.started_at.0);
+        last.phase == CheckPhase::Finished && (last.id == claim.id || later)
+    })
 }

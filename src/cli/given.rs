@@ -1,0 +1,131 @@
+//! Secrets and `ConfigMap`s as a person at a shell gives them: in files, from the current cluster, or by the sandbox.
+
+use std::collections::HashMap;
+
+use futures::future::{BoxFuture, FutureExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client};
+
+use crate::{
+    api::Reason,
+    mail::Diagnosis,
+    manifest::{Document, stored},
+    verify::{References, Stored},
+};
+
+/// What can be referred to. Files come first, then the cluster, object by object.
+#[derive(Default)]
+pub struct Given {
+    secrets: HashMap<(String, String), Stored>,
+    config_maps: HashMap<(String, String), Stored>,
+    cluster: Option<Client>,
+    fallback: Option<(Stored, Stored)>,
+}
+
+impl Given {
+    /// The Secrets and `ConfigMap`s among these documents; `namespace` is that of objects that name none. What cannot be
+    /// decoded is left out: it was told as an error of the file before.
+    #[must_use]
+    pub fn files(documents: &[Document], namespace: &str) -> Self {
+        let mut given = Self::default();
+        for document in documents {
+            let Ok(data) = stored::content(document) else { continue };
+            let stored = Stored { annotations: stored::annotations(document), data, changed: None };
+            let place = (document.namespace(namespace).to_owned(), document.name().to_owned());
+            if stored::is_secret(document) {
+                given.secrets.insert(place, stored);
+            } else if stored::is_config_map(document) {
+                given.config_maps.insert(place, stored);
+            }
+        }
+        given
+    }
+
+    /// Adds a Secret.
+    #[must_use]
+    pub fn with_secret(mut self, namespace: &str, name: &str, secret: Stored) -> Self {
+        self.secrets.insert((namespace.to_owned(), name.to_owned()), secret);
+        self
+    }
+
+    /// Adds a `ConfigMap`.
+    #[must_use]
+    pub fn with_config_map(mut self, namespace: &str, name: &str, config_map: Stored) -> Self {
+        self.config_maps.insert((namespace.to_owned(), name.to_owned()), config_map);
+        self
+    }
+
+    /// Asks a cluster for what is not given.
+    #[must_use]
+    pub fn or_cluster(mut self, cluster: Option<Client>) -> Self {
+        self.cluster = cluster;
+        self
+    }
+
+    /// Takes one Secret and one `ConfigMap` in place of all that are not given.
+    #[must_use]
+    pub fn or_these(mut self, secret: Stored, config_map: Stored) -> Self {
+        self.fallback = Some((secret, config_map));
+        self
+    }
+}
+
+impl References for Given {
+    fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
+        async move {
+            let known = self.secrets.get(&(namespace.to_owned(), name.to_owned())).cloned();
+            let known = known.or_else(|| self.fallback.as_ref().map(|(secret, _)| secret.clone()));
+            let (None, Some(client)) = (&known, &self.cluster) else { return Ok(known) };
+            let secret = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await;
+            let secret = secret.map_err(|error| unknown(Reason::SecretNotFound, "Secret", namespace, name, &error))?;
+            Ok(secret.map(|secret| {
+                let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+                let changed = last_change(&secret.metadata);
+                Stored { annotations: secret.metadata.annotations.unwrap_or_default(), data, changed }
+            }))
+        }
+        .boxed()
+    }
+
+    fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
+        async move {
+            let known = self.config_maps.get(&(namespace.to_owned(), name.to_owned())).cloned();
+            let known = known.or_else(|| self.fallback.as_ref().map(|(_, config_map)| config_map.clone()));
+            let (None, Some(client)) = (&known, &self.cluster) else { return Ok(known) };
+            let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(name).await;
+            let map = map.map_err(|error| unknown(Reason::CABundleNotFound, "ConfigMap", namespace, name, &error))?;
+            Ok(map.map(|map| {
+                let texts = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+                let bytes = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+                let changed = last_change(&map.metadata);
+                Stored { annotations: map.metadata.annotations.unwrap_or_default(), data: texts.chain(bytes).collect(), changed }
+            }))
+        }
+        .boxed()
+    }
+}
+
+fn last_change(metadata: &kube::api::ObjectMeta) -> Option<String> {
+    let times = metadata.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref());
+    times.max_by_key(|time| time.0).map(|time| time.0.to_string())
+}
+
+fn unknown(reason: Reason, kind: &str, namespace: &str, name: &str, error: &kube::Error) -> Diagnosis {
+    // The cluster's own words, such as that we may not read Secrets there.
+    Diagnosis::new(reason).detail(format!("whether there is a {kind} {namespace}/{name} cannot be told: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::read::read;
+
+    #[tokio::test]
+    async fn secrets_of_the_files_are_found_in_their_namespace_only() {
+        let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: x}\n";
+        let given = Given::files(&read("f", text).0, "mail");
+        assert_eq!(given.secret("mail", "a").await.unwrap().unwrap().data["password"], b"x");
+        assert!(given.secret("other", "a").await.unwrap().is_none());
+        assert!(given.config_map("mail", "a").await.unwrap().is_none());
+    }
+}

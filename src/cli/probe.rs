@@ -1,0 +1,275 @@
+//! `mailverity probe`: the staged check of a server that no manifest describes.
+
+use std::{fs, io::Read, path::PathBuf};
+
+use clap::Args;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::{
+    Error, Exit, alone,
+    given::Given,
+    live::{Checker, LEVELS, Target, Way, named},
+    output::{self, Format, Outcome},
+};
+use crate::{
+    api::v1alpha1::{Level, MailServerSpec, Security},
+    mail::tls::certificates,
+    manifest::Judge,
+    verify::{Credential, Stored, Verdict},
+};
+
+/// Check a mail server stage by stage: DNS, TCP, greeting, TLS, login and, if asked for, one mail.
+///
+/// Exit codes: 0 verified, 1 unverified, 2 bad usage.
+///
+/// A password is read from a file or from standard input, never from the command line.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// smtp://host[:port], or smtps://host[:port] for TLS from the first byte.
+    url: String,
+    /// How the connection is protected; StartTLS for smtp://, TLS for smtps:// if absent.
+    #[arg(long, value_parser = named::<Security>(&["None", "StartTLS", "TLS"]), ignore_case = true)]
+    security: Option<Security>,
+    /// PEM certificates that are trusted beside the public roots.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The name that the certificate must carry, if not the host.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// The lowest version of TLS that is taken: 1.2 or 1.3.
+    #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"])]
+    min_version: Option<String>,
+    /// Take any certificate.
+    #[arg(long)]
+    insecure_skip_verify: bool,
+    /// The account to log in to; with --password-file or --token-file.
+    #[arg(long, value_name = "USER", requires = "secret")]
+    username: Option<String>,
+    /// A file that holds the password, or - for standard input; a newline at its end is not a part of it.
+    #[arg(long, value_name = "FILE", group = "secret", requires = "username")]
+    password_file: Option<PathBuf>,
+    /// A file that holds an OAuth 2.0 access token, or - for standard input.
+    #[arg(long, value_name = "FILE", group = "secret", requires = "username")]
+    token_file: Option<PathBuf>,
+    /// A SASL mechanism that may be used (repeat, or use commas); what is offered and safe if absent.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    mechanism: Vec<String>,
+    /// Let PLAIN and LOGIN show the password to whoever watches the network.
+    #[arg(long)]
+    allow_plaintext: bool,
+    /// How far to go: Connect stops after the greeting (and TLS), Authenticate logs in, Deliver sends one mail.
+    #[arg(long, value_parser = named::<Level>(LEVELS), ignore_case = true, default_value = "Authenticate")]
+    level: Level,
+    /// The sender of the mail that level Deliver sends.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
+    /// Its recipient.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
+    /// The name in EHLO; the sender's domain or the socket's address if absent.
+    #[arg(long, value_name = "NAME")]
+    helo: Option<String>,
+    /// The time for all of it: 1s to 5m.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    timeout: String,
+    #[command(flatten)]
+    way: Way,
+    /// The form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Where what was given at the command line stands, for references that never leave this process.
+const HERE: &str = "command-line";
+
+impl Probe {
+    pub(super) fn run(self, no_color: bool) -> Result<Exit, Error> {
+        let spec = self.spec()?;
+        let mut given = Given::default();
+        let secret = match (&self.password_file, &self.token_file) {
+            (Some(file), _) => Some((secret(file, "--password-file")?, "--password-file")),
+            (None, Some(file)) => Some((secret(file, "--token-file")?, "--token-file")),
+            (None, None) => None,
+        };
+        if let Some((value, _)) = &secret {
+            let data = [("password".to_owned(), value.clone().into_bytes())].into();
+            given = given.with_secret(HERE, HERE, Stored { data, ..Stored::default() });
+        }
+        if let Some(file) = &self.ca_file {
+            let pem = fs::read(file).map_err(Error::about(format!("--ca-file {}", file.display())))?;
+            if !certificates(&pem).is_ok_and(|found| !found.is_empty()) {
+                return Err(Error::Usage(format!("--ca-file {}: holds no PEM certificate", file.display())));
+            }
+            given = given.with_config_map(HERE, HERE, Stored { data: [("ca.crt".to_owned(), pem)].into(), ..Stored::default() });
+        }
+        let from_here = Checker::new(self.way.vantage()?, self.level);
+        let target = Target { namespace: HERE, name: HERE, spec: &spec };
+        let is_token = self.token_file.is_some();
+        let report = alone(async {
+            let checked = from_here.check(&target, &given, |inputs| {
+                if let (Some(login), Some((value, flag))) = (&mut inputs.login, secret) {
+                    // Hints speak of a Secret; here it is a file.
+                    login.secret = format!("given by {flag}");
+                    if is_token {
+                        let user = login.credential.user().to_owned();
+                        login.credential = Credential::Token { user, token: SecretString::from(value) };
+                    }
+                }
+            });
+            Ok::<_, std::io::Error>(checked.await)
+        });
+        let report = report.map_err(Error::about("the runtime"))?;
+        let verified = report.verdict() == Verdict::Verified;
+        output::print(self.output, &[Outcome { report: Some(report), ..Outcome::default() }], no_color)?;
+        Ok(if verified { Exit::Good } else { Exit::Unverified })
+    }
+
+    /// The flags as a spec, judged by the rules that manifests are judged by.
+    fn spec(&self) -> Result<MailServerSpec, Error> {
+        if !self.url.contains("://") {
+            return Err(Error::Usage(format!("{:?} is no URL; did you mean smtp://{}?", self.url, self.url)));
+        }
+        let mut spec = json!({
+            "url": self.url,
+            "security": self.security,
+            "tls": {
+                "serverName": self.server_name,
+                "minVersion": self.min_version,
+                "insecureSkipVerify": self.insecure_skip_verify,
+                "caRef": self.ca_file.as_ref().map(|_| json!({"name": HERE})),
+            },
+            "heloName": self.helo,
+            "verification": {"level": self.level, "timeout": self.timeout},
+            "sender": self.from.as_ref().map(|address| json!({"address": address})),
+            "test": self.to.as_ref().map(|to| json!({"to": to})),
+        });
+        if let Some(user) = &self.username {
+            spec["auth"] = json!({
+                "type": "Password",
+                "username": user,
+                "mechanisms": (!self.mechanism.is_empty()).then_some(&self.mechanism),
+                "allowPlaintext": self.allow_plaintext,
+                "secretRef": {"name": HERE},
+            });
+        }
+        drop_nulls(&mut spec);
+        let object =
+            json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": HERE}, "spec": spec});
+        if let Some((field, words)) = Judge::new()?.object(&object).first() {
+            return Err(Error::Usage(format!("{}: {words}", flag(field))));
+        }
+        Ok(serde_json::from_value(spec)?)
+    }
+}
+
+fn drop_nulls(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.retain(|_, field| !field.is_null());
+        fields.values_mut().for_each(drop_nulls);
+    }
+}
+
+/// The flag that a field of the spec came from.
+fn flag(field: &str) -> &str {
+    let flags = [
+        ("spec.url", "the URL"),
+        ("spec.security", "--security"),
+        ("spec.tls.serverName", "--server-name"),
+        ("spec.tls.caRef", "--ca-file"),
+        ("spec.auth.username", "--username"),
+        ("spec.auth.mechanisms", "--mechanism"),
+        ("spec.auth", "--username"),
+        ("spec.heloName", "--helo"),
+        ("spec.verification.timeout", "--timeout"),
+        ("spec.sender", "--from"),
+        ("spec.test", "--to"),
+    ];
+    flags.iter().find(|(path, _)| field.starts_with(path)).map_or(field, |(_, flag)| flag)
+}
+
+/// A secret from a file or standard input; the one newline that editors and echo put at the end is dropped.
+fn secret(file: &std::path::Path, flag: &str) -> Result<String, Error> {
+    /// Far above any password or token.
+    const MOST: u64 = 64 * 1024;
+    let about = format!("{flag} {}", file.display());
+    let mut text = String::new();
+    let read = if file == std::path::Path::new("-") {
+        std::io::stdin().lock().take(MOST).read_to_string(&mut text)
+    } else {
+        fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text))
+    };
+    read.map_err(Error::about(&about))?;
+    let value = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if value.is_empty() {
+        return Err(Error::Usage(format!("{about}: is empty")));
+    }
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        probe: Probe,
+    }
+
+    fn spec(flags: &[&str]) -> Result<MailServerSpec, String> {
+        let line = Line::try_parse_from([&["probe"], flags].concat()).map_err(|error| error.to_string())?;
+        line.probe.spec().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_become_a_spec_that_the_schema_takes() {
+        let spec = spec(&[
+            "smtp://a.test:2587",
+            "--security",
+            "starttls",
+            "--level",
+            "deliver",
+            "--from",
+            "a@b.test",
+            "--to",
+            "c@b.test",
+            "--username",
+            "u",
+            "--password-file",
+            "/x",
+            "--mechanism",
+            "PLAIN,LOGIN",
+        ])
+        .unwrap();
+        assert_eq!((spec.security, spec.level()), (Some(Security::StartTLS), Level::Deliver));
+        assert_eq!(spec.auth.unwrap().mechanisms.unwrap().len(), 2);
+        assert_eq!(spec.test.unwrap().to, "c@b.test");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said_of_the_flag_that_said_it() {
+        for (flags, words) in [
+            (&["a.test:587"][..], "did you mean smtp://a.test:587?"),
+            (&["imap://a.test"], "the URL: url must look like"),
+            (&["smtps://a.test", "--security", "None"], "--security: smtps:// means"),
+            (&["smtp://a.test", "--timeout", "1h"], "--timeout: timeout must be between 1s and 5m"),
+            (&["smtp://a.test", "--level", "Deliver", "--from", "a@b.test"], "--to: verification.level Deliver needs test.to"),
+            (&["smtp://a.test", "--helo", "mail"], "--helo: "),
+            (&["smtp://a.test", "--username", "u"], "--password-file"),
+            (
+                &["smtp://a.test", "--username", "u", "--password-file", "-", "--mechanism", "SCRAM"],
+                "--mechanism: \"SCRAM\" is not one of",
+            ),
+            (
+                &["smtp://a.test", "--username", "u", "--password-file", "-", "--security", "None"],
+                "--username: a password would cross",
+            ),
+        ] {
+            let error = spec(flags).unwrap_err();
+            assert!(error.contains(words), "{flags:?}: {error}");
+        }
+    }
+}

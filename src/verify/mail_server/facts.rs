@@ -1,0 +1,138 @@
+//! What a check found, as the status keeps it: endpoint, capabilities, certificate, stages, vantage points. Everything
+//! that a server said is cut to the bounds of the schema here.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Check, decide::whole_seconds, inputs::endpoints, judge::is_open, status::claim_of};
+use crate::{
+    api::v1alpha1::{
+        ActorStatus, Capabilities, CheckPhase, DEFAULT_ACTOR, EndpointStatus, LastCheck, MailServerSpec, MailServerStatus,
+        StageResult, StageStatus, TlsStatus,
+    },
+    mail::{Diagnosis, stage::Outcome},
+    verify::{
+        Report,
+        conditions::{MESSAGE, cut},
+        report::human,
+    },
+};
+
+/// Where the spec says that the server is. What was found at another endpoint says nothing of this one.
+pub(super) fn endpoint(status: &mut MailServerStatus, spec: &MailServerSpec) {
+    let Some(primary) = endpoints(spec).ok().and_then(|all| all.into_iter().next()) else { return };
+    let address = cut(&primary.to_string(), 300).to_owned();
+    let known = status.endpoint.take().filter(|known| known.address == address).unwrap_or_default();
+    status.endpoint = Some(EndpointStatus { address, port: i32::from(primary.port), security: primary.security, ..known });
+}
+
+/// Takes up what a check found.
+pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Report) {
+    if status.inputs_observed.as_ref() != Some(&check.inputs) {
+        status.capabilities = None;
+        status.tls = None;
+        if let Some(endpoint) = &mut status.endpoint {
+            (endpoint.active, endpoint.addresses, endpoint.helo) = (None, Vec::new(), None);
+        }
+    }
+    if let Some(endpoint) = &mut status.endpoint {
+        if report.failure.is_none() {
+            endpoint.active = Some(cut(&report.endpoint, 300).to_owned());
+        }
+        if !report.addresses.is_empty() {
+            endpoint.addresses = list(&report.addresses, 16, 64);
+        }
+        endpoint.helo = text(report.helo.as_deref(), 300).or(endpoint.helo.take());
+    }
+    status.capabilities = report.capabilities.as_ref().map(capabilities).or(status.capabilities.take());
+    status.tls = report.tls.as_ref().map(tls).or(status.tls.take());
+    status.last_check = Some(last_check(check, report));
+    status.actors = vec![actor(check, report)];
+    settle(status, check, report);
+}
+
+/// A claim whose mail left stays, as the time of the last mail; one whose mail never left its final dot is dropped.
+fn settle(status: &mut MailServerStatus, check: &Check, report: &Report) {
+    let sent = report.delivery.as_ref().is_some_and(|delivery| delivery.dot_sent);
+    let ours = status.claim.as_ref().is_some_and(|claim| claim.id == check.id);
+    if sent && !ours {
+        // The status that was read is older than the claim.
+        status.claim = Some(claim_of(check));
+    } else if ours && !sent {
+        status.claim = None;
+    }
+}
+
+fn last_check(check: &Check, report: &Report) -> LastCheck {
+    let stage = |record: &crate::mail::stage::Record| StageStatus {
+        name: record.stage.as_str().to_owned(),
+        result: match record.outcome {
+            Outcome::Passed => StageResult::Passed,
+            Outcome::Failed => StageResult::Failed,
+            Outcome::Skipped => StageResult::Skipped,
+        },
+        duration: cut(&human(record.duration), 16).to_owned(),
+        detail: text(record.detail.as_deref(), 128),
+    };
+    LastCheck {
+        id: cut(&check.id, 64).to_owned(),
+        phase: CheckPhase::Finished,
+        started_at: Some(Time(whole_seconds(check.started))),
+        duration: Some(cut(&human(report.duration), 16).to_owned()),
+        level: report.level,
+        result: Some(result(report, "Unknown").to_owned()),
+        stages: report.stages.iter().take(16).map(stage).collect(),
+    }
+}
+
+fn actor(check: &Check, report: &Report) -> ActorStatus {
+    let failure = report.failure.as_ref();
+    ActorStatus {
+        name: DEFAULT_ACTOR.to_owned(),
+        zone: None,
+        state: result(report, "Pending").to_owned(),
+        reason: Some(failure.map_or("Succeeded", |failure| failure.reason.as_str()).to_owned()),
+        message: text(Some(&report.message()), MESSAGE),
+        hint: text(failure.map(Diagnosis::hint).as_deref(), MESSAGE),
+        source_ip: text(report.source_ip.as_deref(), 64),
+        observed_ip: text(report.observed_ip.as_deref(), 64),
+        last_check_time: Some(Time(whole_seconds(check.started))),
+    }
+}
+
+fn result<'a>(report: &Report, open: &'a str) -> &'a str {
+    match &report.failure {
+        None => "Verified",
+        Some(failure) if is_open(failure) => open,
+        Some(_) => "Unverified",
+    }
+}
+
+fn capabilities(found: &Capabilities) -> Capabilities {
+    Capabilities {
+        banner: text(found.banner.as_deref(), 256),
+        extensions: list(&found.extensions, 32, 64),
+        auth_mechanisms: list(&found.auth_mechanisms, 16, 32),
+        max_size: found.max_size.filter(|size| *size >= 0),
+    }
+}
+
+fn tls(found: &TlsStatus) -> TlsStatus {
+    TlsStatus {
+        version: text(found.version.as_deref(), 16),
+        cipher: text(found.cipher.as_deref(), 64),
+        subject: text(found.subject.as_deref(), 256),
+        issuer: text(found.issuer.as_deref(), 256),
+        dns_names: list(&found.dns_names, 16, 253),
+        not_before: text(found.not_before.as_deref(), 32),
+        not_after: text(found.not_after.as_deref(), 32),
+        sha256: text(found.sha256.as_deref(), 64),
+    }
+}
+
+fn text(written: Option<&str>, most: usize) -> Option<String> {
+    written.map(|written| cut(written, most).to_owned()).filter(|written| !written.is_empty())
+}
+
+fn list(written: &[String], items: usize, most: usize) -> Vec<String> {
+    written.iter().take(items).map(|item| cut(item, most).to_owned()).collect()
+}

@@ -1,0 +1,33 @@
+//! Proof that no reason is left out: each is in a table of conversations, or in the list of those that no check can have.
+
+use std::collections::BTreeSet;
+
+use mailverity::api::Reason;
+
+use crate::{logging_in, protecting, proxy, reaching, references, rows::reasons, sending};
+
+/// What other rooms than the check say: the status of an object, the controller's schedule, and what holds.
+const NOT_OF_A_CHECK: [Reason; 12] = [
+    Reason::Succeeded,
+    Reason::TestMessageAccepted,
+    Reason::NewGeneration,
+    Reason::NeverVerified,
+    Reason::VerificationRunning,
+    Reason::CertificateExpiring,
+    Reason::UsingAlternate,
+    Reason::Suspended,
+    Reason::Maintenance,
+    Reason::RefNotPermitted,
+    Reason::Conflict,
+    Reason::ScheduleInvalid,
+];
+
+#[test]
+fn every_reason_that_a_check_can_have_is_made_to_happen_by_a_conversation() {
+    let tables = [references::ROWS, reaching::ROWS, proxy::ROWS, protecting::ROWS, logging_in::ROWS, sending::ROWS];
+    let happened: BTreeSet<Reason> = tables.into_iter().flat_map(reasons).collect();
+    let expected: BTreeSet<Reason> = Reason::ALL.iter().copied().filter(|reason| !NOT_OF_A_CHECK.contains(reason)).collect();
+    let missing: Vec<_> = expected.difference(&happened).collect();
+    let surplus: Vec<_> = happened.difference(&expected).collect();
+    assert!(missing.is_empty() && surplus.is_empty(), "missing: {missing:?}; not expected: {surplus:?}");
+}
