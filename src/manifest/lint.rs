@@ -8,7 +8,10 @@ use crate::{
         crd,
         v1alpha1::{ALLOWED_HOSTS, IS_DEFAULT_SERVER, Level, MailServerSpec, SecretRef, Security},
     },
-    verify::mail_server::{Endpoint, inputs},
+    verify::{
+        mail_server::{Endpoint, inputs},
+        maintenance::Windows,
+    },
 };
 
 /// Below this, a login at each interval looks like guessing to some providers.
@@ -67,6 +70,7 @@ impl<'a> Server<'a> {
         self.addresses(&mut say);
         self.protection(&mut say);
         self.schedule(&mut say);
+        self.windows(&mut say);
         let auth = self.spec.auth.as_ref();
         if let Some(reference) = auth.and_then(|auth| auth.secret_ref.as_ref()) {
             findings.extend(self.credentials(reference, documents, namespace));
@@ -158,6 +162,13 @@ impl<'a> Server<'a> {
                 "a login every {interval} may look like guessing to a provider; 1h is usual, and a change is checked at once anyway"
             );
             say(Severity::Warning, "spec.verification.interval", message);
+        }
+    }
+
+    /// Cron lines and time zones that pass the schema and cannot be read.
+    fn windows(&self, say: &mut impl FnMut(Severity, &str, String)) {
+        if let Err(diagnosis) = Windows::read(self.spec.maintenance.as_deref().unwrap_or_default()) {
+            say(Severity::Warning, "spec.maintenance", diagnosis.hint());
         }
     }
 
@@ -274,6 +285,16 @@ mod tests {
         one("{host: a.se, test: {to: a@mail.example.com}}", "", "spec.test.to");
         let secret = format!("{SECRET}stringData: {{password: x}}\n");
         one("{host: a.se, auth: {type: Password, username: bob, secretRef: {name: s}}}", &secret, "bare login");
+    }
+
+    #[test]
+    fn windows_that_cannot_be_read_are_said() {
+        one("{host: a.se, maintenance: [{start: 0 25 * * SAT, duration: 1h}]}", "", "spec.maintenance: maintenance[0]");
+        one(
+            "{host: a.se, maintenance: [{start: 0 2 * * SAT, duration: 1h, timeZone: Mars/Base}]}",
+            "",
+            "spec.maintenance: maintenance[0]",
+        );
     }
 
     #[test]

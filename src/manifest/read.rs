@@ -15,6 +15,9 @@ use super::{Finding, Severity};
 /// The most bytes of one file that are read: a whole cluster's manifests fit, a disk image does not.
 pub const MOST_BYTES: usize = 64 << 20;
 
+/// After so many faults in one file nobody reads on.
+const MOST_FAULTS: usize = 100;
+
 /// A position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -117,7 +120,7 @@ pub fn read(file: &str, text: &str) -> (Vec<Document>, Vec<Finding>) {
             Err(error) => {
                 let finding = unreadable(&file, &error);
                 // After a syntax error the reader may say the same again and again.
-                if last.as_ref() == Some(&finding) {
+                if last.as_ref() == Some(&finding) || findings.len() >= MOST_FAULTS {
                     break;
                 }
                 findings.push(finding.clone());
@@ -329,6 +332,17 @@ mod tests {
         {
             let (_, findings) = read("f", text);
             assert_eq!(findings.len(), 1, "{text:?}: {findings:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_reading_panic_or_go_on_for_ever(text in "([ \\t\\n:{}\\[\\],&*!|>'\"#%@`a-c0-9~?-]|---\\n|\\PC){0,60}") {
+            let (documents, findings) = read("f", &text);
+            proptest::prop_assert!(findings.len() <= MOST_FAULTS + documents.len() + 1);
+            for document in &documents {
+                let _ = (document.place("spec.a[0]"), document.name(), document.kind());
+            }
         }
     }
 

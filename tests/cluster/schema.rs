@@ -1,5 +1,7 @@
 //! The schema on a real API server: taken within its cost budget, and each bound and rule enforced in its words.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
 use kube::{Client, api::PostParams, core::Request};
 use serde_json::Value;
 

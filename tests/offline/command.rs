@@ -65,3 +65,55 @@ fn crds_are_printed_as_they_are_kept() {
     let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/crds/mailverity.dev_mailservers.yaml")).unwrap();
     assert!(String::from_utf8(run(&["crds"], "").stdout).unwrap() == kept);
 }
+
+fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_live_check_against_the_sandbox_finds_what_the_demo_promises_and_is_1() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo");
+    let output = run(&["check", "--live", "--sandbox", "-f", folder, "-o", "json"], "");
+    let lines = json_lines(&output);
+    let reasons: Vec<_> = lines
+        .iter()
+        .filter(|line| line["kind"] == "MailServer")
+        .map(|line| (line["name"].as_str().unwrap(), line["reason"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            ("relay", "Succeeded"),
+            ("wrong-password", "AuthenticationFailed"),
+            ("wrong-tls-mode", "WrongTLSMode"),
+            ("unknown-ca", "CertificateUntrusted")
+        ]
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("of-last-year"), "the password is in the output");
+}
+
+#[test]
+fn one_wrong_password_is_tried_once_however_many_objects_have_it() {
+    // promise 8, at a shell
+    let server = |name: &str| {
+        format!("---\n{}", SERVER.replace("relay", name))
+            + "  host: localhost\n  port: 2587\n  tls: {insecureSkipVerify: true}\n  auth: {type: Password, allowPlaintext: true, secretRef: {name: s}}\n"
+    };
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {username: demo@sandbox.test, password: of-last-year}\n";
+    let output = run(&["check", "--live", "--sandbox", "-f", "-", "-o", "json"], &(server("a") + &server("b") + secret));
+    let reasons: Vec<_> = json_lines(&output).iter().filter_map(|line| line["reason"].as_str().map(str::to_owned)).collect();
+    assert_eq!(reasons, ["AuthenticationFailed", "CredentialHeld"]);
+}
+
+#[test]
+fn a_probe_that_finds_nobody_is_1_and_a_bad_flag_2() {
+    let output = run(&["probe", "smtp://localhost:1", "-o", "json"], "");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &report["reason"], &report["stage"]),
+        (Some(1), &"ConnectionRefused".into(), &"TCP".into())
+    );
+    assert_eq!(run(&["probe", "smtp://localhost", "--timeout", "1h"], "").status.code(), Some(2));
+    assert_eq!(run(&["probe", "smtp://localhost", "--password", "x"], "").status.code(), Some(2));
+}

@@ -1,5 +1,7 @@
 //! The cases of `tests/cases/mailserver.yaml`, each unfolded to a spec that passes and one that is refused.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken case is a failed test")]
+
 use std::{collections::BTreeMap, fs};
 
 use serde::Deserialize;
@@ -33,7 +35,8 @@ struct File {
 
 #[derive(Deserialize)]
 struct Bound {
-    bound: String,
+    #[serde(rename = "bound")]
+    keyword: String,
     at: Vec<String>,
     #[serde(default = "plain")]
     base: String,
@@ -63,8 +66,8 @@ pub fn all() -> Vec<Case> {
         let base = file.bases.get(&bound.base).unwrap_or_else(|| panic!("no base {}", bound.base));
         for at in &bound.at {
             cases.push(Case {
-                title: format!("{} of {at}", bound.bound),
-                bound: Some((at.clone(), bound.bound.clone())),
+                title: format!("{} of {at}", bound.keyword),
+                bound: Some((at.clone(), bound.keyword.clone())),
                 field: at.replace("[]", "[0]"),
                 passes: put(base, at, &bound.passes),
                 refused: put(base, at, &bound.refused),

@@ -70,8 +70,8 @@ fn probe(refused: bool) -> Vec<Outcome> {
     vec![Outcome { report: Some(report(refused)), ..Outcome::default() }]
 }
 
-fn subject(name: &str) -> Option<Subject> {
-    Some(Subject { file: "mail.yaml".into(), line: 3, kind: "MailServer".into(), namespace: "mail".into(), name: name.into() })
+fn subject(name: &str) -> Subject {
+    Subject { file: "mail.yaml".into(), line: 3, kind: "MailServer".into(), namespace: "mail".into(), name: name.into() }
 }
 
 fn checked() -> Vec<Outcome> {
@@ -79,9 +79,9 @@ fn checked() -> Vec<Outcome> {
     let error = Finding::new(Severity::Error, &place, "spec.port", "0 is below 1");
     let warning = Finding::new(Severity::Warning, &place, "spec.sender", "a <b> & \"c\"");
     vec![
-        Outcome { subject: subject("bad"), findings: vec![error], report: None, skipped: false },
-        Outcome { subject: subject("odd"), findings: vec![warning], report: None, skipped: false },
-        Outcome { subject: subject("relay"), findings: vec![], report: Some(report(true)), skipped: false },
+        Outcome { subject: Some(subject("bad")), findings: vec![error], report: None, skipped: false },
+        Outcome { subject: Some(subject("odd")), findings: vec![warning], report: None, skipped: false },
+        Outcome { subject: Some(subject("relay")), findings: vec![], report: Some(report(true)), skipped: false },
     ]
 }
 

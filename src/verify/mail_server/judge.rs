@@ -46,7 +46,7 @@ pub(super) fn is_open(failure: &Diagnosis) -> bool {
 
 /// Whether a failure says that the check was cut off: paused, suspended, no longer the leader.
 fn is_cut(failure: &Diagnosis) -> bool {
-    failure.class == Class::Information
+    failure.class == Class::Information || matches!(failure.reason, Reason::Paused | Reason::Suspended | Reason::Maintenance)
 }
 
 /// Whether a refusal means that what is named could not be had: then nothing that was proved with it is known any more.
@@ -190,7 +190,10 @@ impl Judge<'_> {
             }
         }
         match failure {
-            Some(failure) if is_open(failure) => self.left_open(failure, verdict),
+            Some(failure) if is_open(failure) => {
+                verdict.cancelled = is_cut(failure) && report.delivery.as_ref().is_none_or(|delivery| !delivery.dot_sent);
+                self.left_open(failure, verdict);
+            }
             Some(failure) => {
                 if let Some(at) = at.filter(|at| !PROVED.contains(at)) {
                     self.conditions.tell(at, Truth::False, failure);
@@ -217,6 +220,11 @@ impl Judge<'_> {
             c::DELIVERY_TESTED if accepted.is_some() => {
                 let reply = format!("The server took the test mail: {}", accepted.unwrap_or_default());
                 self.conditions.set(kind, Truth::True, Reason::TestMessageAccepted.as_str(), &reply);
+            }
+            c::DELIVERY_TESTED if report.delivery.as_ref().is_some_and(|delivery| delivery.dot_sent) => {
+                // Never Unknown behind the final dot: that would mean that a mail is owed (promise 2).
+                let uncertain = Diagnosis::new(Reason::DeliveryUncertain).at(Stage::Data);
+                self.conditions.tell(kind, Truth::False, failure.filter(|failure| !is_open(failure)).unwrap_or(&uncertain));
             }
             _ if self.same && self.conditions.get(kind).is_some() => {}
             _ => match failure {
@@ -266,9 +274,8 @@ impl Judge<'_> {
 
     /// The check came to no conclusion.
     fn left_open(&mut self, failure: &Diagnosis, verdict: &mut Verdict) {
-        verdict.cancelled = is_cut(failure);
         verdict.retry = true;
-        if verdict.cancelled {
+        if is_cut(failure) {
             return;
         }
         verdict.room = failure.get("next").and_then(|next| next.parse().ok());

@@ -382,6 +382,22 @@ fn a_mail_that_our_budget_kept_goes_when_there_is_room() {
 }
 
 #[test]
+fn whatever_ends_a_check_behind_the_final_dot_its_mail_is_not_sent_again() {
+    // promise 2
+    for (reason, stage) in
+        [(Reason::Paused, Stage::Data), (Reason::AuthenticationUnavailable, Stage::Data), (Reason::ConnectionReset, Stage::Quit)]
+    {
+        let mut report = uncertain();
+        report.failure = Some(Diagnosis::new(reason).at(stage));
+        for case in [server().deliver(), delivered().later(60).edited()] {
+            let case = case.claimed().finds(&report);
+            assert!(is_not_due(&case), "{reason}");
+            assert_eq!(case.when_due().check().level, Level::Authenticate, "{reason}");
+        }
+    }
+}
+
+#[test]
 fn a_change_whose_first_check_never_reached_the_mail_still_owes_one() {
     let case = delivered().later(60).edited().finds(&timed_out()).when_due();
     assert_eq!(case.check().level, Level::Deliver);
