@@ -26,9 +26,9 @@ lint: ## format, clippy, generated files up to date, shell scripts
 test: ## all tests, against a real mail server and API server; installs what is missing (ARGS='a_name' for some)
 	@tests/run $(ARGS)
 
-test-offline: ## the tests that need nothing but Rust
+test-offline: ## the tests that need nothing but Rust: units, manifests, protocols against scripted servers
 	@scripts/rust.sh
-	cargo test --locked --lib --test offline $(ARGS)
+	cargo test --locked --lib --test offline --test protocol $(ARGS)
 	@echo "left out: every test against a real mail server or a real API server; make test runs them too"
 
 soak: ## the long tests: hundreds of kills, schedules of minutes, 1,000 objects; log in target/soak.log

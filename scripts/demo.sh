@@ -118,7 +118,7 @@ k -n mail-demo wait --for=condition=Ready=False mailserver/{wrong-password,wrong
 
 printf '\n$ kubectl get mail -n mail-demo\n'
 k -n mail-demo get mail
-printf '\n$ kubectl describe mail -n mail-demo (of each, the message of condition Ready)\n'
+printf '\nWhy, and what to do (the message of condition Ready; kubectl describe mail shows the rest):\n'
 k -n mail-demo get mail -o go-template='{{range .items}}{{$name := .metadata.name}}{{range .status.conditions}}{{if eq .type "Ready"}}{{$name}}: {{.reason}}
     {{.message}}
 {{end}}{{end}}{{end}}'
@@ -130,9 +130,8 @@ Up after $SECONDS s. It is yours to play with:
   export KUBECONFIG=$kubeconfig
   alias kubectl=$bin/kubectl
   kubectl -n mail-demo describe mail wrong-password
-  kubectl -n mail-demo create secret generic wrong-credentials --dry-run=client -o yaml \\
-    --from-file=$dir/sandbox/username --from-file=$dir/sandbox/password | kubectl apply -f -     # mends it
-  kubectl -n mail-demo get mail -w
+  kubectl -n mail-demo patch secret wrong-credentials -p '{"stringData": {"password": "'\$(cat $dir/sandbox/password)'"}}'
+  kubectl -n mail-demo get mail -w        # the changed Secret is noticed within 5 s, and wrong-password is mended
 
 The operator's log: $dir/operator.log. The end of it all: make demo-down
 EOT

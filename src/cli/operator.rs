@@ -3,7 +3,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    ops::RangeInclusive,
     path::Path,
     str::FromStr,
     sync::Arc,
@@ -26,7 +25,7 @@ use crate::{
     mail::{
         Vantage,
         dns::Resolver,
-        guard::{Guard, MAIL_PORTS},
+        guard::{Guard, MAIL_PORTS, Ports},
         proxy::{NotAProxy, Proxy},
     },
     metrics::Metrics,
@@ -206,10 +205,7 @@ impl Operator {
     }
 
     async fn denied(&self, config: &kube::Config) -> Guard {
-        let ports = match &self.allowed_ports {
-            Some(list) => list.0.iter().flat_map(|ports| ports.0.clone()).collect(),
-            None => MAIL_PORTS.to_vec(),
-        };
+        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.map(Ports::from).to_vec(), |list| list.0.clone());
         let denied = match &self.deny_cidrs {
             Some(list) => list.0.clone(),
             None => {
@@ -369,21 +365,6 @@ impl<T: FromStr<Err: std::fmt::Display>> FromStr for List<T> {
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         parts.map(|part| part.parse().map_err(|error| format!("{part}: {error}"))).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// A port, or a range of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Ports(RangeInclusive<u16>);
-
-impl FromStr for Ports {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
-        let range = port(first).zip(port(last)).filter(|(first, last)| first <= last);
-        range.map(|(first, last)| Self(first..=last)).ok_or("write a port between 1 and 65535, or a range such as 1-65535")
     }
 }
 
