@@ -80,7 +80,7 @@ reasons! {
     CertificateExpiring: Information, Some(c::CERTIFICATE_EXPIRING), "The server's certificate ends soon.", "The certificate of {subject} ends at {notAfter}; renew it on the server before.";
     UsingAlternate: Information, Some(c::DEGRADED), "The primary server failed and an alternate is in use.", "Primary {host} failed: {reason}; {alternate} is in use.";
     Suspended: Information, Some(c::SUSPENDED), "The object is suspended: nothing is sent or checked.", "Set spec.suspend: false[, or wait until {until}].";
-    Paused: Information, Some(c::SUSPENDED), "Everything, or this namespace, is paused.", "`kubectl mail resume`, or delete the ConfigMap {configmap}[; it ends at {until}].";
+    Paused: Information, Some(c::SUSPENDED), "Everything, or this namespace, is paused.", "Delete the ConfigMap {configmap}, or its key for this namespace[; it ends at {until}].";
     Maintenance: Information, Some(c::SUSPENDED), "A maintenance window is open: nothing is checked.", "Checks go on at {until}.";
     ObserveOnly: Information, Some(c::DELIVERY_TESTED), "The installation runs in mode Observe: it connects and logs in, and sends nothing.", "Start the operator with --mode Enforce to let test mails go.";
 
