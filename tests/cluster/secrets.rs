@@ -4,9 +4,10 @@ use mailverity::api::v1alpha1::ALLOWED_HOSTS;
 use serde_json::json;
 
 use super::{
-    account, auth, leaks, spec,
+    account, auth, spec,
     support::{
         cluster::{Cluster, is},
+        leaks,
         stack::Stack,
     },
 };

@@ -239,10 +239,15 @@ impl Cluster {
 
     /// Starts an operator for this namespace, with its real rights, at trace level.
     pub async fn operator(&self, flags: &[&str]) -> Operator {
+        self.operator_at("trace", flags).await
+    }
+
+    /// The same at another level, where a trace of thousands of checks would be gigabytes.
+    pub async fn operator_at(&self, level: &str, flags: &[&str]) -> Operator {
         let kubeconfig = self.rights(!flags.contains(&"Get")).await;
         let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut args: Vec<String> =
-            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", "trace"]
+            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
                 .map(str::to_owned)
                 .to_vec();
         args.extend(["--metrics-address".to_owned(), metrics.to_string()]);
@@ -348,6 +353,11 @@ impl Operator {
         stream.read_to_string(&mut answer).await.ok()?;
         let code = answer.split(' ').nth(1)?.parse().ok()?;
         Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// Whether it leads.
+    pub async fn leads(&self) -> bool {
+        self.get("/metrics").await.is_some_and(|(_, text)| text.lines().any(|line| line == "mailverity_leader 1"))
     }
 
     /// How many reconciliations it has done.

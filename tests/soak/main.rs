@@ -1,0 +1,18 @@
+//! The long tests: hundreds of kills, schedules of minutes, ten thousand objects. `make soak` runs them, and keeps what they print.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../cluster/kills.rs"]
+mod kills;
+#[path = "../cluster/proxy.rs"]
+mod proxy;
+#[path = "../cluster/sending.rs"]
+mod sending;
+#[path = "../cluster/setting.rs"]
+mod setting;
+
+mod fleet;
+mod schedule;
+
+use setting::{account, auth, spec};
