@@ -1,5 +1,13 @@
 //! Against a real API server, and a real mail server beside it: the operator as its own process, with the product's roles.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

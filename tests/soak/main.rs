@@ -1,5 +1,13 @@
 //! The long tests: hundreds of kills, schedules of minutes, ten thousand objects. `make soak` runs them, and keeps what they print.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

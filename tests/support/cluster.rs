@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use super::leaks;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts an API server"))
@@ -100,7 +100,7 @@ impl Cluster {
         api.patch(name, &params, &Patch::Apply(manifest)).await
     }
 
-    /// A MailServer.
+    /// A `MailServer`.
     pub async fn server(&self, name: &str, spec: Value) {
         self.apply(
             json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": name}, "spec": spec}),
@@ -115,19 +115,19 @@ impl Cluster {
             .await;
     }
 
-    /// A ConfigMap with the CA that signed the mail stack's certificate.
+    /// A `ConfigMap` with the CA that signed the mail stack's certificate.
     pub async fn ca(&self, pem: &[u8]) {
         let pem = String::from_utf8(pem.to_vec()).unwrap();
         self.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": pem}})).await;
     }
 
-    /// Sets an annotation of a MailServer.
+    /// Sets an annotation of a `MailServer`.
     pub async fn annotate(&self, name: &str, key: &str, value: &str) {
         let patch = json!({"metadata": {"annotations": {key: value}}});
         self.servers().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Merges into the spec of a MailServer.
+    /// Merges into the spec of a `MailServer`.
     pub async fn patch(&self, name: &str, spec: Value) {
         self.servers().patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.unwrap();
     }
@@ -136,7 +136,7 @@ impl Cluster {
         self.servers().get(name).await.unwrap().status.unwrap_or_default()
     }
 
-    /// Waits until a MailServer's status is as `ready` says; fails with the last one.
+    /// Waits until a `MailServer`'s status is as `ready` says; fails with the last one.
     pub async fn status_when(&self, name: &str, what: &str, ready: impl Fn(&MailServerStatus) -> bool) -> MailServerStatus {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -181,7 +181,7 @@ impl Cluster {
         lines.filter(|line| write(line) && line["objectRef"]["resource"] != "leases").collect()
     }
 
-    /// Gives the operator its ServiceAccount and the product's roles in this namespace; returns a kubeconfig of that account.
+    /// Gives the operator its `ServiceAccount` and the product's roles in this namespace; returns a kubeconfig of that account.
     async fn rights(&self, watch: bool) -> PathBuf {
         let files = fs::read_dir(root().join("deploy/operator")).unwrap().flatten();
         for file in files.filter(|file| watch || !file.file_name().to_string_lossy().contains("watch")) {

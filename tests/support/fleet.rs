@@ -1,4 +1,4 @@
-//! Many MailServers at once.
+//! Many `MailServers` at once.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::cluster::{Cluster, is};
 pub type Ids = Vec<String>;
 
 impl Cluster {
-    /// Makes `count` MailServers, all alike.
+    /// Makes `count` `MailServers`, all alike.
     pub async fn fleet(&self, count: usize, spec: &Value) {
         let api = self.servers();
         let make = |number: usize| {
@@ -23,7 +23,9 @@ impl Cluster {
             async move { api.create(&PostParams::default(), &object).await.map(|_| ()) }
         };
         let results: Vec<_> = stream::iter(0..count).map(make).buffer_unordered(16).collect().await;
-        results.into_iter().for_each(|result| result.unwrap());
+        for result in results {
+            result.unwrap();
+        }
     }
 
     /// Waits until all of them are Ready; the ids of their checks.
