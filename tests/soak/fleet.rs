@@ -1,4 +1,4 @@
-//! Ten thousand MailServers on one operator.
+//! Ten thousand `MailServer`s on one operator.
 
 use std::time::{Duration, Instant};
 

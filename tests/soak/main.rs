@@ -14,6 +14,7 @@ mod support;
 #[path = "../cluster/kills.rs"]
 mod kills;
 #[path = "../cluster/proxy.rs"]
+#[allow(dead_code)] // the cluster's tests use all of it
 mod proxy;
 #[path = "../cluster/sending.rs"]
 mod sending;
