@@ -88,15 +88,18 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
     match converse(wire, &mut exchange).await {
         Err(diagnosis) => Attempt::Failed(diagnosis),
         Ok(reply) => {
+            let judgement = LoginJudgement::of(&reply);
+            if judgement == LoginJudgement::Accepted {
+                return Attempt::Accepted(reply);
+            }
             let mut diagnosis = classify(Stage::Auth, &reply, about);
             if let Some(said) = exchange.error_detail() {
                 diagnosis = diagnosis.detail(format!("the server said of the token: {}", wire.scrubbed(said)));
             }
-            match LoginJudgement::of(&reply) {
-                LoginJudgement::Accepted => Attempt::Accepted(reply),
+            match judgement {
                 LoginJudgement::NotJudged => Attempt::NotJudged(diagnosis),
                 LoginJudgement::Unavailable => Attempt::Failed(diagnosis),
-                judgement @ (LoginJudgement::Refused | LoginJudgement::TooMany) => Attempt::Refused(judgement, diagnosis),
+                _ => Attempt::Refused(judgement, diagnosis),
             }
         }
     }
@@ -203,7 +206,8 @@ pub async fn after_the_dot(wire: &mut Wire, about: &About<'_>) -> Result<String,
         Ok(reply) => Err(classify(Stage::Data, &reply, about)),
         Err(lost) => {
             let diagnosis = Diagnosis::new(Reason::DeliveryUncertain);
-            let diagnosis = diagnosis.detail(format!("no answer to the final dot ({})", lost.said()));
+            let diagnosis = diagnosis
+                .detail(format!("no answer to the final dot ({})", lost.detail.as_deref().unwrap_or("it cannot be read")));
             Err(match lost.words {
                 Some(words) => diagnosis.words(words),
                 None => diagnosis,
