@@ -13,7 +13,11 @@ mod product;
 mod responder;
 mod table;
 
-use std::{env, io, path::PathBuf};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 use client::{Job, Target, Who};
 use measure::Cost;
@@ -53,28 +57,35 @@ fn compare() -> Result<()> {
         let mut costs: Vec<(&'static str, Vec<Cost>)> = candidates.iter().map(|one| (one.name(), Vec::new())).collect();
         for round in 1..=ROUNDS {
             for (candidate, (name, rounds)) in candidates.iter_mut().zip(&mut costs) {
-                eprint!("\r\x1b[Kround {round} of {ROUNDS}: {name}");
+                progress(&format!("round {round} of {ROUNDS}: {name}"));
                 rounds.push(candidate.round()?);
             }
         }
         columns.push(costs);
     }
-    eprint!("\r\x1b[K");
+    progress("");
     table::costs(&columns);
 
     let responder = responder::Running::start()?;
     let mut rates = [Vec::new(), Vec::new()];
     for round in 1..=ROUNDS {
         for (who, rates) in [Who::Bare, Who::Mailverity].into_iter().zip(&mut rates) {
-            eprint!("\r\x1b[K{AT_ONCE} at once, round {round} of {ROUNDS}");
+            progress(&format!("{AT_ONCE} at once, round {round} of {ROUNDS}"));
             let job = Job { who, target: responder.target.clone(), checks: CHECKS_AT_ONCE, at_once: AT_ONCE };
             rates.push(client::spawn(&job)?);
         }
     }
-    eprint!("\r\x1b[K");
+    progress("");
     table::rates(&rates[0], &rates[1]);
     table::goals(&columns, &rates[0], &rates[1]);
     Ok(())
+}
+
+/// What is being measured, on one line that is overwritten, for whoever waits at a terminal.
+fn progress(words: &str) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{words}");
+    }
 }
 
 /// The submission port of the mail stack whose folder this is.

@@ -1,7 +1,7 @@
 //! What was measured, as people read it.
 
 use crate::{
-    AT_ONCE, CHECKS_AT_ONCE, ROUNDS,
+    AT_ONCE, CHECKS, CHECKS_AT_ONCE, ROUNDS,
     measure::{Cost, median},
     others::{BARE, BLACKBOX, PRODUCT},
 };
@@ -65,13 +65,14 @@ pub fn goals(columns: &[Column], bare: &[Cost], product: &[Cost]) {
         goal(&format!("CPU, multiple of the bare client's, {what}"), cpu(ours) / cpu(find(column, BARE)), "<= 1.3");
         goal(&format!("CPU, part of blackbox_exporter's, {what}"), cpu(ours) / cpu(find(column, BLACKBOX)), "< 0.33");
         goal(&format!("ms longer than the bare client, {what}"), wall(ours) - wall(find(column, BARE)), "< 2");
-        let stalled = ours.iter().flat_map(|cost| &cost.walls).filter(|wall| wall.as_millis() >= 40).count();
-        goal(&format!("checks that took 40 ms or more, {what}"), stalled as f64, "0");
+        let stalls = |rounds: &[Cost]| rounds.iter().flat_map(|cost| &cost.walls).filter(|wall| wall.as_millis() >= 40).count();
+        let what = format!("checks of {} that took 40 ms, {what} (bare client: {})", CHECKS * ROUNDS, stalls(find(column, BARE)));
+        goal(&what, stalls(ours) as f64, "no more than the bare client");
     }
     let ratio = median(product.iter().map(Cost::rate)) / median(bare.iter().map(Cost::rate));
     goal(&format!("rate at {AT_ONCE} at once, part of the bare client's"), ratio, ">= 0.6");
 }
 
 fn goal(what: &str, reached: f64, wanted: &str) {
-    println!("  {what:58}{reached:8.2}   {wanted}");
+    println!("  {what:68}{reached:8.2}   {wanted}");
 }

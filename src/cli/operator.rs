@@ -25,7 +25,7 @@ use crate::{
     mail::{
         Vantage,
         dns::Resolver,
-        guard::{Guard, MAIL_PORTS},
+        guard::{Guard, MAIL_PORTS, Ports},
         proxy::{NotAProxy, Proxy},
     },
     metrics::Metrics,
@@ -64,9 +64,10 @@ pub struct Operator {
     /// unspecified, link-local and metadata addresses, and the API server.
     #[arg(long, value_name = "CIDRS")]
     deny_cidrs: Option<List<IpNet>>,
-    /// Ports that mail connections may go to; those of mail if absent: 25, 465, 587, 2525, 110, 143, 993, 995.
+    /// Ports that mail connections may go to, such as 25,587 or 1-65535; those of mail if absent: 25, 465, 587, 2525, 110,
+    /// 143, 993, 995.
     #[arg(long, value_name = "PORTS")]
-    allowed_ports: Option<List<u16>>,
+    allowed_ports: Option<List<Ports>>,
     /// Name servers to ask instead of those in /etc/resolv.conf, as address or address:port, with commas between.
     #[arg(long, value_name = "ADDRESSES")]
     nameservers: Option<List<NameServer>>,
@@ -204,7 +205,7 @@ impl Operator {
     }
 
     async fn denied(&self, config: &kube::Config) -> Guard {
-        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.to_vec(), |list| list.0.clone());
+        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.map(Ports::from).to_vec(), |list| list.0.clone());
         let denied = match &self.deny_cidrs {
             Some(list) => list.0.clone(),
             None => {
@@ -424,6 +425,15 @@ mod tests {
         let two = parse(&["--deny-cidrs", "10.0.0.0/8, ::1/128"]).unwrap().deny_cidrs.unwrap();
         assert_eq!(two.0.len(), 2);
         assert!(parse(&["--deny-cidrs", "10.0.0.0/99"]).is_err());
+    }
+
+    #[test]
+    fn ports_are_single_or_ranges() {
+        let list = parse(&["--allowed-ports", "25,587-588"]).unwrap().allowed_ports.unwrap();
+        assert_eq!(list.0.iter().flat_map(|ports| ports.0.clone()).collect::<Vec<_>>(), [25, 587, 588]);
+        for bad in ["0", "65536", "9-8", "a"] {
+            assert!(parse(&["--allowed-ports", bad]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Resolver {
         } else {
             let servers = name_servers.iter().map(|server| {
                 let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-                connections.iter_mut().for_each(|connection| connection.port = server.port());
+                for connection in &mut connections {
+                    connection.port = server.port();
+                }
                 NameServerConfig::new(server.ip(), true, connections)
             });
             let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());

@@ -1,6 +1,10 @@
 //! Where mailverity may connect to: bounds that the installation sets, judged on the address that is really used.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+    str::FromStr,
+};
 
 use ipnet::IpNet;
 
@@ -10,11 +14,33 @@ use crate::api::Reason;
 /// The ports of mail: 25, 465, 587, 2525 for SMTP; 110, 143, 993, 995 for mailboxes.
 pub const MAIL_PORTS: [u16; 8] = [25, 465, 587, 2525, 110, 143, 993, 995];
 
+/// A port, or a range of them: `25`, `2000-2999`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports(RangeInclusive<u16>);
+
+impl From<u16> for Ports {
+    fn from(port: u16) -> Self {
+        Self(port..=port)
+    }
+}
+
+impl FromStr for Ports {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.trim().parse(), last.trim().parse()) {
+            (Ok(first), Ok(last)) if first > 0 && first <= last => Ok(Self(first..=last)),
+            _ => Err("write a port between 1 and 65535, or a range such as 2000-2999"),
+        }
+    }
+}
+
 /// Networks and ports that bound mail connections.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     denied: Vec<IpNet>,
-    ports: Option<Vec<u16>>,
+    ports: Option<Vec<Ports>>,
 }
 
 impl Guard {
@@ -26,8 +52,8 @@ impl Guard {
 
     /// Denies these networks, and all ports but these.
     #[must_use]
-    pub fn new(denied: Vec<IpNet>, ports: Vec<u16>) -> Self {
-        Self { denied, ports: Some(ports) }
+    pub fn new(denied: Vec<IpNet>, ports: impl IntoIterator<Item = impl Into<Ports>>) -> Self {
+        Self { denied, ports: Some(ports.into_iter().map(Into::into).collect()) }
     }
 
     /// What no mail server has a reason to be at: loopback, unspecified, link-local and the cloud's metadata services.
@@ -88,7 +114,7 @@ impl Guard {
 
     fn admit_port(&self, port: u16, host: &str) -> Result<(), Diagnosis> {
         match &self.ports {
-            Some(ports) if !ports.contains(&port) => Err(denied(&super::authority(host, port))),
+            Some(ports) if !ports.iter().any(|ports| ports.0.contains(&port)) => Err(denied(&super::authority(host, port))),
             _ => Ok(()),
         }
     }
@@ -114,14 +140,14 @@ pub fn normal(address: IpAddr) -> IpAddr {
     if v6.is_loopback() || v6.is_unspecified() {
         return address;
     }
-    let s = v6.segments();
     let v4 = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
-    match s {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0 | 1, _, _, _, high, low] => v4(high, low),
-        [0x2002, high, low, ..] => v4(high, low),
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0 | 1, _, _, _, high, low] | [0x2002, high, low, ..] => {
+            v4(high, low)
+        }
         _ => address,
     }
 }
@@ -131,7 +157,7 @@ mod tests {
     use super::*;
 
     fn guard() -> Guard {
-        Guard::new(Guard::default_denied(), MAIL_PORTS.to_vec())
+        Guard::new(Guard::default_denied(), MAIL_PORTS)
     }
 
     #[test]
@@ -163,6 +189,17 @@ mod tests {
     fn other_ports_than_those_of_mail_are_denied() {
         for port in [22, 80, 443, 6443] {
             assert!(guard().admit("192.0.2.1".parse().unwrap(), port).is_err(), "{port}");
+        }
+    }
+
+    #[test]
+    fn ports_are_written_one_by_one_or_as_a_range() {
+        let guard = Guard::new(Vec::new(), ["25", "2000-2999"].map(|ports| ports.parse::<Ports>().unwrap()));
+        for (port, admitted) in [(25, true), (26, false), (2000, true), (2999, true), (3000, false)] {
+            assert_eq!(guard.admit("192.0.2.1".parse().unwrap(), port).is_ok(), admitted, "{port}");
+        }
+        for bad in ["0", "", "70000", "9-8", "a-b", "-5"] {
+            assert!(bad.parse::<Ports>().is_err(), "{bad}");
         }
     }
 

@@ -39,6 +39,7 @@ pub struct Wire {
     received: usize,
     deadline: Instant,
     secrets: Redaction,
+    challenge: Option<String>,
     missed_our_certificate: bool,
 }
 
@@ -52,6 +53,7 @@ impl Wire {
             received: 0,
             deadline,
             secrets: Redaction::default(),
+            challenge: None,
             missed_our_certificate: false,
         }
     }
@@ -90,6 +92,18 @@ impl Wire {
         self.secrets = secrets;
     }
 
+    /// What the server said, without what [`Wire::scrub`] forbids.
+    #[must_use]
+    pub fn scrubbed(&self, text: &str) -> String {
+        self.secrets.scrub(text).into_owned()
+    }
+
+    /// The challenge in the last line, if it was one (334), as it came: an answer is computed from it, and scrubbing would
+    /// spoil one that names the user's own domain. Nobody may see it.
+    pub fn take_challenge(&mut self) -> Option<String> {
+        self.challenge.take()
+    }
+
     /// Reads one reply (RFC 5321 section 4.2).
     ///
     /// # Errors
@@ -105,7 +119,7 @@ impl Wire {
             });
             let so_far = read.map_err(|malformed| match protocol::of_line(&text) {
                 Some(name) => Found::Other(name).diagnose(self.peer()).words(&text),
-                None => broke(malformed.to_string()).words(&text),
+                None => broke(format!("the rule that {malformed}")).words(&text),
             })?;
             if so_far.is_complete() {
                 tracing::trace!(server = %printable(&so_far.text(), WORDS), "reply");
@@ -196,6 +210,7 @@ impl Wire {
                 received,
                 deadline,
                 secrets,
+                challenge: None,
                 missed_our_certificate: asked,
             }),
             Err(failure) => Err(failure.diagnose(stage, policy, host, peer, begun)),
@@ -214,7 +229,9 @@ impl Wire {
             if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
                 let text = String::from_utf8_lossy(&line);
-                return Ok(self.secrets.scrub(text.trim_end_matches(['\r', '\n'])).into_owned());
+                let text = text.trim_end_matches(['\r', '\n']);
+                self.challenge = text.strip_prefix("334").map(|challenge| challenge.trim().to_owned());
+                return Ok(self.secrets.scrub(text).into_owned());
             }
             searched = self.buffer.len();
             if searched > LINE {
@@ -272,9 +289,7 @@ impl Wire {
             .detail(format!("{} said nothing for {}", self.peer(), seconds(waited)));
         if !self.buffer.is_empty() {
             let words = self.words_in_buffer();
-            diagnosis = diagnosis
-                .detail(format!("{} sent half a line and then nothing for {}", self.peer(), seconds(waited)))
-                .words(words);
+            diagnosis = diagnosis.detail(format!("{} did not end its line within {}", self.peer(), seconds(waited))).words(words);
         }
         diagnosis
     }

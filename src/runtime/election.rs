@@ -44,6 +44,7 @@ pub struct Election {
     role: watch::Sender<Role>,
     seen: Option<Sighting>,
     lease: Option<Lease>,
+    failing: u32,
 }
 
 impl Election {
@@ -54,7 +55,8 @@ impl Election {
         let fence = Fence::new();
         let (role, roles) = watch::channel(Role::Unknown);
         let leases = Api::namespaced(client, namespace);
-        let election = Self { leases, name: name.to_owned(), me, fence: fence.clone(), role, seen: None, lease: None };
+        let election =
+            Self { leases, name: name.to_owned(), me, fence: fence.clone(), role, seen: None, lease: None, failing: 0 };
         (election, fence, roles)
     }
 
@@ -62,7 +64,7 @@ impl Election {
     pub async fn run(mut self, stop: Stop) {
         loop {
             let pause = self.round().await.unwrap_or_else(|error| {
-                tracing::warn!(lease = self.name, %error, "the lease could not be read or written");
+                self.complain(&error);
                 self.tell();
                 RETRY
             });
@@ -86,6 +88,7 @@ impl Election {
         let sent = (now, SystemTime::now());
         let written = match &step {
             Step::Follow(_) => {
+                self.failing = 0;
                 self.fence.give_up();
                 self.tell();
                 return Ok(RETRY);
@@ -98,6 +101,7 @@ impl Election {
         };
         match written {
             Ok(lease) => {
+                self.failing = 0;
                 self.lease = Some(lease);
                 self.fence.hold(sent.0, sent.1);
                 self.tell();
@@ -131,6 +135,14 @@ impl Election {
                 ..LeaseSpec::default()
             }),
         }
+    }
+
+    /// An API server that is away is told once and then once a minute, not every second.
+    fn complain(&mut self, error: &ApiError) {
+        if self.failing.is_multiple_of(60) {
+            tracing::warn!(lease = self.name, %error, "the lease could not be read or written");
+        }
+        self.failing += 1;
     }
 
     fn tell(&self) {

@@ -104,13 +104,6 @@ impl Fence {
     pub(super) fn give_up(&self) {
         *lock(&self.0) = None;
     }
-
-    /// A fence that is held for ever, for code under test that needs no election.
-    #[cfg(test)]
-    pub(crate) fn always() -> Self {
-        let year = Duration::from_secs(31_536_000);
-        Self(Arc::new(Mutex::new(Some(Until { monotonic: Instant::now() + year, wall: SystemTime::now() + year }))))
-    }
 }
 
 #[cfg(test)]

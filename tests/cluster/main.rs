@@ -34,7 +34,7 @@ fn auth() -> Value {
 /// A user of the mail stack of this test's own, whose Secret is `account`.
 async fn account(cluster: &Cluster, stack: &Stack, test: &str) -> String {
     let password = leaks::password(test);
-    let user = stack.user(&format!("{test}-{}", uuid::Uuid::new_v4().simple()), &password);
+    let user = stack.user(&format!("{test}-{}", uuid::Uuid::new_v4().simple()), &password).await;
     cluster.account("account", &user, &password).await;
     cluster.ca(&stack.ca()).await;
     user

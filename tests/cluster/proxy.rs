@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
@@ -120,58 +120,64 @@ async fn hold_at(state: &State, released: &mut watch::Receiver<bool>, here: Opti
 }
 
 async fn upwards(
-    from: OwnedReadHalf,
+    mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     state: Arc<State>,
     mut released: watch::Receiver<bool>,
     in_mail: Arc<AtomicBool>,
     after_dot: Arc<AtomicBool>,
 ) {
-    let mut lines = BufReader::new(from);
-    let mut line = Vec::new();
-    while matches!(lines.read_until(b'\n', &mut line).await, Ok(read) if read > 0) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let mut chunk = &buffer[..read];
         let here = if in_mail.load(Ordering::SeqCst) {
-            (line == b".\r\n").then_some(Point::Dot)
-        } else if line.starts_with(b"MAIL") {
+            (chunk == b".\r\n" || chunk.ends_with(b"\r\n.\r\n")).then_some(Point::Dot)
+        } else if chunk.starts_with(b"MAIL") {
             Some(Point::Mail)
-        } else if line.starts_with(b"RCPT") {
+        } else if chunk.starts_with(b"RCPT") {
             Some(Point::Rcpt)
-        } else if line.starts_with(b"DATA") {
+        } else if chunk.starts_with(b"DATA") {
             Some(Point::Data)
         } else {
             None
         };
+        if here == Some(Point::Dot) {
+            // The mail itself goes on; its end waits.
+            let (mail, dot) = chunk.split_at(read - 3);
+            if to.write_all(mail).await.is_err() {
+                return;
+            }
+            chunk = dot;
+        }
         hold_at(&state, &mut released, here).await;
         if here == Some(Point::Dot) {
             in_mail.store(false, Ordering::SeqCst);
             after_dot.store(true, Ordering::SeqCst);
         }
-        if to.write_all(&line).await.is_err() {
+        if to.write_all(chunk).await.is_err() {
             return;
         }
-        line.clear();
     }
 }
 
 async fn downwards(
-    from: OwnedReadHalf,
+    mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     state: Arc<State>,
     mut released: watch::Receiver<bool>,
     in_mail: Arc<AtomicBool>,
     after_dot: Arc<AtomicBool>,
 ) {
-    let mut lines = BufReader::new(from);
-    let mut line = Vec::new();
-    while matches!(lines.read_until(b'\n', &mut line).await, Ok(read) if read > 0) {
-        if line.starts_with(b"354") {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let chunk = &buffer[..read];
+        if chunk.starts_with(b"354") {
             in_mail.store(true, Ordering::SeqCst);
         }
         let taken = after_dot.swap(false, Ordering::SeqCst);
         hold_at(&state, &mut released, taken.then_some(Point::Taken)).await;
-        if to.write_all(&line).await.is_err() {
+        if to.write_all(chunk).await.is_err() {
             return;
         }
-        line.clear();
     }
 }

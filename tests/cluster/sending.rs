@@ -21,7 +21,7 @@ pub fn deliver(stack: &Stack, port: u16, user: &str) -> Value {
         stack,
         "PLAIN_PORT",
         "None",
-        json!({"port": port, "auth": auth, "sender": {"address": user}, "tls": null,
+        json!({"port": port, "auth": auth, "sender": {"address": user},
         "test": {"to": user}, "verification": {"level": "Deliver", "interval": "15m", "timeout": "10s"}}),
     )
 }

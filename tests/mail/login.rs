@@ -58,7 +58,7 @@ async fn tokens_log_in_by_xoauth2_and_oauthbearer() {
 async fn a_wrong_password_is_one_refused_login_and_no_alternate_is_tried() {
     // promise 7
     let stack = Stack::get();
-    let user = stack.user(&format!("once-{}", uuid::Uuid::new_v4().simple()), "right");
+    let user = stack.user(&format!("once-{}", uuid::Uuid::new_v4().simple()), "right").await;
     let rest = json!({"auth": {"type": "Password", "secretRef": {"name": "account"}},
         "alternates": [{"host": "localhost", "port": stack.port("SMTPS_PORT"), "security": "TLS"}]});
     let report = check_spec(&spec(&stack, "SUBMISSION_PORT", "StartTLS", rest), &given(&stack, &user, "wrong")).await;

@@ -5,6 +5,7 @@
 //! `coverage` proves; the other modules each hold a group of promises.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::assigning_clones, clippy::format_collect, reason = "tests are read, not timed")]
 
 mod certificates;
 mod names;
@@ -13,10 +14,16 @@ mod rows;
 mod script;
 mod world;
 
+mod alternates;
 mod coverage;
+mod hostile;
 mod logging_in;
+mod promise_login;
+mod promise_sending;
+mod promise_wire;
 mod protecting;
 mod proxy;
+mod random;
 mod reaching;
 mod references;
 mod sending;

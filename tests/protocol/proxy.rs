@@ -31,7 +31,7 @@ fn http() -> World {
 }
 
 fn guarded() -> World {
-    let guard = Guard::new(Guard::default_denied(), MAIL_PORTS.to_vec());
+    let guard = Guard::new(Guard::default_denied(), MAIL_PORTS);
     World { guard, ..socks().edit(|spec| spec.host = Some("localhost".to_owned())) }
 }
 

@@ -1,5 +1,6 @@
 //! What a spec names: Secrets, bundles, Actors. What is missing or wrong is told before anything touches the network.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use mailverity::{
     api::{
         Reason::{
@@ -9,7 +10,6 @@ use mailverity::{
         v1alpha1::{ALLOWED_HOSTS, ActorRef, AuthType, CaKind, ClientCertificateRef, Security, Verification},
     },
     mail::Stage::Secrets,
-    verify::Stored,
 };
 
 use crate::{
@@ -65,8 +65,27 @@ fn with_client(data: &[(&str, &str)]) -> World {
     starttls().secret("client", stored(data)).tls(|tls| tls.client_certificate_ref = Some(reference))
 }
 
-fn checked_by(verification: Verification) -> World {
-    starttls().edit(|spec| spec.verification = Some(verification))
+fn without_client() -> World {
+    let mut world = with_client(&[]);
+    world.kept.secrets.remove("client");
+    world
+}
+
+fn by_another_actor() -> World {
+    let actors = Some(vec![ActorRef { name: "dmz".to_owned() }]);
+    starttls().edit(|spec| spec.verification = Some(Verification { actors, ..Verification::default() }))
+}
+
+fn by_selected_actors() -> World {
+    let actor_selector = Some(LabelSelector::default());
+    starttls().edit(|spec| spec.verification = Some(Verification { actor_selector, ..Verification::default() }))
+}
+
+fn pinned_and_unverified() -> World {
+    pinned("mx.test").tls(|tls| {
+        tls.ca_ref = None;
+        tls.insecure_skip_verify = Some(true);
+    })
 }
 
 fn required() -> World {
@@ -85,7 +104,7 @@ pub const ROWS: &[Row] = &[
     row(SecretInvalid, Secrets, "no UTF-8", in_latin_1, ""),
     row(SecretHostNotAllowed, Secrets, "the annotation does not name it", || pinned("smtp.other.test, mx2.test"), ""),
     row(SecretHostNotAllowed, Secrets, "only through verified TLS", || pinned("MX.test.").security(Security::None), ""),
-    row(SecretHostNotAllowed, Secrets, "only through verified TLS", || pinned("mx.test").tls(|tls| { tls.ca_ref = None; tls.insecure_skip_verify = Some(true); }), ""),
+    row(SecretHostNotAllowed, Secrets, "only through verified TLS", pinned_and_unverified, ""),
     row(SecretHostNotAllowed, Secrets, "alt1.mx.test", || pinned("mx.test").alternate("S: 220 never asked"), ""),
     row(SecretHostNotAllowed, Secrets, "this installation demands the annotation", required, ""),
     row(CABundleNotFound, Secrets, "there is no ConfigMap ca", without_bundle, ""),
@@ -93,12 +112,12 @@ pub const ROWS: &[Row] = &[
     row(CABundleNotFound, Secrets, "ConfigMap ca has no key bundle.pem", with_bundle_under_another_key, ""),
     row(CABundleInvalid, Secrets, "holds no PEM certificate", || with_bundle("no certificate"), ""),
     row(CABundleInvalid, Secrets, "holds no PEM certificate", || with_bundle("-----BEGIN CERTIFICATE-----\n####\n-----END CERTIFICATE-----\n"), ""),
-    row(SecretNotFound, Secrets, "there is no Secret mail/client", || with_client(&[]).tls(|tls| tls.client_certificate_ref.as_mut().unwrap().name = "client2".to_owned()).secret("x", Stored::default()), ""),
+    row(SecretNotFound, Secrets, "there is no Secret mail/client", without_client, ""),
     row(SecretKeyMissing, Secrets, "lacks tls.crt, tls.key", || with_client(&[]), ""),
     row(ClientCertificateInvalid, Secrets, "tls.crt holds no PEM certificate", || with_client(&[("tls.crt", "x"), ("tls.key", "x")]), ""),
     row(ClientCertificateInvalid, Secrets, "does not belong to the certificate", with_another_key, ""),
-    row(ActorNotFound, Secrets, "there is no Actor dmz", || checked_by(Verification { actors: Some(vec![ActorRef { name: "dmz".to_owned() }]), ..Verification::default() }), ""),
-    row(NoActorSelected, Secrets, "matches no Actor", || checked_by(Verification { actor_selector: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector::default()), ..Verification::default() }), ""),
+    row(ActorNotFound, Secrets, "there is no Actor dmz", by_another_actor, ""),
+    row(NoActorSelected, Secrets, "matches no Actor", by_selected_actors, ""),
     row(OAuthTokenFailed, Secrets, "no access tokens yet", || login().auth(|auth| auth.r#type = AuthType::OAuth2), ""),
     row(SpecInvalid, Secrets, "exactly one of host or url", || starttls().edit(|spec| spec.host = None), ""),
     row(SpecInvalid, Secrets, "url must look like", || starttls().edit(|spec| spec.url = Some("http://mx.test".to_owned())), ""),

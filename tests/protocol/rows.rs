@@ -1,6 +1,6 @@
 //! One fault a row: what the user wrote, the conversation, and the reason, the stage and the words that must come of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use mailverity::{
     api::Reason,
@@ -9,6 +9,9 @@ use mailverity::{
 use tokio::task::JoinSet;
 
 use crate::world::World;
+
+/// Far above the time that any row sets, and below that of one that should not run into its deadline.
+const SWIFT: Duration = Duration::from_secs(12);
 
 /// One fault.
 #[derive(Clone, Copy)]
@@ -40,6 +43,9 @@ pub async fn play(rows: &[Row]) {
             }
             if !failure.message().contains(row.words) {
                 wrong.push("the words are not in the message".to_owned());
+            }
+            if played.took > SWIFT {
+                wrong.push(format!("it took {:?}", played.took));
             }
             wrong.extend(played.heard.iter().flat_map(|heard| heard.faults.iter().cloned()));
             let told = format!("    message: {}\n    hint: {}", failure.message(), failure.hint());

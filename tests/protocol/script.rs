@@ -122,6 +122,9 @@ fn direction(text: &str) -> Vec<Step> {
     if let Some(server) = text.strip_prefix("TLS ") {
         return vec![Step::Tls(server.to_owned())];
     }
+    if let Some(rest) = text.strip_prefix("says ever again: ") {
+        return vec![Step::Repeat(unescape(rest), usize::MAX)];
+    }
     if let Some(bytes) = text.strip_prefix("says ") {
         return vec![Step::Say(unescape(bytes))];
     }
@@ -134,9 +137,6 @@ fn direction(text: &str) -> Vec<Step> {
     if let Some(rest) = text.strip_prefix("drips every ") {
         let (every, bytes) = rest.split_once(": ").expect("drips every TIME: BYTES");
         return vec![Step::Drip(unescape(bytes), time(every))];
-    }
-    if let Some(rest) = text.strip_prefix("says ever again: ") {
-        return vec![Step::Repeat(unescape(rest), usize::MAX)];
     }
     if let Some(rest) = text.strip_prefix("repeats ") {
         let (times, bytes) = rest.split_once(" times: ").expect("repeats N times: BYTES");

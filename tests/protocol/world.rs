@@ -37,7 +37,7 @@ pub const USER: &str = "relay@mx.test";
 pub const PASSWORD: &str = "Tr0ub4dor&3-zebra";
 pub const CODE: Uuid = Uuid::from_u128(0x0123_4567_89ab_8def_8123_4567_89ab_cdef);
 
-/// Secrets and ConfigMaps in memory.
+/// Secrets and bundles in memory.
 #[derive(Clone, Default)]
 pub struct Kept {
     pub secrets: BTreeMap<String, Stored>,
@@ -54,7 +54,7 @@ impl References for Kept {
     }
 }
 
-/// Data of a Secret or a ConfigMap.
+/// Content of a Secret or a bundle.
 pub fn stored(data: &[(&str, &str)]) -> Stored {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
     Stored { data, changed: Some("2026-01-02T03:04:05Z".to_owned()), ..Stored::default() }
@@ -142,7 +142,7 @@ impl Played {
     }
 }
 
-/// mx.test, security StartTLS, the test CA trusted, no login.
+/// mx.test, security `StartTLS`, the test CA trusted, no login.
 pub fn starttls() -> World {
     let ca_ref = CaRef { kind: CaKind::ConfigMap, name: "ca".to_owned(), key: "ca.crt".to_owned() };
     let spec = MailServerSpec {
@@ -181,7 +181,7 @@ pub fn implicit() -> World {
     starttls().security(Security::TLS)
 }
 
-/// StartTLS, with a login.
+/// `StartTLS`, with a login.
 pub fn login() -> World {
     starttls().logging_in()
 }
@@ -266,7 +266,7 @@ impl World {
         let resolver = Resolver::new(&[names.address]);
         let vantage = Vantage { actor: "default".to_owned(), resolver, guard: self.guard.clone(), proxy };
         let begun = Instant::now();
-        let report = self.check(&vantage, script.time).await;
+        let report = Box::pin(self.check(&vantage, script.time)).await;
         let took = begun.elapsed();
         let mut heard = Vec::new();
         for player in players {

@@ -182,8 +182,9 @@ impl Cluster {
     }
 
     /// Gives the operator its ServiceAccount and the product's roles in this namespace; returns a kubeconfig of that account.
-    async fn rights(&self) -> PathBuf {
-        for file in fs::read_dir(root().join("deploy/operator")).unwrap().flatten() {
+    async fn rights(&self, watch: bool) -> PathBuf {
+        let files = fs::read_dir(root().join("deploy/operator")).unwrap().flatten();
+        for file in files.filter(|file| watch || !file.file_name().to_string_lossy().contains("watch")) {
             for doc in documents(&fs::read_to_string(file.path()).unwrap()) {
                 self.right(doc).await;
             }
@@ -205,7 +206,10 @@ impl Cluster {
         match doc["kind"].as_str().unwrap_or_default() {
             "ServiceAccount" | "Role" => doc["metadata"]["namespace"] = json!(self.namespace),
             "ClusterRole" => return self.apply_at(&doc, None).await,
-            "RoleBinding" | "ClusterRoleBinding" => {
+            kind @ ("RoleBinding" | "ClusterRoleBinding") => {
+                if kind == "ClusterRoleBinding" {
+                    doc["metadata"]["name"] = json!(format!("cluster-{}", doc["metadata"]["name"].as_str().unwrap()));
+                }
                 doc["kind"] = json!("RoleBinding");
                 doc["metadata"]["namespace"] = json!(self.namespace);
                 for subject in doc["subjects"].as_array_mut().unwrap() {
@@ -235,7 +239,7 @@ impl Cluster {
 
     /// Starts an operator for this namespace, with its real rights, at trace level.
     pub async fn operator(&self, flags: &[&str]) -> Operator {
-        let kubeconfig = self.rights().await;
+        let kubeconfig = self.rights(!flags.contains(&"Get")).await;
         let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut args: Vec<String> =
             ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", "trace"]
@@ -344,6 +348,13 @@ impl Operator {
         stream.read_to_string(&mut answer).await.ok()?;
         let code = answer.split(' ').nth(1)?.parse().ok()?;
         Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// How many reconciliations it has done.
+    pub async fn reconciliations(&self) -> u64 {
+        let (_, text) = self.get("/metrics").await.unwrap_or_default();
+        let lines = text.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total{"));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     /// Resident memory in KiB.

@@ -59,11 +59,13 @@ impl Stack {
     }
 
     /// Adds a user of this test's own, so that its log lines can be told from others'.
-    pub fn user(&self, name: &str, password: &str) -> String {
+    pub async fn user(&self, name: &str, password: &str) -> String {
         use std::io::Write;
         let address = format!("{name}@example.test");
         let mut users = fs::OpenOptions::new().append(true).open(&self.0["USERS_FILE"]).unwrap();
         users.write_all(format!("{address}:{{PLAIN}}{password}::::::\n").as_bytes()).unwrap();
+        // Dovecot looks at the file once in a second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         address
     }
 }

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::{KIND, context::Context, gate::OperatorGate};
 use crate::{
     api::v1alpha1::DEFAULT_ACTOR,
+    mail::Stage,
     runtime::{
         Name,
         limits::Place,
@@ -155,7 +156,8 @@ impl Slot {
 /// Begins a check. At its end the object is reconciled, and finds the report.
 pub fn start(ctx: &Arc<Context>, name: Name, uid: &str, generation: i64, inputs: Inputs, plan: Check, place: Place) {
     let stop = ctx.checks.begin(&name, plan.clone());
-    let span = tracing::info_span!("check", object = %name, check = plan.id, level = ?plan.level);
+    // Not a part of the reconciliation that began it, which ends long before.
+    let span = tracing::info_span!(parent: None, "check", object = %name, check = plan.id, level = ?plan.level);
     let code = ctx.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), DEFAULT_ACTOR.as_bytes()]);
     let slot = Slotted { ctx: Arc::clone(ctx), name, id: plan.id.clone(), report: None, _place: place };
     let work = async move {
@@ -204,7 +206,8 @@ async fn run(
     match &report.failure {
         None => tracing::info!(duration = ?report.duration, "verified"),
         Some(failure) => {
-            tracing::info!(reason = %failure.reason, stage = ?failure.stage, duration = ?report.duration, "unverified")
+            let stage = failure.stage.map(Stage::as_str);
+            tracing::info!(reason = %failure.reason, stage, duration = ?report.duration, "unverified");
         }
     }
     Some(report)

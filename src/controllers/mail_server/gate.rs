@@ -160,7 +160,7 @@ impl Gate for OperatorGate {
         }
         if let Some(paused) = self.ctx.pause.of(&self.name.namespace, Timestamp::now()) {
             let config_map = format!("{}/{}", self.ctx.settings().namespace, pause::CONFIG_MAP);
-            let until = paused.until.map(|until| until.to_string()).unwrap_or_default();
+            let until = paused.until.map(told).unwrap_or_default();
             return Err(Diagnosis::new(Reason::Paused).fact("configmap", config_map).fact("until", until));
         }
         let object = self.ctx.known.get(&self.name).ok_or_else(|| ended("the object was deleted"))?;
@@ -187,7 +187,12 @@ fn ended(why: &str) -> Diagnosis {
 fn held(account: &Account, hold: &Hold, secret: Option<&str>) -> Diagnosis {
     Diagnosis::new(Reason::CredentialHeld)
         .fact("user", account.user.as_str())
-        .fact("until", hold.until.to_string())
-        .fact("refused", hold.since.map(|since| since.to_string()).unwrap_or_default())
+        .fact("until", told(hold.until))
+        .fact("refused", hold.since.map(told).unwrap_or_default())
         .fact("secret", secret.unwrap_or_default())
+}
+
+/// A time in whole seconds, as the status tells it.
+fn told(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }

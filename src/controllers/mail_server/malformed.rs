@@ -18,6 +18,7 @@ use crate::{
         },
     },
     mail::{Diagnosis, diagnosis::printable},
+    manifest::Judge,
     runtime::{Name, bounded, patch::Guard},
 };
 
@@ -36,7 +37,7 @@ pub async fn tell(object: &Guarded, error: &str, ctx: &Context) -> Result<(), Er
     let kind = ApiResource::erase::<MailServer>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.ground.client.clone(), &namespace, &kind);
     let Some(raw) = bounded(api.get_opt(&name)).await? else { return Ok(()) };
-    let fault = printable(error, WORDS);
+    let fault = fault(&raw, error);
     let old = raw.data.get("status").cloned().unwrap_or_else(|| json!({}));
     let new = status(&old, raw.metadata.generation.unwrap_or_default(), &fault, jiff::Timestamp::now());
     if old == new {
@@ -47,6 +48,13 @@ pub async fn tell(object: &Guarded, error: &str, ctx: &Context) -> Result<(), Er
     let regarding = PartialObjectMeta::<MailServer> { metadata: raw.metadata, ..PartialObjectMeta::default() };
     ctx.teller.event(&regarding, true, Reason::SpecInvalid.as_str(), &fault).await;
     Ok(())
+}
+
+/// What is wrong, field by field, as the schema of this version sees it; else what the reader stumbled over.
+fn fault(object: &DynamicObject, error: &str) -> String {
+    let faults = serde_json::to_value(object).ok().zip(Judge::new().ok()).map(|(object, judge)| judge.object(&object));
+    let named: Vec<String> = faults.into_iter().flatten().map(|(field, fault)| format!("{field}: {fault}")).collect();
+    printable(if named.is_empty() { error.to_owned() } else { named.join("; ") }.as_str(), WORDS)
 }
 
 /// The old status with the conditions that say so; equal to the old one where it says so already.
@@ -86,6 +94,19 @@ mod tests {
 
     fn at(second: i64) -> jiff::Timestamp {
         jiff::Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_field_that_cannot_be_read_is_named() {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "mailverity.dev/v1alpha1",
+            "kind": "MailServer",
+            "metadata": {"name": "relay", "namespace": "mail"},
+            "spec": {"host": "smtp.corp.example", "port": "abc"},
+        }))
+        .unwrap();
+        let told = fault(&object, "Invalid type string");
+        assert!(told.contains("spec.port"), "{told}");
     }
 
     #[test]

@@ -80,7 +80,8 @@ pub async fn lead(ground: Ground, stop: Stop) {
     let (stores, writers): (Vec<_>, Vec<_>) = scopes.iter().map(|_| reflector::store::<Guarded>()).unzip();
     let (wakes, woken): (Vec<_>, Vec<_>) = scopes.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let (limits, places) = Limits::new(settings.max_checks, settings.max_checks_per_host);
-    let (ender, ends) = Stop::new();
+    // What still runs when this function ends is told to end by this being dropped.
+    let (_ender, ends) = Stop::new();
     let (client, known) = (ground.client.clone(), Known::new(stores.clone()));
     let wakes = scopes.iter().cloned().zip(wakes).collect();
     let ctx = Arc::new(Context::new(ground, known, limits, wakes, ends));
@@ -95,7 +96,6 @@ pub async fn lead(ground: Ground, stop: Stop) {
             .with_config(controller::Config::default().concurrency(CONCURRENCY))
             .reconcile_on(wakes)
             .reconcile_all_on(ticks(again.clone()))
-            .graceful_shutdown_on(ended(ctx.ends.clone()))
             .run(reconcile::reconcile, |object, error, ctx| reconcile::error_policy(&object, error, &ctx), Arc::clone(&ctx))
             .for_each(|result| ready(log(&result)))
     });
@@ -113,16 +113,12 @@ pub async fn lead(ground: Ground, stop: Stop) {
     let end = async {
         stop.stopped().await;
         drain(&ctx).await;
-        ender.stop();
     };
-    // The end of the term ends the controllers, each after the reconciliations that it has begun.
-    tokio::pin!(controllers);
+    // Reconciliations that are cut off here have no report to tell: a write of theirs arrived whole, or not at all.
     tokio::select! {
-        _ = &mut controllers => {}
+        _ = controllers => {}
         () = feeds => {}
-        () = end => {
-            let _ = tokio::time::timeout(Duration::from_secs(1), controllers).await;
-        }
+        () = end => {}
     }
     ctx.ground.health.done(FIRST_LIST);
 }
@@ -142,10 +138,6 @@ async fn drain(ctx: &Context) {
     if tokio::time::timeout(DRAIN, quiet).await.is_err() {
         tracing::warn!("checks are cut short: a mail on its way will be told as DeliveryUncertain");
     }
-}
-
-async fn ended(stop: Stop) {
-    stop.stopped().await;
 }
 
 /// The objects of a scope whose spec or annotations changed. The store is filled on the way, and whatever depends on

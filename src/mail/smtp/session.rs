@@ -1,7 +1,10 @@
 //! One SMTP conversation, a function a stage, in the order of RFC 5321: what is said, what is answered, and what a refusal
 //! means. When the next stage runs is decided by who calls.
 
+use std::{fmt::Write as _, time::Duration};
+
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 
 use super::{About, Extensions, LoginJudgement, Reply, ReplyClass, classify};
 use crate::{
@@ -16,6 +19,8 @@ use crate::{
 
 /// The most rounds of one login.
 const ROUNDS: usize = 8;
+/// The time for an answer that changes nothing.
+const COURTESY: Duration = Duration::from_secs(1);
 
 /// Waits for the greeting. Waiting means waiting: delays of 5 to 30 seconds are normal, and who speaks first is blocked.
 ///
@@ -85,7 +90,7 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
         Ok(reply) => {
             let mut diagnosis = classify(Stage::Auth, &reply, about);
             if let Some(said) = exchange.error_detail() {
-                diagnosis = diagnosis.detail(format!("the server said of the token: {said}"));
+                diagnosis = diagnosis.detail(format!("the server said of the token: {}", wire.scrubbed(said)));
             }
             match LoginJudgement::of(&reply) {
                 LoginJudgement::Accepted => Attempt::Accepted(reply),
@@ -115,12 +120,13 @@ async fn converse(wire: &mut Wire, exchange: &mut Exchange) -> Result<Reply, Dia
                 _ => Ok(reply),
             };
         }
-        let challenge = reply.lines.first().map(String::as_str).unwrap_or_default();
-        reply = match exchange.answer(challenge) {
+        let challenge = wire.take_challenge().unwrap_or_default();
+        reply = match exchange.answer(&challenge) {
             Ok(response) => wire.secret_command(sasl::encode(&response).expose_secret()).await?,
             Err(error) => {
                 // The exchange is left in order (RFC 4954 section 4); what the server says to it tells nothing.
                 let diagnosis = error.diagnosis();
+                wire.set_deadline(wire.deadline().min(Instant::now() + COURTESY));
                 wire.command("*").await.ok();
                 return Err(diagnosis);
             }
@@ -153,13 +159,13 @@ pub async fn mail(
     }
     let mut command = format!("MAIL FROM:<{}>", mail.envelope_from);
     if extensions.size.is_some() || extensions.keywords.iter().any(|keyword| keyword == "SIZE") {
-        command.push_str(&format!(" SIZE={size}"));
+        let _ = write!(command, " SIZE={size}");
     }
     if mail.needs_smtputf8 {
         command.push_str(" SMTPUTF8");
     }
     if extensions.dsn {
-        command.push_str(&format!(" RET=HDRS ENVID={run}"));
+        let _ = write!(command, " RET=HDRS ENVID={run}");
     }
     expect_positive(wire, Stage::Mail, &command, about).await
 }

@@ -155,7 +155,7 @@ fn untrusted(cert: &X509Certificate<'_>, chain: &[X509Certificate<'_>], policy: 
         return (Reason::TLSHandshakeFailed, error.to_string());
     };
     match error {
-        CertificateError::UnknownIssuer if cert.issuer() == cert.subject() => {
+        CertificateError::UnknownIssuer | CertificateError::Other(_) if cert.issuer() == cert.subject() => {
             (Reason::CertificateUntrusted, format!("the certificate of {issuer} is self-signed and not trusted"))
         }
         CertificateError::UnknownIssuer => {
@@ -168,9 +168,6 @@ fn untrusted(cert: &X509Certificate<'_>, chain: &[X509Certificate<'_>], policy: 
                 );
             }
             (Reason::CertificateUntrusted, format!("issuer {issuer} is not trusted"))
-        }
-        CertificateError::Other(_) if cert.issuer() == cert.subject() => {
-            (Reason::CertificateUntrusted, format!("the certificate of {issuer} is self-signed and not trusted"))
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             (Reason::TLSHandshakeFailed, "the certificate is not for servers (extended key usage)".to_owned())

@@ -92,7 +92,7 @@ impl Attempt<'_> {
         let mut known = Known { helo, extensions: Extensions::default(), provider, encrypted: false, egress: Some(local) };
 
         if *security == Security::TLS {
-            wire = self.into_tls(Stage::ImplicitTls, stages, report, &mut known, wire).await?;
+            wire = self.protect(Stage::ImplicitTls, stages, report, &mut known, wire).await?;
         }
         let wire = slot.insert(wire);
         let banner = stages.run(Stage::Banner, self.greet(wire, &known)).await?;
@@ -103,7 +103,7 @@ impl Attempt<'_> {
         if *security == Security::StartTLS {
             stages.run(Stage::StartTls, session::starttls(wire, &known.extensions, &self.about(&known))).await?;
             if let Some(plain) = slot.take() {
-                let encrypted = self.into_tls(Stage::Tls, stages, report, &mut known, plain).await?;
+                let encrypted = self.protect(Stage::Tls, stages, report, &mut known, plain).await?;
                 let wire = slot.insert(encrypted);
                 self.ehlo(Stage::Ehlo2, stages, report, &mut known, wire, &banner).await?;
             }
@@ -159,11 +159,7 @@ impl Attempt<'_> {
     /// enough to ask on a second connection whether TLS is spoken; the first goes on waiting.
     async fn greet(&self, wire: &mut Wire, known: &Known) -> Result<Reply, Diagnosis> {
         let about = self.about(known);
-        let may = self.run.may_greet_with_tls
-            && self.endpoint.security != Security::TLS
-            && self.vantage.proxy.is_none()
-            && !NEVER_FIRST.contains(&self.endpoint.port);
-        if !may {
+        if !self.run.may_greet_with_tls || self.vantage.proxy.is_some() || !may_speak_first(self.endpoint) {
             return session::banner(wire, &about).await;
         }
         let (peer, deadline) = (wire.peer(), wire.deadline());
@@ -220,7 +216,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn into_tls(
+    async fn protect(
         &self,
         stage: Stage,
         stages: &mut Stages,
@@ -416,6 +412,11 @@ impl Attempt<'_> {
     }
 }
 
+/// Whether a TLS hello may be tried at all where an endpoint does not greet (promise 12).
+fn may_speak_first(endpoint: &Endpoint) -> bool {
+    endpoint.security != Security::TLS && !NEVER_FIRST.contains(&endpoint.port)
+}
+
 /// A login that the gate granted: its outcome is told once, also where the check is cut short.
 struct Ticket<'a> {
     gate: &'a dyn Gate,
@@ -466,4 +467,40 @@ fn in_short(status: &TlsStatus, skipped: bool) -> String {
     let until = status.not_after.as_deref().unwrap_or("an unknown time");
     let judged = if skipped { ", not verified" } else { "" };
     format!("{version}, certificate until {until}{judged}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_hello_is_never_tried_on_ports_where_who_speaks_first_is_blocked() {
+        let endpoint = |port, security| Endpoint { host: "mx.test".to_owned(), port, security };
+        for security in [Security::None, Security::StartTLS] {
+            for (port, may) in [(25, false), (587, false), (465, true), (2525, true), (1025, true)] {
+                assert_eq!(may_speak_first(&endpoint(port, security)), may, "{port} {security:?}");
+            }
+        }
+        assert!(!may_speak_first(&endpoint(465, Security::TLS)), "TLS is spoken there anyway");
+    }
+
+    #[test]
+    fn an_address_literal_is_written_as_rfc_5321_has_it() {
+        for (address, written) in
+            [("192.0.2.1", "[192.0.2.1]"), ("2001:db8::1", "[IPv6:2001:db8::1]"), ("::ffff:192.0.2.1", "[192.0.2.1]")]
+        {
+            assert_eq!(literal(address.parse().unwrap()), written);
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_ended_in_order_only_where_quit_can_be_understood() {
+        let at = |reason, stage, words: &str| Diagnosis::new(reason).at(stage).words(words);
+        assert!(leaves_in_order(&at(Reason::AuthenticationFailed, Stage::Auth, "535 no")));
+        assert!(leaves_in_order(&at(Reason::StartTLSNotOffered, Stage::StartTls, "")));
+        assert!(!leaves_in_order(&at(Reason::MessageRejected, Stage::Data, "554 no")), "it would be a line of the mail");
+        assert!(!leaves_in_order(&at(Reason::ProtocolError, Stage::Ehlo, "999")));
+        assert!(!leaves_in_order(&at(Reason::StartTLSInjection, Stage::Tls, "250 injected")));
+        assert!(!leaves_in_order(&at(Reason::ConnectionClosed, Stage::Mail, "")));
+    }
 }
