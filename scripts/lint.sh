@@ -33,6 +33,7 @@ shell() {
 
 step format cargo fmt --check
 step clippy cargo clippy --quiet --all-targets --locked -- -D warnings
+step 'clippy, long tests' cargo clippy --quiet --test soak --locked -- -D warnings
 step 'generated files' generated
 step 'shell scripts' shell
 if ((${#failed[@]})); then

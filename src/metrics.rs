@@ -154,7 +154,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The text that Prometheus scrapes (OpenMetrics 1.0).
+    /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
     ///
     /// # Errors
     /// Never in practice: writing to a string does not fail.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A process whose heart did not beat for this long is stuck, and better started anew.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 /// What the process is up to, as the probes tell it. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -80,7 +80,7 @@ reasons! {
     CertificateExpiring: Information, Some(c::CERTIFICATE_EXPIRING), "The server's certificate ends soon.", "The certificate of {subject} ends at {notAfter}; renew it on the server before.";
     UsingAlternate: Information, Some(c::DEGRADED), "The primary server failed and an alternate is in use.", "Primary {host} failed: {reason}; {alternate} is in use.";
     Suspended: Information, Some(c::SUSPENDED), "The object is suspended: nothing is sent or checked.", "Set spec.suspend: false[, or wait until {until}].";
-    Paused: Information, Some(c::SUSPENDED), "Everything, or this namespace, is paused.", "`kubectl mail resume`, or delete the ConfigMap {configmap}[; it ends at {until}].";
+    Paused: Information, Some(c::SUSPENDED), "Everything, or this namespace, is paused.", "Delete the ConfigMap {configmap}, or its key for this namespace[; it ends at {until}].";
     Maintenance: Information, Some(c::SUSPENDED), "A maintenance window is open: nothing is checked.", "Checks go on at {until}.";
     ObserveOnly: Information, Some(c::DELIVERY_TESTED), "The installation runs in mode Observe: it connects and logs in, and sends nothing.", "Start the operator with --mode Enforce to let test mails go.";
 
@@ -159,7 +159,7 @@ reasons! {
     Greylisted: Transient, None, "The server asks to come back later.", "The server greylists: it takes the mail at a later try. Next try at {next}.";
     ServerBusy: Transient, None, "The server is short of something.", "The server is short of something. Next try at {next}.";
     DeliveryUncertain: Transient, Some(c::DELIVERY_TESTED), "The connection was lost after the final dot: the mail may have gone.", "The mail may have gone. It is not sent again before the next interval or request.";
-    MessageTooLarge: User, Some(c::DELIVERY_TESTED), "The mail is larger than the server takes.", "The server takes[ {max} bytes and] no mail of this size.";
+    MessageTooLarge: User, Some(c::DELIVERY_TESTED), "The mail is larger than the server takes.", "The server takes {max} bytes.";
     MailboxFull: User, Some(c::DELIVERY_TESTED), "The recipient's mailbox is full.", "{to} is full; make room, or name another address in test.to.";
     QuotaExceeded: User, Some(c::DELIVERY_TESTED), "The sending account used up its quota.", "The sending account[ {user}] used up its quota; wait, or have it raised.";
 }

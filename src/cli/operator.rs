@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{StringValueParser, TypedValueParser},
+};
 use ipnet::IpNet;
 use kube::{Api, Client, api::ListParams, core::PartialObjectMeta};
 use secrecy::{ExposeSecret, SecretString};
@@ -50,6 +53,7 @@ pub struct Operator {
     /// The operator's own namespace, where its Lease, its key and the pause ConfigMap are; that of its pod if absent, else
     /// mailverity-system.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    #[expect(clippy::struct_field_names, reason = "the flag is --operator-namespace")]
     operator_namespace: Option<String>,
     /// The name of the installation: of its Lease, and in a header of each mail.
     #[arg(long, default_value = "mailverity")]
@@ -73,7 +77,7 @@ pub struct Operator {
     nameservers: Option<List<NameServer>>,
     /// A proxy for mail connections: socks5://host:port or http://host:port. A proxy with a password goes into the
     /// environment, as a process list shows what a command line holds.
-    #[arg(long, env = "MAILVERITY_EGRESS_PROXY", hide_env_values = true, value_parser = hidden, value_name = "URL")]
+    #[arg(long, env = "MAILVERITY_EGRESS_PROXY", hide_env_values = true, value_parser = hidden(), value_name = "URL")]
     egress_proxy: Option<SecretString>,
     /// Enforce: do what specs ask for. Observe: connect and log in, and send nothing.
     #[arg(long, value_enum, default_value_t = Behaviour::Enforce)]
@@ -206,13 +210,12 @@ impl Operator {
 
     async fn denied(&self, config: &kube::Config) -> Guard {
         let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.map(Ports::from).to_vec(), |list| list.0.clone());
-        let denied = match &self.deny_cidrs {
-            Some(list) => list.0.clone(),
-            None => {
-                let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
-                let api_server = destinations::api_server(&config.cluster_url, service.as_deref()).await;
-                Guard::default_denied().into_iter().chain(api_server.into_iter().map(IpNet::from)).collect()
-            }
+        let denied = if let Some(list) = &self.deny_cidrs {
+            list.0.clone()
+        } else {
+            let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
+            let api_server = destinations::api_server(&config.cluster_url, service.as_deref()).await;
+            Guard::default_denied().into_iter().chain(api_server.into_iter().map(IpNet::from)).collect()
         };
         Guard::new(denied, ports)
     }
@@ -351,8 +354,9 @@ fn own_name() -> String {
     given.chain(host).find(|name| !name.is_empty()).unwrap_or_else(|| "mailverity".to_owned())
 }
 
-fn hidden(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
+/// Takes any text and shows it to nobody.
+fn hidden() -> impl TypedValueParser<Value = SecretString> {
+    StringValueParser::new().map(SecretString::from)
 }
 
 /// Values with commas between; an empty text holds none.
@@ -430,7 +434,7 @@ mod tests {
     #[test]
     fn ports_are_single_or_ranges() {
         let list = parse(&["--allowed-ports", "25,587-588"]).unwrap().allowed_ports.unwrap();
-        assert_eq!(list.0.iter().flat_map(|ports| ports.0.clone()).collect::<Vec<_>>(), [25, 587, 588]);
+        assert_eq!(list.0, [Ports::from(25), "587-588".parse().unwrap()]);
         for bad in ["0", "65536", "9-8", "a"] {
             assert!(parse(&["--allowed-ports", bad]).is_err(), "{bad}");
         }

@@ -1,4 +1,4 @@
-//! `kubectl mail pause`: one ConfigMap in the operator's namespace stops everything, or one namespace, at once.
+//! `kubectl mail pause`: one `ConfigMap` in the operator's namespace stops everything, or one namespace, at once.
 //!
 //! Its keys are `all` and names of namespaces; a value is empty (until it is removed) or an RFC 3339 time.
 
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::lock;
 
-/// The ConfigMap's name.
+/// The `ConfigMap`'s name.
 pub const CONFIG_MAP: &str = "mailverity-pause";
 /// The key that stops every namespace.
 pub const ALL: &str = "all";
@@ -67,13 +67,13 @@ impl Pause {
         entries.iter().filter(|(_, until)| until.is_none_or(|until| until > now)).map(|(scope, _)| scope.clone()).collect()
     }
 
-    /// Ends once the ConfigMap was looked for a first time: nothing may be sent before.
+    /// Ends once the `ConfigMap` was looked for a first time: nothing may be sent before.
     pub async fn known(&self) {
         // It cannot fail: we hold the sender.
         let _ = self.known.subscribe().wait_for(|known| *known).await;
     }
 
-    /// Follows the ConfigMap in `namespace`; an item each time that what is paused has changed.
+    /// Follows the `ConfigMap` in `namespace`; an item each time that what is paused has changed.
     pub fn follow(&self, client: Client, namespace: &str) -> impl Stream<Item = ()> + Send + 'static + use<> {
         let pause = self.clone();
         let api: Api<ConfigMap> = Api::namespaced(client, namespace);

@@ -1,4 +1,4 @@
-//! Secrets and ConfigMaps over the API server: read at the moment of use, and never kept.
+//! Secrets and `ConfigMaps` over the API server: read at the moment of use, and never kept.
 
 use std::collections::BTreeMap;
 

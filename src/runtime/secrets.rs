@@ -1,4 +1,4 @@
-//! Notices that a Secret or ConfigMap changed, by its resourceVersion alone: content is read at the moment of use and
+//! Notices that a Secret or `ConfigMap` changed, by its resourceVersion alone: content is read at the moment of use and
 //! nowhere else. Two ways, by installation: a watch of metadata, or, where the right to list is not granted, a look at
 //! the metadata of those in use once a minute.
 
@@ -33,7 +33,7 @@ pub enum Access {
 }
 
 /// How often those in use are looked at with [`Access::Get`].
-pub const LOOK: Duration = Duration::from_secs(60);
+pub const LOOK: Duration = Duration::from_mins(1);
 
 /// Helm keeps its releases in Secrets: large, many, and no credential of ours.
 const NOT_HELM: &str = "type!=helm.sh/release.v1";
@@ -136,7 +136,7 @@ impl State {
     }
 }
 
-/// The objects that must look again, as Secrets and ConfigMaps change: by a watch in `namespaces` (none: all).
+/// The objects that must look again, as Secrets and `ConfigMaps` change: by a watch in `namespaces` (none: all).
 pub fn watched(client: &Client, namespaces: &[String], uses: &Uses) -> impl Stream<Item = Name> + Send + 'static + use<> {
     let scopes: Vec<Option<&str>> =
         if namespaces.is_empty() { vec![None] } else { namespaces.iter().map(|n| Some(n.as_str())).collect() };

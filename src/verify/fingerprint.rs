@@ -1,5 +1,7 @@
 //! Keyed hashes of secrets and inputs: equal only for equal content, and of no use to whoever reads them in a status.
 
+use std::fmt::Write as _;
+
 use ring::hmac;
 use uuid::Uuid;
 
@@ -29,7 +31,10 @@ impl Key {
     /// The hash of these parts, 32 hexadecimal digits. Each part's length counts: ("ab", "c") is not ("a", "bc").
     #[must_use]
     pub fn hash(&self, parts: &[&[u8]]) -> String {
-        self.sign(parts).as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        self.sign(parts).as_ref()[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 
     /// The code of a mail: the same for the same parts, and to be guessed by nobody (`UUIDv8`, RFC 9562 section 5.8).

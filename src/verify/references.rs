@@ -1,4 +1,4 @@
-//! The Secrets and ConfigMaps that a spec names, and the credential that comes of them: read at the moment of use.
+//! The Secrets and `ConfigMaps` that a spec names, and the credential that comes of them: read at the moment of use.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::mail::Diagnosis;
 
-/// A Secret or a ConfigMap, as far as a check needs it.
+/// A Secret or a `ConfigMap`, as far as a check needs it.
 #[derive(Clone, Default)]
 pub struct Stored {
     /// Its annotations.
@@ -24,7 +24,7 @@ impl std::fmt::Debug for Stored {
     }
 }
 
-/// Where Secrets and ConfigMaps are read: the cluster, manifests on disk, or a password that was given on a command line.
+/// Where Secrets and `ConfigMaps` are read: the cluster, manifests on disk, or a password that was given on a command line.
 pub trait References: Send + Sync {
     /// A Secret by its name; none if there is none.
     ///
@@ -32,7 +32,7 @@ pub trait References: Send + Sync {
     /// Where it cannot be told whether there is one.
     fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>>;
 
-    /// A ConfigMap by its name; none if there is none.
+    /// A `ConfigMap` by its name; none if there is none.
     ///
     /// # Errors
     /// Where it cannot be told whether there is one.

@@ -1,6 +1,6 @@
 //! What a check found: the one truth that `-o json` prints, that conditions are made from and that an agent hands over.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -207,7 +207,7 @@ impl Report {
         };
         let mut message = failure.message();
         for (endpoint, other) in &self.alternate_failures {
-            message.push_str(&format!("; {endpoint}: {}", other.reason));
+            let _ = write!(message, "; {endpoint}: {}", other.reason);
         }
         message
     }

@@ -48,22 +48,19 @@ async fn a_polite_stop_hands_over_within_two_seconds_and_a_kill_within_fifteen()
     let (stack, cluster) = (Stack::get(), Cluster::new("leader").await);
     account(&cluster, &stack, "leader").await;
     let mut first = cluster.operator(&[]).await;
-    let leads = async |operator: &super::support::cluster::Operator| {
-        operator.get("/metrics").await.is_some_and(|(_, text)| text.lines().any(|line| line == "mailverity_leader 1"))
-    };
-    cluster.until("the first leads", async || leads(&first).await.then_some(())).await;
+    cluster.until("the first leads", async || first.leads().await.then_some(())).await;
     let mut second = cluster.operator(&[]).await;
     cluster.until("the second is ready", async || second.get("/readyz").await.filter(|(code, _)| *code == 200)).await;
-    assert!(!leads(&second).await);
+    assert!(!second.leads().await);
     assert!(first.stop() < Duration::from_secs(10));
     let begun = std::time::Instant::now();
-    cluster.until("the second leads", async || leads(&second).await.then_some(())).await;
+    cluster.until("the second leads", async || second.leads().await.then_some(())).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     first.start();
     cluster.until("the first is ready", async || first.get("/readyz").await.filter(|(code, _)| *code == 200)).await;
     second.kill();
     let begun = std::time::Instant::now();
-    cluster.until("the first leads again", async || leads(&first).await.then_some(())).await;
+    cluster.until("the first leads again", async || first.leads().await.then_some(())).await;
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()}))).await;
     cluster.condition("relay", "Ready", "True", "Succeeded").await;

@@ -1,41 +1,24 @@
 //! Against a real API server, and a real mail server beside it: the operator as its own process, with the product's roles.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod kills;
 mod life;
 mod proxy;
+mod scale;
 mod schema;
 mod secrets;
 mod sending;
 mod servers;
+mod setting;
 
-use serde_json::{Value, json};
-use support::{cluster::Cluster, leaks, stack::Stack};
-
-/// A spec for a port of the mail stack; what is in `rest` is added or replaced.
-fn spec(stack: &Stack, port: &str, security: &str, rest: Value) -> Value {
-    let mut spec = json!({
-        "host": "localhost", "port": stack.port(port), "security": security,
-        "tls": {"caRef": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"}},
-        "sender": {"address": "probe@example.test"},
-    });
-    for (key, value) in rest.as_object().unwrap() {
-        spec[key] = value.clone();
-    }
-    spec
-}
-
-fn auth() -> Value {
-    json!({"type": "Password", "secretRef": {"name": "account"}})
-}
-
-/// A user of the mail stack of this test's own, whose Secret is `account`.
-async fn account(cluster: &Cluster, stack: &Stack, test: &str) -> String {
-    let password = leaks::password(test);
-    let user = stack.user(&format!("{test}-{}", uuid::Uuid::new_v4().simple()), &password).await;
-    cluster.account("account", &user, &password).await;
-    cluster.ca(&stack.ca()).await;
-    user
-}
+use setting::{account, auth, spec};

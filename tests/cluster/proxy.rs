@@ -107,11 +107,11 @@ impl Proxy {
 async fn hold_at(state: &State, released: &mut watch::Receiver<bool>, here: Option<Point>) {
     let held = {
         let mut hold = state.hold.lock().unwrap();
-        let held = here.is_some() && *hold == here;
-        if held {
+        let is_here = here.is_some() && *hold == here;
+        if is_here {
             *hold = None;
         }
-        held
+        is_here
     };
     if held {
         state.reached.notify_one();

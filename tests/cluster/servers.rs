@@ -6,9 +6,10 @@ use mailverity::api::v1alpha1::{SUSPEND_UNTIL, VERIFY_REQUESTED_AT};
 use serde_json::json;
 
 use super::{
-    account, auth, leaks, spec,
+    account, auth, spec,
     support::{
         cluster::{Cluster, is, message},
+        leaks,
         stack::Stack,
     },
 };

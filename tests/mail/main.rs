@@ -1,5 +1,13 @@
 //! Against a real Postfix and Dovecot: each security, each mechanism, each refusal that they have.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

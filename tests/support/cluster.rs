@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use super::leaks;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts an API server"))
@@ -100,7 +100,7 @@ impl Cluster {
         api.patch(name, &params, &Patch::Apply(manifest)).await
     }
 
-    /// A MailServer.
+    /// A `MailServer`.
     pub async fn server(&self, name: &str, spec: Value) {
         self.apply(
             json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": name}, "spec": spec}),
@@ -115,19 +115,19 @@ impl Cluster {
             .await;
     }
 
-    /// A ConfigMap with the CA that signed the mail stack's certificate.
+    /// A `ConfigMap` with the CA that signed the mail stack's certificate.
     pub async fn ca(&self, pem: &[u8]) {
         let pem = String::from_utf8(pem.to_vec()).unwrap();
         self.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": pem}})).await;
     }
 
-    /// Sets an annotation of a MailServer.
+    /// Sets an annotation of a `MailServer`.
     pub async fn annotate(&self, name: &str, key: &str, value: &str) {
         let patch = json!({"metadata": {"annotations": {key: value}}});
         self.servers().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    /// Merges into the spec of a MailServer.
+    /// Merges into the spec of a `MailServer`.
     pub async fn patch(&self, name: &str, spec: Value) {
         self.servers().patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.unwrap();
     }
@@ -136,7 +136,7 @@ impl Cluster {
         self.servers().get(name).await.unwrap().status.unwrap_or_default()
     }
 
-    /// Waits until a MailServer's status is as `ready` says; fails with the last one.
+    /// Waits until a `MailServer`'s status is as `ready` says; fails with the last one.
     pub async fn status_when(&self, name: &str, what: &str, ready: impl Fn(&MailServerStatus) -> bool) -> MailServerStatus {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -181,7 +181,7 @@ impl Cluster {
         lines.filter(|line| write(line) && line["objectRef"]["resource"] != "leases").collect()
     }
 
-    /// Gives the operator its ServiceAccount and the product's roles in this namespace; returns a kubeconfig of that account.
+    /// Gives the operator its `ServiceAccount` and the product's roles in this namespace; returns a kubeconfig of that account.
     async fn rights(&self, watch: bool) -> PathBuf {
         let files = fs::read_dir(root().join("deploy/operator")).unwrap().flatten();
         for file in files.filter(|file| watch || !file.file_name().to_string_lossy().contains("watch")) {
@@ -239,10 +239,15 @@ impl Cluster {
 
     /// Starts an operator for this namespace, with its real rights, at trace level.
     pub async fn operator(&self, flags: &[&str]) -> Operator {
+        self.operator_at("trace", flags).await
+    }
+
+    /// The same at another level, where a trace of thousands of checks would be gigabytes.
+    pub async fn operator_at(&self, level: &str, flags: &[&str]) -> Operator {
         let kubeconfig = self.rights(!flags.contains(&"Get")).await;
         let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut args: Vec<String> =
-            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", "trace"]
+            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
                 .map(str::to_owned)
                 .to_vec();
         args.extend(["--metrics-address".to_owned(), metrics.to_string()]);
@@ -348,6 +353,11 @@ impl Operator {
         stream.read_to_string(&mut answer).await.ok()?;
         let code = answer.split(' ').nth(1)?.parse().ok()?;
         Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// Whether it leads.
+    pub async fn leads(&self) -> bool {
+        self.get("/metrics").await.is_some_and(|(_, text)| text.lines().any(|line| line == "mailverity_leader 1"))
     }
 
     /// How many reconciliations it has done.

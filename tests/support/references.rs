@@ -1,4 +1,4 @@
-//! Secrets and ConfigMaps of a test.
+//! Secrets and `ConfigMaps` of a test.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use mailverity::{
     verify::{References, Stored},
 };
 
-/// Secrets and ConfigMaps by name, in every namespace.
+/// Secrets and `ConfigMaps` by name, in every namespace.
 #[derive(Clone, Default)]
 pub struct Given {
     secrets: HashMap<String, Stored>,

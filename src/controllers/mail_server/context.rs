@@ -130,7 +130,7 @@ pub struct Ground {
 pub struct Context {
     /// What the term stands on.
     pub ground: Ground,
-    /// Where Secrets and ConfigMaps are read.
+    /// Where Secrets and `ConfigMaps` are read.
     pub references: Cluster,
     /// How statuses and Events are written.
     pub teller: Teller,
@@ -138,7 +138,7 @@ pub struct Context {
     pub pause: Pause,
     /// Bounds on checks in flight.
     pub limits: Limits,
-    /// Which objects refer to which Secrets and ConfigMaps.
+    /// Which objects refer to which Secrets and `ConfigMaps`.
     pub uses: Uses,
     /// The objects.
     pub known: Known,
@@ -251,16 +251,13 @@ impl Context {
     pub fn join(&self, name: &Name, account: Option<&Account>, per_minute: u32) {
         let mut accounts = lock(&self.accounts);
         let changed = accounts.get(name) != account;
-        match account {
-            Some(account) => {
-                let object = name.to_string();
-                self.ground.memory.with_budgets(|budgets| budgets.join(&object, &account.host, &account.user, per_minute));
-                accounts.insert(name.clone(), account.clone());
-            }
-            None => {
-                self.ground.memory.with_budgets(|budgets| budgets.leave(&name.to_string()));
-                accounts.remove(name);
-            }
+        if let Some(account) = account {
+            let object = name.to_string();
+            self.ground.memory.with_budgets(|budgets| budgets.join(&object, &account.host, &account.user, per_minute));
+            accounts.insert(name.clone(), account.clone());
+        } else {
+            self.ground.memory.with_budgets(|budgets| budgets.leave(&name.to_string()));
+            accounts.remove(name);
         }
         drop(accounts);
         if changed {
@@ -370,7 +367,7 @@ mod tests {
     fn back_off_doubles_to_a_minute_and_differs_a_little_between_objects() {
         assert_eq!(back_off(1, 8), Duration::from_secs(1));
         assert_eq!(back_off(3, 8), Duration::from_secs(4));
-        assert_eq!(back_off(99, 8), Duration::from_secs(60));
+        assert_eq!(back_off(99, 8), Duration::from_mins(1));
         for seed in 0..=255 {
             let wait = back_off(9, seed).as_secs();
             assert!((45..=75).contains(&wait), "{wait}");

@@ -132,7 +132,7 @@ impl Gate for OperatorGate {
 
     fn logged_in(&self, account: &Account, outcome: LoginOutcome) {
         let spec = self.ctx.known.get(&self.name);
-        let interval = spec.as_deref().and_then(server).map_or(Duration::from_secs(3600), |server| server.spec.interval().get());
+        let interval = spec.as_deref().and_then(server).map_or(Duration::from_hours(1), |server| server.spec.interval().get());
         lock(&self.ctx.ground.memory.breaker).tell(account, outcome, interval, Timestamp::now());
         self.ctx.ground.metrics.logged_in(outcome);
         self.ctx.judged.notify_waiters();

@@ -97,18 +97,22 @@ pub async fn lead(ground: Ground, stop: Stop) {
             .reconcile_on(wakes)
             .reconcile_all_on(ticks(again.clone()))
             .run(reconcile::reconcile, |object, error, ctx| reconcile::error_policy(&object, error, &ctx), Arc::clone(&ctx))
-            .for_each(|result| ready(log(&result)))
+            .for_each(async |result| log(&result))
     });
     let controllers = join_all(controllers);
     let feeds = async {
-        let pauses = ctx.pause.follow(client.clone(), &settings.namespace).for_each(|()| ready(all.send_replace(())));
-        let free = names(places).for_each(|name| ready(ctx.wake(&name)));
+        let pauses = ctx.pause.follow(client.clone(), &settings.namespace);
         let changes = match settings.access {
             Access::Watch => secrets::watched(&client, &settings.namespaces, &ctx.uses).boxed(),
             Access::Get => secrets::looked_at(&client, &ctx.uses).boxed(),
         };
-        // Asked for here as well, as a cluster without objects has nobody else to ask.
-        tokio::join!(ctx.ready(), pauses, free, changes.for_each(|name| ready(ctx.wake(&name))));
+        tokio::join!(
+            // Asked for here as well, as a cluster without objects has nobody else to ask.
+            ctx.ready(),
+            pauses.for_each(async |()| all.send_replace(())),
+            wake_each(names(places), &ctx),
+            wake_each(changes, &ctx),
+        );
     };
     let end = async {
         stop.stopped().await;
@@ -187,6 +191,14 @@ fn watch_failed(error: &watcher::Error, health: &Health) {
     tracing::warn!(%error, "MailServers cannot be watched for the moment");
 }
 
+/// Wakes those whom the stream names.
+async fn wake_each(names: impl Stream<Item = Name>, ctx: &Context) {
+    let mut names = std::pin::pin!(names);
+    while let Some(name) = names.next().await {
+        ctx.wake(&name);
+    }
+}
+
 /// What a channel brings, as a stream.
 fn names(receiver: mpsc::UnboundedReceiver<Name>) -> impl Stream<Item = Name> + Send + 'static {
     stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
@@ -203,9 +215,8 @@ fn ticks(receiver: watch::Receiver<()>) -> impl Stream<Item = ()> + Send + 'stat
 /// What the controller says beyond what [`reconcile::error_policy`] has said already.
 fn log<T>(result: &Result<T, controller::Error<reconcile::Error, watcher::Error>>) {
     match result {
-        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
-        // It was deleted between the wish to look at it and the look.
-        Err(controller::Error::ObjectNotFound(_)) => {}
+        // One that is not found was deleted between the wish to look at it and the look.
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(%error, "the controller"),
     }
 }

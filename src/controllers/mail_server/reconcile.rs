@@ -140,7 +140,7 @@ pub async fn reconcile(object: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action
     ctx.ready().await;
     let (name, begun) = (Name::of(&*object), std::time::Instant::now());
     let _under_way = ctx.ground.metrics.reconciling(CONTROLLER);
-    let result = match go(&name, &ctx).await {
+    let result = match Box::pin(go(&name, &ctx)).await {
         // Deleted, or replaced by another of its name: the watch tells.
         Err(Error::Api(error)) if error.is_gone() || error.is_conflict() => Ok(None),
         other => other,
@@ -184,7 +184,7 @@ async fn go(name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> 
         ctx.checks.told(name);
     }
     let Some(plan) = sight.seen().map(|seen| decide(&seen)) else { return Ok(None) };
-    act(&mut sight, &plan, resolved.ok(), name, ctx).await?;
+    Box::pin(act(&mut sight, &plan, resolved.ok(), name, ctx)).await?;
     Ok(plan.next.map(|next| wait(next, Timestamp::now())))
 }
 
@@ -271,7 +271,7 @@ async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&Report>, ctx: &Con
     Ok(())
 }
 
-/// The Secrets and ConfigMaps that a spec names.
+/// The Secrets and `ConfigMaps` that a spec names.
 fn references(spec: &MailServerSpec, namespace: &str) -> BTreeSet<Reference> {
     let reference = |kind, name: &str| Reference { kind, name: Name::new(namespace, name) };
     let mut all = BTreeSet::new();
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn a_time_that_is_over_is_a_moment_away() {
         let now = Timestamp::from_second(100).unwrap();
-        assert_eq!(wait(Timestamp::from_second(160).unwrap(), now), Duration::from_secs(60));
+        assert_eq!(wait(Timestamp::from_second(160).unwrap(), now), Duration::from_mins(1));
         assert_eq!(wait(Timestamp::from_second(10).unwrap(), now), Duration::from_millis(100));
     }
 }

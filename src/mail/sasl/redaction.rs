@@ -198,7 +198,10 @@ mod tests {
         ];
         for form in forms {
             let seen = scrub(user, secret, &format!("500 5.5.1 Command unrecognized: \"AUTH PLAIN {form}\" ok"));
-            assert!(seen.starts_with("500 5.5.1 Command unrecognized: \"AUTH PLAIN ") && seen.contains(REDACTED), "{form}: {seen}");
+            assert!(
+                seen.starts_with("500 5.5.1 Command unrecognized: \"AUTH PLAIN ") && seen.contains(REDACTED),
+                "{form}: {seen}"
+            );
             let tail = form.trim_end_matches('=');
             assert!(seen.ends_with("\" ok") && !seen.contains(&tail[tail.len() - 8..]), "{form}: {seen}");
         }

@@ -131,8 +131,11 @@ impl LoginJudgement {
         let words = reply.text().to_ascii_lowercase();
         let says = |any: &[&str]| any.iter().any(|part| words.contains(part));
         let subject = reply.enhanced.map(|code| (code.subject, code.detail));
-        if reply.is_positive() {
-            return Self::Accepted;
+        match reply.code {
+            // 235 by RFC 4954 section 6; some old gateways say 250. Any other answer below 400 is none to a login.
+            235 | 250 => return Self::Accepted,
+            200..400 => return Self::Unavailable,
+            _ => {}
         }
         // Yahoo says "too many" to the first wrong password.
         if says(&["#auth005"]) {
@@ -150,7 +153,7 @@ impl LoginJudgement {
             432 => Self::NotJudged,
             400..500 => Self::Unavailable,
             // 534 5.7.9 is "mechanism too weak" in RFC 4954, and "application-specific password required" at Google.
-            300..400 | 500..505 | 530 | 534 | 538 if !judged => Self::NotJudged,
+            500..505 | 530 | 534 | 538 if !judged => Self::NotJudged,
             _ => Self::Refused,
         }
     }

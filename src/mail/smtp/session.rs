@@ -203,7 +203,8 @@ pub async fn after_the_dot(wire: &mut Wire, about: &About<'_>) -> Result<String,
         Ok(reply) => Err(classify(Stage::Data, &reply, about)),
         Err(lost) => {
             let diagnosis = Diagnosis::new(Reason::DeliveryUncertain);
-            let diagnosis = diagnosis.detail(format!("no answer to the final dot ({})", lost.said()));
+            let diagnosis = diagnosis
+                .detail(format!("no answer to the final dot ({})", lost.detail.as_deref().unwrap_or("it cannot be read")));
             Err(match lost.words {
                 Some(words) => diagnosis.words(words),
                 None => diagnosis,

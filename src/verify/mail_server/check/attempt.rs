@@ -392,7 +392,9 @@ impl Attempt<'_> {
             .fact("port", self.endpoint.port.to_string())
             .fact("address", self.endpoint.to_string())
             .fact("security", self.endpoint.security.as_str())
-            .fact("minVersion", self.inputs.tls.min_version.as_str());
+            .fact("minVersion", self.inputs.tls.min_version.as_str())
+            // Where the server did not tell its limit: "The server takes fewer bytes".
+            .fact("max", "fewer");
         if let Some(login) = &self.inputs.login {
             failure = failure
                 .fact("user", login.credential.user())

@@ -152,7 +152,7 @@ fn a_time_in_a_message_stands_in_the_status_and_does_not_move() {
     let first = limited(server());
     let second = limited(first.clone().when_due());
     assert_eq!(message(&first, c::READY), message(&second, c::READY));
-    assert!(message(&first, c::READY).ends_with("Next try at the time in status.nextCheckTime."));
+    assert!(message(&first, c::READY).ends_with("next try at the time in status.nextCheckTime."));
 }
 
 #[test]
