@@ -80,14 +80,11 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// The client process of those that check once: does it and says nothing.
+/// The bare client that checks once, and says nothing.
 pub fn once() -> Result<()> {
     let job: Job = serde_json::from_reader(io::stdin())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match job.who {
-        Who::Bare => runtime.block_on(bare::Client::new(&job.target)?.check()),
-        Who::Mailverity => runtime.block_on(product::Client::new(&job.target)?.check()),
-    }
+    runtime.block_on(bare::Client::new(&job.target)?.check())
 }
 
 async fn repeat(job: &Job, check: impl AsyncFn() -> Result<()>) -> Result<Cost> {

@@ -44,16 +44,23 @@ pub fn all(target: &Target) -> Result<Vec<Box<dyn Candidate>>> {
         Box::new(Blackbox::start(target)?),
     ];
 
-    let own = env::current_exe()?.to_string_lossy().into_owned();
-    for (name, who) in [("bare tokio + rustls, a process each", Who::Bare), ("mailverity, a process each", Who::Mailverity)] {
-        let job = Job { who, target: target.clone(), checks: 1, at_once: 1 };
-        candidates.push(Box::new(Started {
-            name,
-            times: 50,
-            argv: vec![own.clone(), "once".into()],
-            input: serde_json::to_string(&job)?,
-        }));
+    let job = Job { who: Who::Bare, target: target.clone(), checks: 1, at_once: 1 };
+    candidates.push(Box::new(Started {
+        name: "bare tokio + rustls, a process each",
+        times: 50,
+        argv: vec![env::current_exe()?.to_string_lossy().into_owned(), "once".into()],
+        input: serde_json::to_string(&job)?,
+    }));
+    let mut probe: Vec<String> =
+        [env!("CARGO_BIN_EXE_mailverity"), "probe", &format!("smtp://127.0.0.1:{port}"), "--ca-file", &ca]
+            .map(Into::into)
+            .to_vec();
+    match &target.login {
+        None => probe.extend(["--level", "Connect"].map(Into::into)),
+        Some((user, _)) => probe.extend(["--username", user, "--password-file", "-"].map(Into::into)),
     }
+    let password = target.login.as_ref().map(|(_, password)| password.clone()).unwrap_or_default();
+    candidates.push(Box::new(Started { name: "mailverity probe", times: 50, argv: probe, input: password }));
 
     let mut lines = vec!["EHLO bench.test".to_owned()];
     let mut swaks: Vec<String> =

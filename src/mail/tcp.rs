@@ -15,12 +15,13 @@ use tokio::{
 /// The number of first bytes that are remembered: enough to name a protocol.
 const OPENING: usize = 64;
 
-/// A connected stream. Acknowledges at once after each write: on the first encrypted command Nagle's algorithm at the
-/// server would otherwise meet our delayed acknowledgement, and stall each check for 40 ms.
+/// A connected stream. From the step to TLS on it acknowledges at once after each write: on the first encrypted command
+/// Nagle's algorithm at the server would otherwise meet our delayed acknowledgement, and stall each check for 40 ms.
 #[derive(Debug)]
 pub struct Tcp {
     stream: TcpStream,
     opening: Vec<u8>,
+    in_tls: bool,
     peer: SocketAddr,
     local: SocketAddr,
 }
@@ -33,7 +34,7 @@ impl Tcp {
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
-        Ok(Self { stream, opening: Vec::new(), peer, local })
+        Ok(Self { stream, opening: Vec::new(), in_tls: false, peer, local })
     }
 
     /// Where the stream leads.
@@ -48,20 +49,21 @@ impl Tcp {
         self.local
     }
 
-    /// The first bytes that came since the last [`Tcp::forget_opening`].
+    /// The first bytes that came, since [`Tcp::begin_tls`] if that was called.
     #[must_use]
     pub fn opening(&self) -> &[u8] {
         &self.opening
     }
 
-    /// From here on the other side begins to speak anew: TLS after STARTTLS.
-    pub fn forget_opening(&mut self) {
+    /// From here on TLS is spoken: the other side begins anew.
+    pub fn begin_tls(&mut self) {
         self.opening.clear();
+        self.in_tls = true;
     }
 
     fn acknowledge_at_once(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
+        if self.in_tls {
             // Not kept by the kernel: it has to be asked for again after each write. A refusal costs 40 ms, no more.
             let _ = socket2::SockRef::from(&self.stream).set_tcp_quickack(true);
         }

@@ -198,7 +198,7 @@ impl Wire {
         if !buffer.is_empty() {
             return (None, Err(injected(&String::from_utf8_lossy(&buffer))));
         }
-        stream.forget_opening();
+        stream.begin_tls();
         let peer = stream.peer();
         let begun = Instant::now();
         let (examined, result) = tls::handshake(stream, policy, host, deadline).await;

@@ -23,16 +23,6 @@ pub struct Teller {
     recorder: Recorder,
 }
 
-/// What a write rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
-    /// The object as such: a newer version of it may be written to, another object of its name may not.
-    Object,
-    /// This very version of it: any change since gives a conflict. A claim is had only so (two server-side applies of the
-    /// same manager do not conflict otherwise, the second one wins).
-    Version,
-}
-
 impl Teller {
     /// Writes with `client`'s rights; `instance` is this process in Events.
     #[must_use]
@@ -43,20 +33,20 @@ impl Teller {
         Self { recorder: Recorder::new(client.clone(), reporter), client }
     }
 
-    /// Applies `status` to the object that `seen` is the metadata of, and returns the object as it then is. Fields that an
-    /// earlier status had and this one lacks are removed.
+    /// Applies `status` to the very version of the object that `seen` is, and returns the object as it then is. Fields that
+    /// an earlier status had and this one lacks are removed.
+    ///
+    /// Without the version a second apply of one field manager would overwrite the first without a word, and with it
+    /// perhaps a claim.
     ///
     /// # Errors
-    /// [`ApiError::is_conflict`] where the guard does not hold, [`ApiError::is_gone`] where the object is deleted.
-    pub async fn apply<K>(&self, seen: &impl ResourceExt, status: &impl Serialize, guard: Guard) -> Result<K, ApiError>
+    /// [`ApiError::is_conflict`] where it was written to since, [`ApiError::is_gone`] where it is deleted.
+    pub async fn apply<K>(&self, seen: &impl ResourceExt, status: &impl Serialize) -> Result<K, ApiError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let Name { namespace, name } = Name::of(seen);
-        let mut metadata = serde_json::json!({ "name": name, "uid": seen.uid() });
-        if guard == Guard::Version {
-            metadata["resourceVersion"] = serde_json::json!(seen.resource_version());
-        }
+        let metadata = serde_json::json!({ "name": name, "uid": seen.uid(), "resourceVersion": seen.resource_version() });
         let body = serde_json::json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -66,6 +56,26 @@ impl Teller {
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         bounded(api.patch_status(&name, &params, &Patch::Apply(&body))).await
+    }
+
+    /// Puts these fields of a status in place of those of the version that `seen` is, whoever wrote them; a list is replaced
+    /// as a whole (RFC 7396). For what an apply cannot do: to remove what another wrote, and to write to an object that the
+    /// API server itself cannot read by its schema.
+    ///
+    /// # Errors
+    /// Those of [`Teller::apply`].
+    pub async fn overwrite<K>(&self, seen: &impl ResourceExt, status: &serde_json::Value) -> Result<K, ApiError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let Name { namespace, name } = Name::of(seen);
+        let body = serde_json::json!({
+            "metadata": { "uid": seen.uid(), "resourceVersion": seen.resource_version() },
+            "status": status,
+        });
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        bounded(api.patch_status(&name, &params, &Patch::Merge(&body))).await
     }
 
     /// Tells an Event about `object`. Its loss is logged and nothing more: the condition says the same.

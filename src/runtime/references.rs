@@ -62,7 +62,7 @@ fn stored(meta: &ObjectMeta, text: Option<BTreeMap<String, String>>, bytes: BTre
 }
 
 /// The annotation in which `kubectl apply` keeps the whole object as it was applied.
-pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The time of the last write, as managedFields tell it; else of the creation.
 fn changed(meta: &ObjectMeta) -> Option<String> {

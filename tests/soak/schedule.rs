@@ -22,7 +22,7 @@ async fn a_check_a_minute_for_ten_minutes_keeps_its_phase() {
         .await;
     let mut times = BTreeSet::new();
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(600) {
+    while begun.elapsed() < Duration::from_mins(10) {
         let started = cluster.status("relay").await.last_check.and_then(|check| check.started_at);
         times.extend(started.map(|time| time.0.as_second()));
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tracing::Instrument;
 
-use super::{KIND, context::Context, gate::OperatorGate};
+use super::{KIND, context::Context, gate::OperatorGate, reconcile::Sight};
 use crate::{
     api::v1alpha1::DEFAULT_ACTOR,
     mail::Stage,
@@ -154,15 +154,16 @@ impl Slot {
 }
 
 /// Begins a check. At its end the object is reconciled, and finds the report.
-pub fn start(ctx: &Arc<Context>, name: Name, uid: &str, generation: i64, inputs: Inputs, plan: Check, place: Place) {
+pub fn start(ctx: &Arc<Context>, name: Name, sight: Sight, inputs: Inputs, plan: Check, place: Place) {
     let stop = ctx.checks.begin(&name, plan.clone());
     // Not a part of the reconciliation that began it, which ends long before.
     let span = tracing::info_span!(parent: None, "check", object = %name, check = plan.id, level = ?plan.level);
+    let uid = sight.object.metadata.uid.clone().unwrap_or_default();
     let code = ctx.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), DEFAULT_ACTOR.as_bytes()]);
     let slot = Slotted { ctx: Arc::clone(ctx), name, id: plan.id.clone(), report: None, _place: place };
     let work = async move {
         let mut slot = slot;
-        slot.report = run(&slot.ctx, &slot.name, generation, &inputs, plan, code, stop).await;
+        slot.report = run(&slot.ctx, &slot.name, sight, &inputs, plan, code, stop).await;
     };
     tokio::spawn(work.instrument(span));
 }
@@ -170,14 +171,14 @@ pub fn start(ctx: &Arc<Context>, name: Name, uid: &str, generation: i64, inputs:
 async fn run(
     ctx: &Arc<Context>,
     name: &Name,
-    generation: i64,
+    sight: Sight,
     inputs: &Inputs,
     plan: Check,
     code: uuid::Uuid,
     stop: Stop,
 ) -> Option<Report> {
     let settings = ctx.settings();
-    let gate = OperatorGate::new(Arc::clone(ctx), name.clone(), generation, plan.clone(), inputs, stop);
+    let gate = OperatorGate::new(Arc::clone(ctx), name.clone(), sight, plan.clone(), inputs, stop);
     let run = Run {
         id: &plan.id,
         code,

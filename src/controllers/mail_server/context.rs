@@ -11,17 +11,17 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
+use kube::{Api, Client};
 use tokio::sync::{Notify, OnceCell, mpsc};
 
-use super::{KIND, checks::Checks, known::Known};
+use super::{Glance, Guarded, KIND, checks::Checks, known::Known};
 use crate::{
-    api::v1alpha1::{MailServer, MailServerStatus},
+    api::v1alpha1::MailServer,
     mail::Vantage,
     metrics::{Metrics, Object, Objects},
     runtime::{
-        Name, lease::Fence, limits::Limits, lock, patch::Teller, pause::Pause, references::Cluster, secrets::Access,
-        secrets::Uses, stop::Stop,
+        ApiError, Name, bounded, lease::Fence, limits::Limits, lock, patch::Teller, pause::Pause, references::Cluster,
+        secrets::Access, secrets::Uses, stop::Stop,
     },
     verify::{
         breaker::{Breaker, Hold},
@@ -219,11 +219,9 @@ impl Context {
         let rebuild = async {
             self.known.listed().await;
             self.pause.known().await;
-            let (objects, now) = (self.known.all(), Timestamp::now());
-            for server in objects.iter().filter_map(|object| object.0.as_ref().ok()) {
-                if let Some(status) = &server.status {
-                    self.remember(server, status, now);
-                }
+            let objects = self.known.all();
+            for object in &objects {
+                self.remember(object).await;
             }
             self.ground.health.done(super::FIRST_LIST);
             tracing::info!(objects = objects.len(), "all objects are known");
@@ -231,20 +229,48 @@ impl Context {
         self.rebuilt.get_or_init(|| rebuild).await;
     }
 
-    /// Takes up what a status of an earlier process tells.
-    fn remember(&self, server: &MailServer, status: &MailServerStatus, now: Timestamp) {
-        if let (Some(until), Some(credentials)) = (&status.credential_held_until, &status.credentials_observed) {
-            let refusals = status.credential_refusals.and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
-            let hold = Hold { until: until.0, since: None, refusals };
+    /// Takes up what the status of an object tells: a refused login, a mail that was sent.
+    async fn remember(&self, object: &Glance) {
+        let told = &object.status;
+        if let (Some(until), Some(credentials)) = (&told.credential_held_until, &told.credentials_observed) {
+            let hold = Hold { until: until.0, since: None, refusals: told.credential_refusals.unwrap_or_default() };
             lock(&self.ground.memory.breaker).restore(credentials, hold);
         }
-        let (Some(claim), Some(test)) = (&status.claim, &server.spec.test) else { return };
+        if !told.claimed {
+            return;
+        }
+        // Without it a budget would not know of the mail: it is worth every attempt.
+        let name = Name::of(object);
+        let server = loop {
+            match self.read(&name).await {
+                Ok(object) => break object.and_then(|object| object.0.ok()),
+                Err(error) => tracing::warn!(object = %name, %error, "its claim could not be read; tried again"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        if let Some(server) = server {
+            self.remember_mail(&server);
+        }
+    }
+
+    fn remember_mail(&self, server: &MailServer) {
+        let claim = server.status.as_ref().and_then(|status| status.claim.as_ref());
+        let (Some(claim), Some(test)) = (claim, &server.spec.test) else { return };
         let Ok(endpoints) = inputs::endpoints(&server.spec) else { return };
         let host = endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default();
         // A user name that only the Secret holds is not read for this: the other budgets remember the mail all the same.
         let user = server.spec.auth.as_ref().and_then(|auth| auth.username.as_deref()).unwrap_or_default();
         let mail = Mail { host: &host, user, recipient: &test.to, run: &claim.id, borrower: None };
-        self.ground.memory.sent(&mail, claim.started_at.0, now);
+        self.ground.memory.sent(&mail, claim.started_at.0, Timestamp::now());
+    }
+
+    /// The object as it is now; none if it is gone.
+    ///
+    /// # Errors
+    /// Those of the API server.
+    pub async fn read(&self, name: &Name) -> Result<Option<Guarded>, ApiError> {
+        let api: Api<Guarded> = Api::namespaced(self.ground.client.clone(), &name.namespace);
+        bounded(api.get_opt(&name.name)).await
     }
 
     /// `name` logs in to `account` (none: it does not log in), which may send so many mails a minute.
@@ -284,8 +310,7 @@ impl Context {
     fn forget_unused_accounts(&self) {
         let mut used: HashSet<String> = lock(&self.accounts).values().map(|account| account.secret.clone()).collect();
         for object in self.known.all() {
-            let status = object.0.as_ref().ok().and_then(|server| server.status.as_ref());
-            used.extend(status.and_then(|status| status.credentials_observed.clone()));
+            used.extend(object.status.credentials_observed.as_deref().map(str::to_owned));
         }
         lock(&self.ground.memory.breaker).retain(|account| used.contains(&account.secret));
     }
@@ -316,15 +341,12 @@ fn back_off(count: u32, seed: u8) -> Duration {
 impl Objects for Context {
     fn each(&self, each: &mut dyn FnMut(Object<'_>)) {
         for object in self.known.all() {
-            let Ok(server) = &object.0 else { continue };
-            let Some(status) = &server.status else { continue };
-            let not_after = status.tls.as_ref().and_then(|tls| tls.not_after.as_deref()?.parse::<Timestamp>().ok());
             each(Object {
                 kind: KIND,
-                namespace: server.metadata.namespace.as_deref().unwrap_or_default(),
-                name: server.metadata.name.as_deref().unwrap_or_default(),
-                conditions: status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect(),
-                not_after: not_after.map(Timestamp::as_second),
+                namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
+                name: object.metadata.name.as_deref().unwrap_or_default(),
+                conditions: object.conditions().collect(),
+                not_after: object.not_after(),
             });
         }
     }

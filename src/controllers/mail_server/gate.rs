@@ -12,11 +12,11 @@ use std::{
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-use super::{context::Context, reconcile::Sight, server};
+use super::{context::Context, reconcile::Sight};
 use crate::{
-    api::{Class, Reason},
+    api::{Class, Reason, v1alpha1::MailServer},
     mail::Diagnosis,
-    runtime::{Name, lock, patch::Guard, pause},
+    runtime::{Name, lock, pause, stop::Stop},
     verify::{
         Gate, Report,
         breaker::{Answer, Hold},
@@ -38,32 +38,25 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub struct OperatorGate {
     ctx: Arc<Context>,
     name: Name,
-    generation: i64,
+    sight: Sight,
     plan: Check,
     host: String,
     user: String,
     secret: Option<String>,
-    stop: crate::runtime::stop::Stop,
+    stop: Stop,
     claimed: AtomicBool,
     unclaimed: AtomicBool,
 }
 
 impl OperatorGate {
-    /// The gate of the check `plan` of `name`, which ends early when `stop` says so.
+    /// The gate of the check `plan` of `name`, decided on by `sight`, which ends early when `stop` says so.
     #[must_use]
-    pub fn new(
-        ctx: Arc<Context>,
-        name: Name,
-        generation: i64,
-        plan: Check,
-        inputs: &Inputs,
-        stop: crate::runtime::stop::Stop,
-    ) -> Self {
+    pub fn new(ctx: Arc<Context>, name: Name, sight: Sight, plan: Check, inputs: &Inputs, stop: Stop) -> Self {
         let login = inputs.login.as_ref();
         Self {
             ctx,
             name,
-            generation,
+            sight,
             plan,
             host: inputs.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default(),
             user: login.map(|login| login.credential.user().to_owned()).unwrap_or_default(),
@@ -93,14 +86,13 @@ impl OperatorGate {
         !self.unclaimed.load(Ordering::SeqCst) && (!cut || self.claimed.load(Ordering::SeqCst) || report.failure.is_none())
     }
 
+    /// Writes the claim on the very version of the object that the decision rests on: whatever was written since, perhaps
+    /// another's claim, gives a conflict (promise 1).
     async fn claim(&self, now: Timestamp) -> Result<(), Diagnosis> {
-        let ctx = &self.ctx;
-        let object = ctx.known.get(&self.name).ok_or_else(|| ended("the object was deleted"))?;
-        let sight = Sight::of(object, &self.name, ctx, now);
-        let status = claim(&sight.seen().ok_or_else(|| ended("the object cannot be read"))?, &self.plan, now);
-        match ctx.teller.apply(&*sight.object, &status, Guard::Version).await {
-            Ok(written) => {
-                ctx.known.wrote(written);
+        let status = claim(&self.sight.seen(), &self.plan, now);
+        let written: Result<MailServer, _> = self.ctx.teller.apply(&self.sight.object, &status).await;
+        match written {
+            Ok(_) => {
                 self.claimed.store(true, Ordering::SeqCst);
                 Ok(())
             }
@@ -131,8 +123,7 @@ impl Gate for OperatorGate {
     }
 
     fn logged_in(&self, account: &Account, outcome: LoginOutcome) {
-        let spec = self.ctx.known.get(&self.name);
-        let interval = spec.as_deref().and_then(server).map_or(Duration::from_hours(1), |server| server.spec.interval().get());
+        let interval = self.sight.object.spec.interval().get();
         lock(&self.ctx.ground.memory.breaker).tell(account, outcome, interval, Timestamp::now());
         self.ctx.ground.metrics.logged_in(outcome);
         self.ctx.judged.notify_waiters();
@@ -163,12 +154,12 @@ impl Gate for OperatorGate {
             let until = paused.until.map(told).unwrap_or_default();
             return Err(Diagnosis::new(Reason::Paused).fact("configmap", config_map).fact("until", until));
         }
-        let object = self.ctx.known.get(&self.name).ok_or_else(|| ended("the object was deleted"))?;
-        let server = server(&object).ok_or_else(|| ended("the object cannot be read"))?;
-        if server.spec.suspend == Some(true) {
+        let now = self.ctx.known.get(&self.name).ok_or_else(|| ended("the object was deleted"))?;
+        if now.is_suspended() {
             return Err(Diagnosis::new(Reason::Suspended));
         }
-        if server.metadata.generation.is_some_and(|generation| generation != self.generation) {
+        // The watch may be a moment behind the version that was decided on.
+        if now.metadata.generation > self.sight.object.metadata.generation {
             return Err(ended("the spec changed"));
         }
         if self.stop.is_stopped() || self.ctx.ends.is_stopped() {

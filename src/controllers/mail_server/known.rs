@@ -1,8 +1,8 @@
-//! The objects as they are known: the watch's stores, and on top of them what we wrote ourselves and the watch has not
-//! brought back yet, or a decision would rest on a status that is not the latest.
+//! The objects at a glance, as the watch brings them: which there are, which are new, which claims to be its namespace's
+//! default, and what their coming and going means for others.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -14,7 +14,7 @@ use kube::{
     },
 };
 
-use super::{Guarded, server};
+use super::Glance;
 use crate::{
     api::v1alpha1::{IS_DEFAULT_SERVER, MailServer},
     runtime::{Name, lock},
@@ -22,7 +22,7 @@ use crate::{
 
 /// The objects of the watched namespaces.
 pub struct Known {
-    stores: Vec<Store<Guarded>>,
+    stores: Vec<Store<Glance>>,
     state: Mutex<State>,
 }
 
@@ -31,7 +31,6 @@ struct State {
     names: HashSet<Name>,
     fresh: HashSet<Name>,
     defaults: BTreeSet<Name>,
-    written: HashMap<Name, Arc<Guarded>>,
 }
 
 /// What an event of the watch means for others than the object itself.
@@ -46,7 +45,7 @@ pub struct News {
 impl Known {
     /// What these stores hold.
     #[must_use]
-    pub fn new(stores: Vec<Store<Guarded>>) -> Self {
+    pub fn new(stores: Vec<Store<Glance>>) -> Self {
         Self { stores, state: Mutex::default() }
     }
 
@@ -58,30 +57,22 @@ impl Known {
         }
     }
 
-    /// The latest version of an object.
+    /// An object as the watch last brought it.
     #[must_use]
-    pub fn get(&self, name: &Name) -> Option<Arc<Guarded>> {
+    pub fn get(&self, name: &Name) -> Option<Arc<Glance>> {
         let key = ObjectRef::new(&name.name).within(&name.namespace);
-        let stored = self.stores.iter().find_map(|store| store.get(&key))?;
-        let written = lock(&self.state).written.get(name).cloned();
-        Some(written.filter(|written| is_newer(written, &stored)).unwrap_or(stored))
+        self.stores.iter().find_map(|store| store.get(&key))
     }
 
     /// All objects, as the watch last brought them.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Guarded>> {
+    pub fn all(&self) -> Vec<Arc<Glance>> {
         self.stores.iter().flat_map(Store::state).collect()
     }
 
-    /// We wrote this version.
-    pub fn wrote(&self, mut object: MailServer) {
-        super::slim(&mut object);
-        let name = Name::of(&object);
-        let mut state = lock(&self.state);
-        state.fresh.remove(&name);
-        if state.names.contains(&name) {
-            state.written.insert(name, Arc::new(kube::core::DeserializeGuard(Ok(object))));
-        }
+    /// `name` was looked at, whether or not the watch knows already.
+    pub fn looked_at(&self, name: &Name) {
+        lock(&self.state).fresh.remove(name);
     }
 
     /// How many objects nobody has ever looked at.
@@ -101,7 +92,7 @@ impl Known {
     }
 
     /// Takes note of an event that the stores have taken already. `listed` holds the names of a list under way.
-    pub fn note(&self, event: &Event<Guarded>, listed: &mut HashSet<Name>, scope: Option<&str>) -> News {
+    pub fn note(&self, event: &Event<Glance>, listed: &mut HashSet<Name>, scope: Option<&str>) -> News {
         let mut state = lock(&self.state);
         match event {
             Event::Init => {
@@ -126,15 +117,10 @@ impl Known {
 }
 
 impl State {
-    fn see(&mut self, object: &Guarded) -> News {
+    fn see(&mut self, object: &Glance) -> News {
         let name = Name::of(object);
         self.names.insert(name.clone());
-        if self.written.get(&name).is_some_and(|written| !is_newer(written, object)) {
-            self.written.remove(&name);
-        }
-        let status = server(object).and_then(|server| server.status.as_ref());
-        let fresh = status.and_then(|status| status.observed_generation).is_none_or(|generation| generation == -1);
-        if fresh && !self.written.contains_key(&name) {
+        if object.is_fresh() {
             self.fresh.insert(name.clone());
         } else {
             self.fresh.remove(&name);
@@ -150,7 +136,6 @@ impl State {
         for name in &gone {
             self.names.remove(name);
             self.fresh.remove(name);
-            self.written.remove(name);
             if self.defaults.remove(name) {
                 again.extend(self.rivals(name));
             }
@@ -163,98 +148,74 @@ impl State {
     }
 }
 
-/// Whether `one` is a later version than `other`. Versions of one resource can be compared as numbers (Kubernetes API
-/// concepts, "Resource versions"); where they are none, what the watch brought counts.
-fn is_newer(one: &Guarded, other: &Guarded) -> bool {
-    let version = |object: &Guarded| object.resource_version().and_then(|version| version.parse::<u128>().ok());
-    one.uid() == other.uid() && version(one).zip(version(other)).is_some_and(|(one, other)| one > other)
-}
-
 #[cfg(test)]
 mod tests {
-    use kube::{
-        core::DeserializeGuard,
-        runtime::reflector::{self, store::Writer},
-    };
+    use kube::runtime::reflector::{self, store::Writer};
+    use serde_json::json;
 
     use super::*;
-    use crate::api::v1alpha1::MailServerStatus;
 
-    fn object(name: &str, version: u32, looked_at: bool) -> MailServer {
-        let mut object = MailServer::new(name, crate::api::v1alpha1::MailServerSpec::default());
-        object.metadata.namespace = Some("mail".to_owned());
-        object.metadata.uid = Some(format!("uid of {name}"));
-        object.metadata.resource_version = Some(version.to_string());
-        object.status =
-            Some(MailServerStatus { observed_generation: Some(if looked_at { 1 } else { -1 }), ..Default::default() });
-        object
+    fn object(name: &str, looked_at: bool) -> Glance {
+        let status = json!({"observedGeneration": if looked_at { 1 } else { -1 }});
+        serde_json::from_value(json!({"metadata": {"name": name, "namespace": "mail"}, "status": status})).unwrap()
     }
 
-    fn default(name: &str, version: u32, created: i64) -> MailServer {
-        let mut object = object(name, version, true);
+    fn default(name: &str, created: i64) -> Glance {
+        let mut object = object(name, true);
         object.metadata.annotations = Some([(IS_DEFAULT_SERVER.to_owned(), "true".to_owned())].into());
         let at = jiff::Timestamp::from_second(created).unwrap();
         object.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at));
         object
     }
 
+    fn server(glance: &Glance) -> MailServer {
+        let mut server = MailServer::new(&glance.name_any(), crate::api::v1alpha1::MailServerSpec::default());
+        server.metadata = glance.metadata.clone();
+        server
+    }
+
     fn name(name: &str) -> Name {
         Name::new("mail", name)
     }
 
-    fn known() -> (Known, Writer<Guarded>) {
+    fn known() -> (Known, Writer<Glance>) {
         let (store, writer) = reflector::store();
         (Known::new(vec![store]), writer)
     }
 
-    fn feed(known: &Known, writer: &mut Writer<Guarded>, event: Event<MailServer>) -> News {
-        let guard = |object| DeserializeGuard(Ok(object));
-        let event = match event {
-            Event::Apply(object) => Event::Apply(guard(object)),
-            Event::InitApply(object) => Event::InitApply(guard(object)),
-            Event::Delete(object) => Event::Delete(guard(object)),
-            Event::Init => Event::Init,
-            Event::InitDone => Event::InitDone,
-        };
-        writer.apply_watcher_event(&event);
-        known.note(&event, &mut HashSet::new(), None)
+    fn feed(known: &Known, writer: &mut Writer<Glance>, event: &Event<Glance>) -> News {
+        writer.apply_watcher_event(event);
+        known.note(event, &mut HashSet::new(), None)
     }
 
     #[test]
-    fn what_we_wrote_counts_until_the_watch_brings_it_or_something_newer() {
+    fn an_object_is_new_until_it_was_looked_at() {
         let (known, mut writer) = known();
-        feed(&known, &mut writer, Event::Apply(object("a", 5, false)));
-        assert_eq!(known.fresh(), 1);
-        known.wrote(object("a", 7, true));
+        feed(&known, &mut writer, &Event::Apply(object("a", false)));
+        feed(&known, &mut writer, &Event::Apply(object("b", false)));
+        assert_eq!(known.fresh(), 2);
+        known.looked_at(&name("a"));
+        feed(&known, &mut writer, &Event::Apply(object("b", true)));
         assert_eq!(known.fresh(), 0);
-        assert_eq!(known.get(&name("a")).unwrap().resource_version().unwrap(), "7");
-        feed(&known, &mut writer, Event::Apply(object("a", 6, false)));
-        assert_eq!(known.get(&name("a")).unwrap().resource_version().unwrap(), "7", "6 is someone else's older write");
-        feed(&known, &mut writer, Event::Apply(object("a", 7, true)));
-        assert!(lock(&known.state).written.is_empty());
-        known.wrote(object("a", 8, true));
-        feed(&known, &mut writer, Event::Apply(object("a", 9, true)));
-        assert_eq!(known.get(&name("a")).unwrap().resource_version().unwrap(), "9");
     }
 
     #[test]
-    fn nothing_is_kept_of_a_deleted_object_also_if_a_write_comes_late() {
+    fn nothing_is_kept_of_a_deleted_object() {
         let (known, mut writer) = known();
-        feed(&known, &mut writer, Event::Apply(object("a", 1, true)));
-        let news = feed(&known, &mut writer, Event::Delete(object("a", 2, true)));
-        assert_eq!(news.gone, [name("a")]);
-        known.wrote(object("a", 3, true));
+        feed(&known, &mut writer, &Event::Apply(object("a", false)));
+        let news = feed(&known, &mut writer, &Event::Delete(object("a", false)));
+        assert_eq!((news.gone, known.fresh()), (vec![name("a")], 0));
         assert!(known.get(&name("a")).is_none());
-        assert!(lock(&known.state).written.is_empty());
+        assert!(lock(&known.state).names.is_empty());
     }
 
     #[test]
     fn an_object_that_a_relist_lacks_is_gone() {
         let (known, mut writer) = known();
-        feed(&known, &mut writer, Event::Apply(object("a", 1, true)));
-        feed(&known, &mut writer, Event::Apply(object("b", 1, true)));
+        feed(&known, &mut writer, &Event::Apply(object("a", true)));
+        feed(&known, &mut writer, &Event::Apply(object("b", true)));
         let mut listed = HashSet::new();
-        for event in [Event::Init, Event::InitApply(DeserializeGuard(Ok(object("b", 1, true))))] {
+        for event in [Event::Init, Event::InitApply(object("b", true))] {
             assert_eq!(known.note(&event, &mut listed, None), News::default());
         }
         assert_eq!(known.note(&Event::InitDone, &mut listed, None).gone, [name("a")]);
@@ -263,13 +224,13 @@ mod tests {
     #[test]
     fn of_two_defaults_the_younger_one_hears_of_the_older_and_of_its_end() {
         let (known, mut writer) = known();
-        feed(&known, &mut writer, Event::Apply(default("young", 1, 100)));
-        let news = feed(&known, &mut writer, Event::Apply(default("old", 1, 50)));
+        feed(&known, &mut writer, &Event::Apply(default("young", 100)));
+        let news = feed(&known, &mut writer, &Event::Apply(default("old", 50)));
         assert_eq!(news.again, [name("young")]);
-        assert_eq!(known.older_default(&default("young", 1, 100)).as_deref(), Some("old"));
-        assert_eq!(known.older_default(&default("old", 1, 50)), None);
-        let news = feed(&known, &mut writer, Event::Delete(default("old", 1, 50)));
+        assert_eq!(known.older_default(&server(&default("young", 100))).as_deref(), Some("old"));
+        assert_eq!(known.older_default(&server(&default("old", 50))), None);
+        let news = feed(&known, &mut writer, &Event::Delete(default("old", 50)));
         assert_eq!(news.again, [name("young")]);
-        assert_eq!(known.older_default(&default("young", 1, 100)), None);
+        assert_eq!(known.older_default(&server(&default("young", 100))), None);
     }
 }

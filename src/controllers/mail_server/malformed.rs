@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Guarded, context::Context, reconcile::Error};
+use super::{context::Context, reconcile::Error};
 use crate::{
     api::{
         Reason,
@@ -19,7 +19,7 @@ use crate::{
     },
     mail::{Diagnosis, diagnosis::printable},
     manifest::Judge,
-    runtime::{Name, bounded, patch::Guard},
+    runtime::{Name, bounded},
 };
 
 /// The most characters of what the reader says.
@@ -29,22 +29,29 @@ const WORDS: usize = 512;
 ///
 /// # Errors
 /// Those of the API server.
-pub async fn tell(object: &Guarded, error: &str, ctx: &Context) -> Result<(), Error> {
+pub async fn tell(object: &Name, error: &str, ctx: &Context) -> Result<(), Error> {
     if !ctx.ground.fence.held() {
         return Err(Error::NotLeading);
     }
-    let Name { namespace, name } = Name::of(object);
     let kind = ApiResource::erase::<MailServer>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(ctx.ground.client.clone(), &namespace, &kind);
-    let Some(raw) = bounded(api.get_opt(&name)).await? else { return Ok(()) };
+    let api: Api<DynamicObject> = Api::namespaced_with(ctx.ground.client.clone(), &object.namespace, &kind);
+    let Some(raw) = bounded(api.get_opt(&object.name)).await? else { return Ok(()) };
     let fault = fault(&raw, error);
     let old = raw.data.get("status").cloned().unwrap_or_else(|| json!({}));
     let new = status(&old, raw.metadata.generation.unwrap_or_default(), &fault, jiff::Timestamp::now());
     if old == new {
         return Ok(());
     }
-    tracing::warn!(object = %Name::of(object), fault, "cannot be read");
-    let _: PartialObjectMeta<MailServer> = ctx.teller.apply(&raw, &new, Guard::Version).await?;
+    tracing::warn!(%object, fault, "cannot be read");
+    let applied: Result<PartialObjectMeta<MailServer>, _> = ctx.teller.apply(&raw, &new).await;
+    match applied {
+        // The schema in force cannot read it either: then the API server cannot tell whose field is whose.
+        Err(error) if matches!(error.code(), Some(422 | 500)) => {
+            let _: PartialObjectMeta<MailServer> = ctx.teller.overwrite(&raw, &new).await?;
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
+    }
     let regarding = PartialObjectMeta::<MailServer> { metadata: raw.metadata, ..PartialObjectMeta::default() };
     ctx.teller.event(&regarding, true, Reason::SpecInvalid.as_str(), &fault).await;
     Ok(())

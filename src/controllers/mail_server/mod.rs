@@ -6,6 +6,7 @@
 pub mod checks;
 pub mod context;
 mod gate;
+mod glance;
 mod known;
 mod malformed;
 pub mod reconcile;
@@ -30,13 +31,13 @@ use crate::{
     runtime::{
         Name,
         limits::Limits,
-        references::LAST_APPLIED,
         secrets::{self, Access},
         stop::Stop,
     },
     server::Health,
 };
 use context::{Context, Ground};
+use glance::Glance;
 use known::Known;
 
 /// The kind, in metrics.
@@ -55,29 +56,13 @@ const DRAIN: Duration = Duration::from_secs(6);
 /// An object, or why it cannot be read.
 pub type Guarded = DeserializeGuard<MailServer>;
 
-/// The object, if it can be read.
-fn server(object: &Guarded) -> Option<&MailServer> {
-    object.0.as_ref().ok()
-}
-
-/// Removes what nobody here reads, before an object is kept: a thousand of them are.
-fn slim(object: &mut impl kube::Resource) {
-    let meta = object.meta_mut();
-    meta.managed_fields = None;
-    meta.labels = None;
-    meta.owner_references = None;
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.remove(LAST_APPLIED);
-    }
-}
-
 /// Leads until `stop`: looks after all objects. What then is under way is brought to an end.
 pub async fn lead(ground: Ground, stop: Stop) {
     ground.health.pending(FIRST_LIST, "MailServers are being listed");
     let settings = Arc::clone(&ground.settings);
     let scopes: Vec<Option<String>> =
         if settings.namespaces.is_empty() { vec![None] } else { settings.namespaces.iter().cloned().map(Some).collect() };
-    let (stores, writers): (Vec<_>, Vec<_>) = scopes.iter().map(|_| reflector::store::<Guarded>()).unzip();
+    let (stores, writers): (Vec<_>, Vec<_>) = scopes.iter().map(|_| reflector::store::<Glance>()).unzip();
     let (wakes, woken): (Vec<_>, Vec<_>) = scopes.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let (limits, places) = Limits::new(settings.max_checks, settings.max_checks_per_host);
     // What still runs when this function ends is told to end by this being dropped.
@@ -150,9 +135,9 @@ fn watch_objects(
     ctx: &Arc<Context>,
     client: &Client,
     scope: Option<&str>,
-    writer: Writer<Guarded>,
-) -> impl Stream<Item = Result<Guarded, watcher::Error>> + Send + 'static + use<> {
-    let api: Api<Guarded> = match scope {
+    writer: Writer<Glance>,
+) -> impl Stream<Item = Result<Glance, watcher::Error>> + Send + 'static + use<> {
+    let api: Api<Glance> = match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
@@ -160,7 +145,6 @@ fn watch_objects(
     // Pages are small, or a list of thousands would be in memory as JSON and as objects at once.
     watcher(api, watcher::Config::default().page_size(50))
         .default_backoff()
-        .modify(slim)
         .reflect(writer)
         .inspect(move |event| match event {
             Ok(event) => {

@@ -4,29 +4,27 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt, runtime::controller::Action};
+use kube::{ResourceExt, runtime::controller::Action};
 
-use super::{CONTROLLER, Guarded, checks, context::Context, malformed, server};
+use super::{CONTROLLER, Glance, checks, context::Context, malformed};
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{CaKind, IS_DEFAULT_SERVER, MailServerSpec, MailServerStatus, SUSPEND_UNTIL, VERIFY_REQUESTED_AT},
+        v1alpha1::{CaKind, IS_DEFAULT_SERVER, MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     },
     mail::Diagnosis,
     runtime::{
         ApiError, Name,
         limits::Target,
-        lock,
-        patch::Guard,
-        pause,
+        lock, pause,
         secrets::{Kind, Reference},
     },
     verify::{
         Report,
         breaker::Hold,
         mail_server::{
-            Because, Check, Inputs, Observed, Pause, PauseScope, Plan, Seen, What, decide, differs, inputs, resolve, status,
-            transitions,
+            Because, Check, Inputs, Mode, Observed, Pause, PauseScope, Plan, Seen, What, decide, differs, inputs, resolve,
+            status, transitions,
         },
     },
 };
@@ -47,35 +45,35 @@ pub enum Error {
 
 /// One object and what surrounds it, as a decision needs it; [`Sight::seen`] is its borrowed form.
 pub struct Sight {
-    /// The object.
-    pub object: Arc<Guarded>,
+    /// The object, in the version that the decision rests on.
+    pub object: MailServer,
     observed: Result<Observed, Diagnosis>,
     held: Option<Hold>,
     pause: Option<Pause>,
     other_default: Option<String>,
     crowded: bool,
     running: Option<Check>,
-    mode: crate::verify::mail_server::Mode,
+    mode: Mode,
     since: Timestamp,
     now: Timestamp,
 }
 
 impl Sight {
-    /// What is known without reading anything.
-    #[must_use]
-    pub fn of(object: Arc<Guarded>, name: &Name, ctx: &Context, now: Timestamp) -> Self {
-        let settings = ctx.settings();
+    fn new(object: MailServer, resolved: &Result<Inputs, Diagnosis>, name: &Name, ctx: &Context) -> Self {
+        let (settings, now) = (ctx.settings(), Timestamp::now());
         let pause = ctx.pause.of(&name.namespace, now).map(|paused| Pause {
             until: paused.until,
             config_map: format!("{}/{}", settings.namespace, pause::CONFIG_MAP),
             scope: if paused.scope == pause::ALL { PauseScope::All } else { PauseScope::Namespace },
         });
-        let default = object.annotations().get(IS_DEFAULT_SERVER).is_some_and(|value| value == "true");
+        let observed = resolved.as_ref().map(observed).map_err(Clone::clone);
+        let account = observed.as_ref().ok().and_then(|observed| observed.account.as_ref());
+        let is_default = object.annotations().get(IS_DEFAULT_SERVER).is_some_and(|value| value == "true");
         Self {
-            observed: Ok(Observed::default()),
-            held: None,
+            held: account.and_then(|account| lock(&ctx.ground.memory.breaker).held(account, now)),
+            observed,
             pause,
-            other_default: server(&object).filter(|_| default).and_then(|server| ctx.known.older_default(server)),
+            other_default: if is_default { ctx.known.older_default(&object) } else { None },
             crowded: settings.max_new_at_once > 0 && ctx.known.fresh() > settings.max_new_at_once,
             running: ctx.checks.running(name),
             mode: settings.mode,
@@ -85,29 +83,11 @@ impl Sight {
         }
     }
 
-    /// The same, with what the references came to and the breaker's hold on the account.
+    /// What the decision rests on.
     #[must_use]
-    fn with(mut self, resolved: &Result<Inputs, Diagnosis>, ctx: &Context) -> Self {
-        self.observed = resolved.as_ref().map(observed).map_err(Clone::clone);
-        self.held = self
-            .observed
-            .as_ref()
-            .ok()
-            .and_then(|observed| observed.account.as_ref())
-            .and_then(|account| lock(&ctx.ground.memory.breaker).held(account, self.now));
-        self
-    }
-
-    /// What the decision rests on; none where the object cannot be read.
-    #[must_use]
-    pub fn seen(&self) -> Option<Seen<'_>> {
-        self.seen_with(server(&self.object)?.status.as_ref())
-    }
-
-    fn seen_with<'a>(&'a self, status: Option<&'a MailServerStatus>) -> Option<Seen<'a>> {
-        let server = server(&self.object)?;
-        let (meta, annotation) = (&server.metadata, |key| server.annotations().get(key).map(String::as_str));
-        Some(Seen {
+    pub fn seen(&self) -> Seen<'_> {
+        let (meta, annotation) = (&self.object.metadata, |key| self.object.annotations().get(key).map(String::as_str));
+        Seen {
             namespace: meta.namespace.as_deref().unwrap_or_default(),
             name: meta.name.as_deref().unwrap_or_default(),
             uid: meta.uid.as_deref().unwrap_or_default(),
@@ -118,8 +98,8 @@ impl Sight {
             verify_requested_at: annotation(VERIFY_REQUESTED_AT),
             suspend_until: annotation(SUSPEND_UNTIL),
             other_default: self.other_default.as_deref(),
-            spec: &server.spec,
-            status,
+            spec: &self.object.spec,
+            status: self.object.status.as_ref(),
             observed: self.observed.clone(),
             held: self.held.clone(),
             pause: self.pause.clone(),
@@ -128,7 +108,7 @@ impl Sight {
             running: self.running.clone(),
             since: self.since,
             now: self.now,
-        })
+        }
     }
 }
 
@@ -136,13 +116,18 @@ impl Sight {
 ///
 /// # Errors
 /// [`Error`]; it is tried again by [`error_policy`].
-pub async fn reconcile(object: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(object: Arc<Glance>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.ready().await;
     let (name, begun) = (Name::of(&*object), std::time::Instant::now());
     let _under_way = ctx.ground.metrics.reconciling(CONTROLLER);
     let result = match Box::pin(go(&name, &ctx)).await {
-        // Deleted, or replaced by another of its name: the watch tells.
-        Err(Error::Api(error)) if error.is_gone() || error.is_conflict() => Ok(None),
+        // Somebody else wrote to the object meanwhile: it is judged anew, as it is now.
+        Err(Error::Api(error)) if error.is_conflict() => Box::pin(go(&name, &ctx)).await,
+        other => other,
+    };
+    let result = match result {
+        // Deleted meanwhile: the watch tells.
+        Err(Error::Api(error)) if error.is_gone() => Ok(None),
         other => other,
     };
     let outcome = match &result {
@@ -158,7 +143,7 @@ pub async fn reconcile(object: Arc<Guarded>, ctx: Arc<Context>) -> Result<Action
 
 /// Tries again after a while, longer after each failure in a row.
 #[must_use]
-pub fn error_policy(object: &Guarded, error: &Error, ctx: &Context) -> Action {
+pub fn error_policy(object: &Glance, error: &Error, ctx: &Context) -> Action {
     let name = Name::of(object);
     let wait = ctx.back_off(&name);
     tracing::warn!(object = %name, %error, ?wait, "tried again");
@@ -166,35 +151,31 @@ pub fn error_policy(object: &Guarded, error: &Error, ctx: &Context) -> Action {
 }
 
 async fn go(name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
-    let Some(object) = ctx.known.get(name) else { return Ok(None) };
-    let spec = match &object.0 {
-        Ok(server) => &server.spec,
+    let Some(object) = ctx.read(name).await? else { return Ok(None) };
+    let object = match object.0 {
+        Ok(server) => server,
         Err(invalid) => {
             ctx.checks.cancel(name);
             ctx.limits.pass(name);
-            malformed::tell(&object, &invalid.error, ctx).await?;
+            malformed::tell(name, &invalid.error, ctx).await?;
             return Ok(None);
         }
     };
-    let resolved = observe(spec, &object, name, ctx).await?;
-    let mut sight = Sight::of(Arc::clone(&object), name, ctx, Timestamp::now()).with(&resolved, ctx);
+    let resolved = observe(&object, name, ctx).await?;
+    let mut sight = Sight::new(object, &resolved, name, ctx);
     if let Some(ended) = ctx.checks.ended(name) {
-        let plan = Plan { what: What::Check(ended.check.clone()), next: None, state: crate::api::v1alpha1::State::Active };
+        let plan = Plan { what: What::Check(ended.check.clone()), next: None, state: State::Active };
         tell(&mut sight, &plan, Some(&ended.report), ctx).await?;
         ctx.checks.told(name);
     }
-    let Some(plan) = sight.seen().map(|seen| decide(&seen)) else { return Ok(None) };
-    Box::pin(act(&mut sight, &plan, resolved.ok(), name, ctx)).await?;
+    let plan = decide(&sight.seen());
+    Box::pin(act(sight, &plan, resolved.ok(), name, ctx)).await?;
     Ok(plan.next.map(|next| wait(next, Timestamp::now())))
 }
 
 /// Reads what the spec refers to. What it refers to is noted first, or a change in between would be missed.
-async fn observe(
-    spec: &MailServerSpec,
-    object: &Guarded,
-    name: &Name,
-    ctx: &Context,
-) -> Result<Result<Inputs, Diagnosis>, Error> {
+async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Result<Inputs, Diagnosis>, Error> {
+    let spec = &object.spec;
     ctx.uses.set(name, references(spec, &name.namespace));
     let uid = object.uid().unwrap_or_default();
     let about = inputs::About {
@@ -223,14 +204,14 @@ async fn observe(
 /// `limits.messagesPerMinute` where the spec names none.
 const MESSAGES_PER_MINUTE: u32 = 6;
 
-async fn act(sight: &mut Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name, ctx: &Arc<Context>) -> Result<(), Error> {
+async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name, ctx: &Arc<Context>) -> Result<(), Error> {
     let running = sight.running.is_some();
     let (What::Check(check), Some(inputs)) = (&plan.what, inputs) else {
         ctx.limits.pass(name);
         if running && plan.what != What::Rest(Because::Running) {
             ctx.checks.cancel(name);
         }
-        return tell(sight, plan, None, ctx).await;
+        return tell(&mut sight, plan, None, ctx).await;
     };
     if running {
         // Its end brings us here again.
@@ -240,34 +221,34 @@ async fn act(sight: &mut Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name
     if ctx.is_draining() {
         return Ok(());
     }
-    let Some(target) = server(&sight.object).map(|server| target(&server.spec, &inputs)) else { return Ok(()) };
-    let Some(place) = ctx.limits.enter(name, &target) else { return Ok(()) };
-    tell(sight, plan, None, ctx).await?;
-    let (uid, generation) = (sight.object.uid().unwrap_or_default(), sight.object.meta().generation.unwrap_or_default());
-    checks::start(ctx, name.clone(), &uid, generation, inputs, check.clone(), place);
+    let Some(place) = ctx.limits.enter(name, &target(&sight.object.spec, &inputs)) else { return Ok(()) };
+    tell(&mut sight, plan, None, ctx).await?;
+    checks::start(ctx, name.clone(), sight, inputs, check.clone(), place);
     Ok(())
 }
 
 /// Writes the status that follows, if it is worth it, and the Events that go with it. Afterwards `sight` holds the object as
 /// it then is.
 async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&Report>, ctx: &Context) -> Result<(), Error> {
-    let Some(seen) = sight.seen() else { return Ok(()) };
-    if seen.deleted {
-        return Ok(());
-    }
-    let (old, new) = (seen.status.cloned(), status(&seen, plan, report));
-    if !differs(old.as_ref(), &new) {
+    let seen = sight.seen();
+    let new = status(&seen, plan, report);
+    if seen.deleted || !differs(seen.status, &new) {
         return Ok(());
     }
     if !ctx.ground.fence.held() {
         return Err(Error::NotLeading);
     }
-    let written: crate::api::v1alpha1::MailServer = ctx.teller.apply(&*sight.object, &new, Guard::Object).await?;
-    for event in transitions(old.as_ref(), &new) {
+    let events = transitions(seen.status, &new);
+    let mut written: MailServer = ctx.teller.apply(&sight.object, &new).await?;
+    if written.status.as_ref().is_some_and(|status| status.conditions.len() > new.conditions.len()) {
+        // A condition that is not ours any more, and was not written by an apply of ours: it would stay for ever.
+        written = ctx.teller.overwrite(&written, &serde_json::json!({ "conditions": new.conditions })).await?;
+    }
+    for event in events {
         ctx.teller.event(&written, event.warning, &event.reason, &event.note).await;
     }
-    ctx.known.wrote(written.clone());
-    sight.object = Arc::new(kube::core::DeserializeGuard(Ok(written)));
+    ctx.known.looked_at(&Name::of(&written));
+    sight.object = written;
     Ok(())
 }
 

@@ -88,15 +88,18 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
     match converse(wire, &mut exchange).await {
         Err(diagnosis) => Attempt::Failed(diagnosis),
         Ok(reply) => {
+            let judgement = LoginJudgement::of(&reply);
+            if judgement == LoginJudgement::Accepted {
+                return Attempt::Accepted(reply);
+            }
             let mut diagnosis = classify(Stage::Auth, &reply, about);
             if let Some(said) = exchange.error_detail() {
                 diagnosis = diagnosis.detail(format!("the server said of the token: {}", wire.scrubbed(said)));
             }
-            match LoginJudgement::of(&reply) {
-                LoginJudgement::Accepted => Attempt::Accepted(reply),
+            match judgement {
                 LoginJudgement::NotJudged => Attempt::NotJudged(diagnosis),
                 LoginJudgement::Unavailable => Attempt::Failed(diagnosis),
-                judgement @ (LoginJudgement::Refused | LoginJudgement::TooMany) => Attempt::Refused(judgement, diagnosis),
+                _ => Attempt::Refused(judgement, diagnosis),
             }
         }
     }

@@ -1,0 +1,233 @@
+//! A `MailServer` as the watch keeps it: what wakes it, what metrics show and what a check must know while it runs. The
+//! rest is read when it is needed, so that a thousand idle objects cost little; and no object is too malformed for this.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+use crate::api::v1alpha1::{MailServer, condition as c};
+
+/// The annotations that are looked at: a change of another wakes nobody.
+const OURS: &str = "mailverity.dev/";
+
+/// Condition types by number, which takes less room than their names.
+const TYPES: [&str; 15] = [
+    c::READY,
+    c::ACCEPTED,
+    c::VERIFIED,
+    c::RESOLVED_REFS,
+    c::CREDENTIALS_READY,
+    c::REACHABLE,
+    c::TLS_VALID,
+    c::AUTHENTICATED,
+    c::DELIVERY_TESTED,
+    c::SUSPENDED,
+    c::CERTIFICATE_EXPIRING,
+    c::CREDENTIAL_HELD,
+    c::DEGRADED,
+    c::RECONCILING,
+    c::STALLED,
+];
+const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
+
+/// What is kept of an object.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Glance {
+    /// Names, versions and our own annotations.
+    #[serde(deserialize_with = "slim")]
+    pub metadata: ObjectMeta,
+    #[serde(default, deserialize_with = "lenient")]
+    spec: Spec,
+    /// What its status tells.
+    #[serde(default, deserialize_with = "lenient")]
+    pub status: Told,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Spec {
+    #[serde(default, deserialize_with = "lenient")]
+    suspend: bool,
+}
+
+/// What is kept of a status.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    #[serde(default, deserialize_with = "lenient")]
+    observed_generation: Option<i64>,
+    #[serde(default, deserialize_with = "conditions")]
+    conditions: Box<[(u8, u8)]>,
+    #[serde(default, rename = "tls", deserialize_with = "not_after")]
+    not_after: Option<i64>,
+    /// Whether it holds a claim: a mail may have left.
+    #[serde(default, rename = "claim", deserialize_with = "is_there")]
+    pub claimed: bool,
+    /// The keyed hash of the credentials that were used last.
+    #[serde(default, deserialize_with = "lenient")]
+    pub credentials_observed: Option<Box<str>>,
+    /// Until when they are held.
+    #[serde(default, deserialize_with = "lenient")]
+    pub credential_held_until: Option<Time>,
+    /// How often in a row they were refused.
+    #[serde(default, deserialize_with = "lenient")]
+    pub credential_refusals: Option<u32>,
+}
+
+impl Glance {
+    /// Whether `spec.suspend` is true.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.spec.suspend
+    }
+
+    /// Whether no operator has ever looked at it: no status, or the schema's default of -1.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.status.observed_generation.is_none_or(|generation| generation == -1)
+    }
+
+    /// Its conditions: type and status.
+    pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.status.conditions.iter().map(|(type_, status)| (TYPES[usize::from(*type_)], STATUSES[usize::from(*status)]))
+    }
+
+    /// The end of its server's certificate, in seconds since 1970.
+    #[must_use]
+    pub fn not_after(&self) -> Option<i64> {
+        self.status.not_after
+    }
+}
+
+impl Resource for Glance {
+    type DynamicType = ();
+    type Scope = <MailServer as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        MailServer::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        MailServer::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        MailServer::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        MailServer::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+fn slim<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
+    let meta = ObjectMeta::deserialize(from)?;
+    let mut annotations = meta.annotations.unwrap_or_default();
+    annotations.retain(|key, _| key.starts_with(OURS));
+    Ok(ObjectMeta {
+        name: meta.name,
+        namespace: meta.namespace,
+        uid: meta.uid,
+        resource_version: meta.resource_version,
+        generation: meta.generation,
+        creation_timestamp: meta.creation_timestamp,
+        deletion_timestamp: meta.deletion_timestamp,
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        ..ObjectMeta::default()
+    })
+}
+
+/// A value, or none where it is of another shape than it should be.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+fn conditions<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[(u8, u8)]>, D::Error> {
+    #[derive(Deserialize)]
+    struct Condition {
+        #[serde(rename = "type")]
+        type_: String,
+        status: String,
+    }
+    let number = |known: &[&str], word: &str| known.iter().position(|known| *known == word).and_then(|at| u8::try_from(at).ok());
+    let all: Vec<Condition> = lenient(from)?;
+    Ok(all.iter().filter_map(|c| Some((number(&TYPES, &c.type_)?, number(&STATUSES, &c.status)?))).collect())
+}
+
+fn not_after<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Default, Deserialize)]
+    struct Tls {
+        #[serde(rename = "notAfter")]
+        not_after: Option<Timestamp>,
+    }
+    Ok(lenient::<D, Tls>(from)?.not_after.map(Timestamp::as_second))
+}
+
+fn is_there<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(Option::<serde::de::IgnoredAny>::deserialize(from)?.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_metrics_and_checks_need_is_kept_and_the_rest_is_not() {
+        let glance: Glance = serde_json::from_value(json!({
+            "metadata": {
+                "name": "relay", "namespace": "mail", "generation": 3, "labels": {"a": "b"},
+                "annotations": {"mailverity.dev/verify-requested-at": "x", "example.com/other": "y"},
+            },
+            "spec": {"host": "smtp.corp.example", "suspend": true},
+            "status": {
+                "observedGeneration": 2,
+                "conditions": [{"type": "Ready", "status": "True"}, {"type": "Alien", "status": "True"}],
+                "tls": {"notAfter": "1970-01-01T00:01:00Z"},
+                "claim": {"id": "x"},
+                "credentialsObserved": "abc", "credentialHeldUntil": "1970-01-01T00:02:00Z", "credentialRefusals": 2,
+            },
+        }))
+        .unwrap();
+        assert!(glance.is_suspended() && !glance.is_fresh() && glance.status.claimed);
+        assert_eq!(glance.conditions().collect::<Vec<_>>(), [("Ready", "True")]);
+        assert_eq!((glance.not_after(), glance.status.credential_refusals), (Some(60), Some(2)));
+        assert_eq!(glance.status.credentials_observed.as_deref(), Some("abc"));
+        assert_eq!(glance.metadata.labels, None);
+        assert_eq!(glance.metadata.annotations.unwrap().into_keys().collect::<Vec<_>>(), ["mailverity.dev/verify-requested-at"]);
+    }
+
+    #[test]
+    fn no_object_is_too_malformed_to_be_known() {
+        for (spec, status) in [
+            (json!(null), json!(null)),
+            (json!("text"), json!([])),
+            (
+                json!({"suspend": "yes"}),
+                json!({"conditions": {"a": 1}, "tls": 5, "credentialRefusals": -1, "observedGeneration": "1"}),
+            ),
+        ] {
+            let object = json!({"metadata": {"name": "relay"}, "spec": spec, "status": status});
+            let glance: Glance = serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{object}: {error}"));
+            assert!(glance.is_fresh() && !glance.is_suspended(), "{object}");
+        }
+        assert!(serde_json::from_value::<Glance>(json!({"metadata": {"name": "relay"}})).unwrap().is_fresh());
+    }
+
+    #[test]
+    fn every_condition_type_has_a_number() {
+        assert!(TYPES.iter().all(|type_| TYPES.iter().filter(|other| *other == type_).count() == 1));
+    }
+}
