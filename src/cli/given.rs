@@ -77,7 +77,7 @@ impl References for Given {
             let known = known.or_else(|| self.fallback.as_ref().map(|(secret, _)| secret.clone()));
             let (None, Some(client)) = (&known, &self.cluster) else { return Ok(known) };
             let secret = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await;
-            let secret = secret.map_err(|error| unknown(Reason::SecretNotFound, "Secret", namespace, name, &error))?;
+            let secret = secret.map_err(|error| unreadable("Secret", namespace, name, &error))?;
             Ok(secret.map(|secret| {
                 let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
                 let changed = last_change(&secret.metadata);
@@ -93,7 +93,7 @@ impl References for Given {
             let known = known.or_else(|| self.fallback.as_ref().map(|(_, config_map)| config_map.clone()));
             let (None, Some(client)) = (&known, &self.cluster) else { return Ok(known) };
             let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(name).await;
-            let map = map.map_err(|error| unknown(Reason::CABundleNotFound, "ConfigMap", namespace, name, &error))?;
+            let map = map.map_err(|error| unreadable("ConfigMap", namespace, name, &error))?;
             Ok(map.map(|map| {
                 let texts = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
                 let bytes = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
@@ -110,9 +110,11 @@ fn last_change(metadata: &kube::api::ObjectMeta) -> Option<String> {
     times.max_by_key(|time| time.0).map(|time| time.0.to_string())
 }
 
-fn unknown(reason: Reason, kind: &str, namespace: &str, name: &str, error: &kube::Error) -> Diagnosis {
+fn unreadable(kind: &str, namespace: &str, name: &str, error: &kube::Error) -> Diagnosis {
     // The cluster's own words, such as that we may not read Secrets there.
-    Diagnosis::new(reason).detail(format!("whether there is a {kind} {namespace}/{name} cannot be told: {error}"))
+    let fault = error.to_string();
+    let name = format!("{namespace}/{name}");
+    Diagnosis::new(Reason::RefUnreadable).detail(fault.clone()).fact("kind", kind).fact("name", name).fact("fault", fault)
 }
 
 #[cfg(test)]

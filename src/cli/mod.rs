@@ -74,7 +74,7 @@ impl Error {
 #[derive(Debug, Parser)]
 #[command(name = "mailverity", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
-    /// No colour. The environment variable NO_COLOR (any value) does the same.
+    /// No colour. The environment variable NO_COLOR (any value but an empty one) does the same.
     #[arg(long, global = true)]
     no_color: bool,
     #[command(subcommand)]

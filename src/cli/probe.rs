@@ -53,10 +53,10 @@ pub struct Probe {
     #[arg(long, value_name = "FILE", group = "secret", requires = "username")]
     token_file: Option<PathBuf>,
     /// A SASL mechanism that may be used (repeat, or use commas); what is offered and safe if absent.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "username")]
     mechanism: Vec<String>,
     /// Let PLAIN and LOGIN show the password to whoever watches the network.
-    #[arg(long)]
+    #[arg(long, requires = "username")]
     allow_plaintext: bool,
     /// How far to go: Connect stops after the greeting (and TLS), Authenticate logs in, Deliver sends one mail.
     #[arg(long, value_parser = named::<Level>(LEVELS), ignore_case = true, default_value = "Authenticate")]
@@ -127,6 +127,15 @@ impl Probe {
 
     /// The flags as a spec, judged by the rules that manifests are judged by.
     fn spec(&self) -> Result<MailServerSpec, Error> {
+        if self.url.contains('@') {
+            // Not shown: it may hold a password.
+            let words =
+                "the URL: takes no user and no password, which every process could see; use --username and --password-file";
+            return Err(Error::Usage(words.to_owned()));
+        }
+        if self.to.is_some() && self.level != Level::Deliver {
+            return Err(Error::Usage("--to: a mail is sent with --level Deliver only".to_owned()));
+        }
         if !self.url.contains("://") {
             return Err(Error::Usage(format!("{:?} is no URL; did you mean smtp://{}?", self.url, self.url)));
         }
@@ -177,6 +186,7 @@ fn flag(field: &str) -> &str {
         ("spec.security", "--security"),
         ("spec.tls.serverName", "--server-name"),
         ("spec.tls.caRef", "--ca-file"),
+        ("spec.tls", "--insecure-skip-verify"),
         ("spec.auth.username", "--username"),
         ("spec.auth.mechanisms", "--mechanism"),
         ("spec.auth", "--username"),

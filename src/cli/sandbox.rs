@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::sandbox::{Account, Options, Ports, Running, Sandbox};
 
-/// Runs a mail server on loopback: SMTP that takes mail for its own user, and POP3 to read it.
+/// Run a mail server on loopback: SMTP that takes mail for its own user, and POP3 to read it.
 ///
 /// It has TLS by a certificate made at start, demands a login, keeps mail in memory only, relays nothing and cannot be
 /// reached from elsewhere. It ends on SIGINT and SIGTERM.

@@ -11,6 +11,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command;
+mod documented;
 mod login;
 mod send;
 

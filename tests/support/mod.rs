@@ -4,6 +4,7 @@
 
 pub mod cases;
 pub mod cluster;
+pub mod command;
 pub mod fleet;
 pub mod leaks;
 pub mod references;
