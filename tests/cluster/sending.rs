@@ -1,6 +1,6 @@
 //! Level Deliver in a cluster: claims, budgets, and never a second mail.
 
-use mailverity::api::v1alpha1::{CheckPhase, MailServerStatus, VERIFY_REQUESTED_AT};
+use mailverity::api::v1alpha1::VERIFY_REQUESTED_AT;
 use serde_json::{Value, json};
 
 use super::{
