@@ -1,8 +1,8 @@
 #!/bin/bash
 # run.sh: what one check costs, beside a bare client, blackbox_exporter, openssl, swaks and Python's smtplib, as ratios.
 #
-# Starts a private mail stack, builds benches/check with optimisation, runs it, ends the mail stack. Takes minutes; other
-# work on the machine makes it coarse, so leave it alone meanwhile.
+# Then what a thousand idle MailServers cost (idle.sh). Starts a private mail stack, builds with optimisation, measures, ends
+# the mail stack. Takes minutes; other work on the machine makes it coarse, so leave it alone meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -27,3 +27,5 @@ trap 'exit 143' TERM
 
 tests/mailstack/up.sh "$dir"
 MAILVERITY_BENCH_MAILSTACK=$dir cargo bench --locked --quiet --bench check
+cargo build --release --locked
+benches/idle.sh "$dir"

@@ -10,7 +10,10 @@ use k8s_openapi::{
 };
 use kube::{Api, Client};
 
-use super::{ApiError, bounded};
+use super::{
+    ApiError, Name, bounded,
+    secrets::{Kind, Reference, Uses},
+};
 use crate::{
     api::{Class, Reason},
     mail::Diagnosis,
@@ -19,21 +22,36 @@ use crate::{
 
 /// The cluster that the client speaks to.
 #[derive(Clone)]
-pub struct Cluster(Client);
+pub struct Cluster {
+    client: Client,
+    uses: Uses,
+}
 
 impl Cluster {
     /// Reads with `client`'s rights.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self(client)
+        Self::noting(client, Uses::default())
+    }
+
+    /// The same, and notes in `uses` which version was read: seeing that version later is no news.
+    #[must_use]
+    pub fn noting(client: Client, uses: Uses) -> Self {
+        Self { client, uses }
+    }
+
+    fn note(&self, kind: Kind, namespace: &str, name: &str, found: Option<&ObjectMeta>) {
+        let reference = Reference { kind, name: Name::new(namespace, name) };
+        self.uses.read(&reference, found.map(|meta| meta.resource_version.as_deref().unwrap_or_default()));
     }
 }
 
 impl References for Cluster {
     fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
         async move {
-            let secrets: Api<Secret> = Api::namespaced(self.0.clone(), namespace);
+            let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
             let found = bounded(secrets.get_opt(name)).await.map_err(|error| unreadable("Secret", namespace, name, &error))?;
+            self.note(Kind::Secret, namespace, name, found.as_ref().map(|secret| &secret.metadata));
             Ok(found.map(|secret| stored(&secret.metadata, None, secret.data.unwrap_or_default())))
         }
         .boxed()
@@ -41,8 +59,9 @@ impl References for Cluster {
 
     fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
         async move {
-            let maps: Api<ConfigMap> = Api::namespaced(self.0.clone(), namespace);
+            let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
             let found = bounded(maps.get_opt(name)).await.map_err(|error| unreadable("ConfigMap", namespace, name, &error))?;
+            self.note(Kind::ConfigMap, namespace, name, found.as_ref().map(|map| &map.metadata));
             Ok(found.map(|map| stored(&map.metadata, map.data, map.binary_data.unwrap_or_default())))
         }
         .boxed()

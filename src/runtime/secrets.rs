@@ -80,6 +80,12 @@ enum Seen {
     Version(String),
 }
 
+impl Seen {
+    fn of(version: Option<&str>) -> Self {
+        version.map_or(Self::Absent, |version| Self::Version(version.to_owned()))
+    }
+}
+
 impl Uses {
     /// `object` refers to these, and to nothing else any more. To be said before they are read, or a change in between
     /// would be missed.
@@ -108,11 +114,19 @@ impl Uses {
         lock(&self.0).used.keys().cloned().collect()
     }
 
+    /// This version of `reference` was read for its content (none: it is not there). It counts as seen only where none was:
+    /// others may have read an earlier one, and a later one is news to them.
+    pub fn read(&self, reference: &Reference, version: Option<&str>) {
+        if let Some(used) = lock(&self.0).used.get_mut(reference).filter(|used| used.seen == Seen::Never) {
+            used.seen = Seen::of(version);
+        }
+    }
+
     /// `reference` was seen with this resourceVersion (none: it is not there). Returns who must look again: nobody where
     /// that is not news. The first sighting is news too, as the object may have read what was there before.
     #[must_use]
     pub fn seen(&self, reference: &Reference, version: Option<&str>) -> Vec<Name> {
-        let seen = version.map_or(Seen::Absent, |version| Seen::Version(version.to_owned()));
+        let seen = Seen::of(version);
         let mut state = lock(&self.0);
         let Some(used) = state.used.get_mut(reference) else { return Vec::new() };
         if used.seen == seen {
@@ -253,6 +267,26 @@ mod tests {
         assert_eq!(uses.seen(&secret("relay"), None).len(), 2, "it was deleted");
         assert_eq!(uses.seen(&secret("other"), Some("1")), [object("b")]);
         assert!(uses.seen(&secret("unused"), Some("1")).is_empty());
+    }
+
+    #[test]
+    fn seeing_the_version_that_was_read_is_no_news() {
+        let uses = Uses::default();
+        uses.set(&object("a"), BTreeSet::from([secret("relay")]));
+        uses.read(&secret("relay"), Some("5"));
+        assert!(uses.seen(&secret("relay"), Some("5")).is_empty());
+        assert_eq!(uses.seen(&secret("relay"), Some("6")), [object("a")]);
+    }
+
+    #[test]
+    fn a_version_that_one_object_read_is_still_news_to_another_that_read_the_one_before() {
+        let uses = Uses::default();
+        for name in ["a", "b"] {
+            uses.set(&object(name), BTreeSet::from([secret("relay")]));
+        }
+        uses.read(&secret("relay"), Some("5"));
+        uses.read(&secret("relay"), Some("6"));
+        assert_eq!(uses.seen(&secret("relay"), Some("6")), [object("a"), object("b")]);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use croner::{
     Cron,
     parser::{CronParser, Seconds, Year},
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 
 use super::schedule::later;
 use crate::{
@@ -37,7 +40,7 @@ impl Windows {
             };
             let start = five_fields(&window.start).map_err(|fault| invalid("start", &window.start, &fault))?;
             let name = window.time_zone.as_deref().unwrap_or("UTC");
-            let zone = TimeZone::get(name).map_err(|_| invalid("timeZone", name, "no such IANA time zone"))?;
+            let zone = zone(name).ok_or_else(|| invalid("timeZone", name, "no such IANA time zone"))?;
             Ok(Window { start, zone, duration: window.duration.get() })
         };
         written.iter().enumerate().map(read).collect::<Result<_, _>>().map(Self)
@@ -67,6 +70,11 @@ impl Window {
         let start = self.start.find_previous_occurrence(&now.to_zoned(self.zone.clone()), true).ok()?;
         Some(later(start.timestamp(), self.duration))
     }
+}
+
+/// A time zone of the machine, whose rules may be newer than ours; else our own, as an image may bring few zones or none.
+fn zone(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name)).ok()
 }
 
 /// Reads a cron line: five fields, as the schema's text promises; no seconds, no years, no `@daily`.
@@ -133,6 +141,15 @@ mod tests {
         assert_eq!(windows.open_until(at("2026-10-24T20:30:00Z")), Some(at("2026-10-24T21:00:00Z")));
         assert_eq!(windows.open_until(at("2026-10-25T20:30:00Z")), None);
         assert_eq!(windows.open_until(at("2026-10-25T21:30:00Z")), Some(at("2026-10-25T22:00:00Z")));
+    }
+
+    #[test]
+    fn time_zones_are_known_without_any_on_the_machine() {
+        let (ours, new_year) = (TimeZoneDatabase::bundled(), at("2026-01-01T00:00:00Z"));
+        for (name, offset) in [("Europe/Zurich", 1), ("America/St_Johns", -3), ("Asia/Kathmandu", 5), ("Etc/UTC", 0)] {
+            let zone = ours.get(name).unwrap();
+            assert_eq!(zone.to_offset(new_year).seconds() / 3600, offset, "{name}");
+        }
     }
 
     #[test]

@@ -6,7 +6,12 @@ use std::{
 };
 
 pub fn run(arguments: &[&str], input: &str) -> Output {
+    run_with(&[], arguments, input)
+}
+
+fn run_with(environment: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_mailverity"))
+        .envs(environment.iter().copied())
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -35,6 +40,23 @@ fn a_sound_manifest_is_0_and_a_bad_one_2_with_line_and_column() {
         text.contains("-:5:3: error: MailServer default/relay: spec.hots: is not a known field; did you mean host?"),
         "{text}"
     );
+}
+
+#[test]
+fn a_time_zone_is_known_on_a_machine_that_lacks_it() {
+    // A folder without a single zone would be passed by for the machine's own.
+    let zones = std::env::temp_dir().join(format!("mailverity-zones-{}", std::process::id()));
+    std::fs::create_dir_all(&zones).unwrap();
+    std::fs::write(zones.join("Nowhere"), b"TZif").unwrap();
+    let warned = |zone: &str| {
+        let window = format!("  maintenance: [{{start: 0 22 * * SAT, duration: 1h, timeZone: {zone}}}]\n");
+        let input = format!("{SERVER}  host: smtp.corp.test\n{window}");
+        let output = run_with(&[("TZDIR", zones.to_str().unwrap())], &["check", "-f", "-"], &input);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap().contains("no such IANA time zone")
+    };
+    assert_eq!((warned("Europe/Zurich"), warned("Europe/Zurech")), (false, true));
+    std::fs::remove_dir_all(&zones).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU16, AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -245,12 +245,12 @@ impl Cluster {
     /// The same at another level, where a trace of thousands of checks would be gigabytes.
     pub async fn operator_at(&self, level: &str, flags: &[&str]) -> Operator {
         let kubeconfig = self.rights(!flags.contains(&"Get")).await;
-        let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let metrics = format!("127.0.0.1:{}", free_port());
         let mut args: Vec<String> =
             ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
                 .map(str::to_owned)
                 .to_vec();
-        args.extend(["--metrics-address".to_owned(), metrics.to_string()]);
+        args.extend(["--metrics-address".to_owned(), metrics.clone()]);
         if !flags.contains(&"--deny-cidrs") {
             args.extend(["--deny-cidrs".to_owned(), String::new()]);
         }
@@ -258,8 +258,7 @@ impl Cluster {
             args.extend(["--allowed-ports".to_owned(), "1-65535".to_owned()]);
         }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let mut operator =
-            Operator { child: None, args, kubeconfig, metrics: metrics.to_string(), log: self.dir().join("operator.log") };
+        let mut operator = Operator { child: None, args, kubeconfig, metrics, log: self.dir().join("operator.log") };
         operator.start();
         operator
     }
@@ -296,6 +295,21 @@ pub fn message<'a>(status: &'a MailServerStatus, kind: &str) -> &'a str {
 fn documents(text: &str) -> Vec<Value> {
     use serde::Deserialize;
     serde_yaml::Deserializer::from_str(text).filter_map(|doc| Value::deserialize(doc).ok()).filter(|doc| !doc.is_null()).collect()
+}
+
+/// A port of loopback that nobody listens on, and that is no other test's. Not one of those that the kernel hands out to
+/// clients: while an operator is being started again, a check elsewhere must not take its port.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let [first, second, ..] = *uuid::Uuid::new_v4().as_bytes();
+    let start = u16::from_be_bytes([first, second]);
+    NEXT.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed).ok();
+    loop {
+        let port = 20_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 12_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// An operator in a process of its own.

@@ -40,7 +40,7 @@ pub struct Checks {
 
 #[derive(Debug)]
 enum Slot {
-    Running { check: Check, stopper: Stopper },
+    Running { check: Check, uid: String, stopper: Stopper },
     Ended(Arc<Ended>),
 }
 
@@ -49,6 +49,8 @@ enum Slot {
 pub struct Ended {
     /// As it was decided on.
     pub check: Check,
+    /// The uid of the object: another of its name may have taken its place.
+    pub uid: String,
     /// What it found.
     pub report: Report,
 }
@@ -125,9 +127,9 @@ impl Checks {
         }
     }
 
-    fn begin(&self, name: &Name, check: Check) -> Stop {
+    fn begin(&self, name: &Name, uid: String, check: Check) -> Stop {
         let (stopper, stop) = Stop::new();
-        lock(&self.slots).insert(name.clone(), Slot::Running { check, stopper });
+        lock(&self.slots).insert(name.clone(), Slot::Running { check, uid, stopper });
         stop
     }
 
@@ -135,10 +137,10 @@ impl Checks {
     fn end(&self, name: &Name, id: &str, report: Option<Report>) {
         let mut slots = lock(&self.slots);
         // The object may be gone meanwhile, and another of its name be checked.
-        if let Some(Slot::Running { check, .. }) = slots.get(name).filter(|slot| slot.is_running(id)) {
-            let check = check.clone();
+        if let Some(Slot::Running { check, uid, .. }) = slots.get(name).filter(|slot| slot.is_running(id)) {
+            let (check, uid) = (check.clone(), uid.clone());
             match report {
-                Some(report) => slots.insert(name.clone(), Slot::Ended(Arc::new(Ended { check, report }))),
+                Some(report) => slots.insert(name.clone(), Slot::Ended(Arc::new(Ended { check, uid, report }))),
                 None => slots.remove(name),
             };
         }
@@ -155,15 +157,15 @@ impl Slot {
 
 /// Begins a check. At its end the object is reconciled, and finds the report.
 pub fn start(ctx: &Arc<Context>, name: Name, sight: Sight, inputs: Inputs, plan: Check, place: Place) {
-    let stop = ctx.checks.begin(&name, plan.clone());
+    let uid = sight.object.metadata.uid.clone().unwrap_or_default();
+    let stop = ctx.checks.begin(&name, uid.clone(), plan.clone());
     // Not a part of the reconciliation that began it, which ends long before.
     let span = tracing::info_span!(parent: None, "check", object = %name, check = plan.id, level = ?plan.level);
-    let uid = sight.object.metadata.uid.clone().unwrap_or_default();
     let code = ctx.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), DEFAULT_ACTOR.as_bytes()]);
     let slot = Slotted { ctx: Arc::clone(ctx), name, id: plan.id.clone(), report: None, _place: place };
     let work = async move {
         let mut slot = slot;
-        slot.report = run(&slot.ctx, &slot.name, sight, &inputs, plan, code, stop).await;
+        slot.report = Box::pin(run(&slot.ctx, &slot.name, sight, &inputs, plan, code, stop)).await;
     };
     tokio::spawn(work.instrument(span));
 }
@@ -257,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn a_report_waits_until_it_is_told() {
         let (checks, name) = (Checks::default(), Name::new("mail", "relay"));
-        let _stop = checks.begin(&name, plan("1"));
+        let _stop = checks.begin(&name, String::new(), plan("1"));
         assert_eq!(checks.running(&name).unwrap().id, "1");
         checks.end(&name, "1", Some(report()));
         assert!(checks.running(&name).is_none());
@@ -270,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn a_cancelled_check_is_told_so_and_leaves_nothing() {
         let (checks, name) = (Checks::default(), Name::new("mail", "relay"));
-        let stop = checks.begin(&name, plan("1"));
+        let stop = checks.begin(&name, String::new(), plan("1"));
         checks.cancel(&name);
         stop.stopped().await;
         checks.end(&name, "1", None);
@@ -280,10 +282,10 @@ mod tests {
     #[tokio::test]
     async fn the_late_end_of_a_forgotten_check_does_not_touch_the_next_one() {
         let (checks, name) = (Checks::default(), Name::new("mail", "relay"));
-        let first = checks.begin(&name, plan("1"));
+        let first = checks.begin(&name, String::new(), plan("1"));
         checks.forget(&name);
         first.stopped().await;
-        let _second = checks.begin(&name, plan("2"));
+        let _second = checks.begin(&name, String::new(), plan("2"));
         checks.end(&name, "1", Some(report()));
         assert_eq!(checks.running(&name).unwrap().id, "2");
     }

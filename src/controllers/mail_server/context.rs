@@ -167,12 +167,13 @@ impl Context {
         wakes: Vec<(Option<String>, mpsc::UnboundedSender<Name>)>,
         ends: Stop,
     ) -> Self {
+        let uses = Uses::default();
         Self {
-            references: Cluster::new(ground.client.clone()),
+            references: Cluster::noting(ground.client.clone(), uses.clone()),
             teller: Teller::new(ground.client.clone(), &ground.settings.identity),
             pause: Pause::default(),
             limits,
-            uses: Uses::default(),
+            uses,
             known,
             checks: Checks::default(),
             judged: Notify::new(),

@@ -164,8 +164,10 @@ async fn go(name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> 
     let resolved = observe(&object, name, ctx).await?;
     let mut sight = Sight::new(object, &resolved, name, ctx);
     if let Some(ended) = ctx.checks.ended(name) {
-        let plan = Plan { what: What::Check(ended.check.clone()), next: None, state: State::Active };
-        tell(&mut sight, &plan, Some(&ended.report), ctx).await?;
+        if sight.object.metadata.uid.as_deref() == Some(ended.uid.as_str()) {
+            let plan = Plan { what: What::Check(ended.check.clone()), next: None, state: State::Active };
+            tell(&mut sight, &plan, Some(&ended.report), ctx).await?;
+        }
         ctx.checks.told(name);
     }
     let plan = decide(&sight.seen());
