@@ -92,8 +92,8 @@ reasons! {
     CABundleNotFound: User, Some(c::RESOLVED_REFS), "The CA bundle that the spec names does not exist.", "Create {kind} {name} with the PEM certificates in key {key}.";
     CABundleInvalid: User, Some(c::RESOLVED_REFS), "The CA bundle holds no certificate.", "{kind} {name} key {key} holds no PEM certificate[: {fault}].";
     ClientCertificateInvalid: User, Some(c::RESOLVED_REFS), "The client certificate or its key cannot be used.", "Secret {secret} must hold a PEM certificate in tls.crt and its key in tls.key: {fault}.";
-    ActorNotFound: User, Some(c::RESOLVED_REFS), "An Actor that the spec names does not exist.", "No Actor {name}; `kubectl get actors`. Leave verification.actors out to check from the operator.";
-    NoActorSelected: User, Some(c::RESOLVED_REFS), "The selector matches no Actor.", "The selector matches no Actor; `kubectl get actors --show-labels`.";
+    ActorNotFound: User, Some(c::RESOLVED_REFS), "An Actor that the spec names does not exist.", "Leave {name} out of verification.actors: without any, the operator itself checks.";
+    NoActorSelected: User, Some(c::RESOLVED_REFS), "The selector matches no Actor.", "The selector matches no Actor; without verification.actorSelector the operator itself checks.";
     RefUnreadable: Transient, Some(c::RESOLVED_REFS), "The API server did not let the operator read a Secret or ConfigMap.", "{kind} {name} could not be read: {fault}.";
     RefNotPermitted: User, Some(c::RESOLVED_REFS), "An object of another namespace is not shared with this one.", "{kind} {name} is not shared with namespace {me}; its owner must widen allowedNamespaces.";
 

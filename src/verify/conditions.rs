@@ -212,7 +212,10 @@ mod tests {
                 Diagnosis::new(Reason::AuthenticationRequired).words("530 5.7.0 first:"),
                 "530 5.7.0 first. The server demands AUTH; set auth.",
             ),
-            (Diagnosis::new(Reason::NoActorSelected), "The selector matches no Actor; `kubectl get actors --show-labels`."),
+            (
+                Diagnosis::new(Reason::NoActorSelected),
+                "The selector matches no Actor; without verification.actorSelector the operator itself checks.",
+            ),
             (
                 Diagnosis::new(Reason::SpecInvalid).detail("x is y").fact("fault", "x is y"),
                 "x is y. `mailverity check -f` shows the line.",

@@ -5,4 +5,5 @@
 #[path = "../support/cases.rs"]
 mod cases;
 mod command;
+mod pages;
 mod schema;

@@ -197,5 +197,9 @@ fn plain_text(opening: &[u8]) -> Option<String> {
     if opening.is_empty() || matches!(opening[0], 0x14..=0x17) {
         return None;
     }
-    Some(printable(&String::from_utf8_lossy(opening), WORDS)).filter(|text| !text.is_empty())
+    // Its first line: how much of what follows is here already is a matter of chance.
+    opening
+        .split(|byte| *byte == b'\n')
+        .map(|line| printable(&String::from_utf8_lossy(line), WORDS))
+        .find(|line| !line.is_empty())
 }

@@ -68,7 +68,7 @@ pub async fn check(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, run: &Ru
         }
     }
     let mut report = told(reports);
-    report.duration = begun.elapsed();
+    report.duration = inputs.resolving + begun.elapsed();
     report
 }
 

@@ -1,0 +1,180 @@
+//! What the pages say, held to the program: their manifests, flags, commands and links.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use regex::Regex;
+
+use super::command::run;
+
+/// Every page that a user reads, with its path.
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/samples/README.md"].map(|name| root.join(name));
+    let pages: Vec<_> = docs.chain(others).map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
+    assert!(pages.len() > 10);
+    pages
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
+}
+
+/// The texts between fences that are marked so.
+fn blocks<'a>(page: &'a str, mark: &str) -> Vec<&'a str> {
+    let fenced = page.split("\n```").skip(1).step_by(2);
+    fenced.filter_map(|block| block.split_once('\n')).filter(|(marked, _)| *marked == mark).map(|(_, text)| text).collect()
+}
+
+fn found(pattern: &str, text: &str) -> BTreeSet<String> {
+    Regex::new(pattern).unwrap().captures_iter(text).map(|found| found[1].to_owned()).collect()
+}
+
+/// The long flags of a subcommand, without those that all have.
+fn flags(subcommand: &str) -> BTreeSet<String> {
+    let help = String::from_utf8(run(&[subcommand, "--help"], "").stdout).unwrap();
+    let mut flags = found(r"(?m)^ +(?:-\w, )?(--[a-z-]+)", &help);
+    for common in ["--help", "--version", "--no-color"] {
+        assert!(flags.remove(common), "{help}");
+    }
+    flags
+}
+
+fn subcommands() -> BTreeSet<String> {
+    let help = String::from_utf8(run(&["--help"], "").stdout).unwrap();
+    found(r"(?m)^  ([a-z]+)  ", help.split_once("Commands:").unwrap().1)
+}
+
+#[test]
+fn every_manifest_on_a_page_is_valid() {
+    let mut seen = 0;
+    for (path, text) in pages() {
+        for block in blocks(&text, "yaml") {
+            let manifest = match block {
+                whole if whole.contains("apiVersion:") => whole.to_owned(),
+                part if part.starts_with("spec:") => {
+                    format!(
+                        "apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: relay}}\n{part}\n  host: smtp.corp.test\n"
+                    )
+                }
+                _ => continue,
+            };
+            let output = run(&["check", "-f", "-"], &manifest);
+            assert_eq!(output.status.code(), Some(0), "{}: {}", path.display(), String::from_utf8_lossy(&output.stdout));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 6, "only {seen} manifests were found");
+}
+
+#[test]
+fn the_operators_flags_are_on_its_page_all_of_them() {
+    let page = page("operate.md");
+    let rows: String = page.lines().filter(|line| line.starts_with("| --")).map(|line| line.split('|').nth(1).unwrap()).collect();
+    assert_eq!(found(r"(--[a-z-]+)", &rows), flags("operator"));
+    let help = String::from_utf8(run(&["operator", "--help"], "").stdout).unwrap();
+    for line in page.lines().filter(|line| line.starts_with("| --max-") || line.starts_with("| --metrics-address")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (_, after) = help.split_once(&format!("{} <", cells[1])).unwrap();
+        let about = after.split("\n      --").next().unwrap();
+        assert!(about.contains(&format!("[default: {}]", cells[2])), "{line}: {about}");
+    }
+}
+
+#[test]
+fn the_flags_of_probe_and_check_are_on_their_page_all_of_them() {
+    let page = page("cli.md");
+    let section = |name: &str| {
+        let (_, after) = page.split_once(&format!("\n## {name}\n")).unwrap();
+        after.split("\n## ").next().unwrap().to_owned()
+    };
+    for name in ["probe", "check"] {
+        let mut told = found(r"(--[a-z][a-z-]*)", &section(name));
+        told.extend(found(r"\[-o (text)", &section(name)).iter().map(|_| "--output".to_owned()));
+        told.extend(found(r"(\[-R\])", &section(name)).iter().map(|_| "--recursive".to_owned()));
+        told.extend(found(r"(\[-n NAMESPACE\])", &section(name)).iter().map(|_| "--namespace".to_owned()));
+        told.extend(found(r"(-f FILE)", &section(name)).iter().map(|_| "--filename".to_owned()));
+        assert_eq!(told, flags(name), "{name}");
+    }
+    let table: BTreeSet<_> = found(r"(?m)^\| \[?([a-z]+)[\] ]", page.split("## Exit codes").next().unwrap());
+    let mut known = subcommands();
+    known.remove("help");
+    assert_eq!(table.into_iter().filter(|name| name != "subcommand").collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn every_command_on_a_page_exists_with_its_flags() {
+    let known = subcommands();
+    let makefile = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile")).unwrap();
+    let targets = found(r"(?m)^([a-z-]+):.*## ", &makefile);
+    // A command begins a line of a fenced block, or stands between backticks.
+    let command = Regex::new(r"(?m)^(?:\$ )?(?:target/debug/)?(mailverity|make|kubectl) ([a-z-]+)(.*)$").unwrap();
+    let mut seen = 0;
+    for (path, text) in pages() {
+        let prose: String = text.split("\n```").step_by(2).collect();
+        let quoted: Vec<&str> = prose.split('`').skip(1).step_by(2).collect();
+        let commands = [blocks(&text, ""), quoted].concat().join("\n");
+        for found in command.captures_iter(&commands) {
+            let (whole, name) = (&found[0], &found[2]);
+            let exists = match &found[1] {
+                "make" => targets.contains(name),
+                "kubectl" => name != "mail" && name != "mailverity",
+                _ => {
+                    let known_flags = if known.contains(name) { flags(name) } else { BTreeSet::new() };
+                    let mut used = self::found(r" (--[a-z-]+)", found[3].split('#').next().unwrap());
+                    used.remove("--help");
+                    known.contains(name) && used.is_subset(&known_flags)
+                }
+            };
+            assert!(exists, "{}: {whole}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} commands were found");
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let anchor = |title: &str| {
+        let kept = title.trim().to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>()
+    };
+    for (path, text) in pages() {
+        for link in found(r"\]\(([^)\s]+)\)", &text).iter().filter(|link| !link.contains("://")) {
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", path.display());
+            let titles = |text: String| {
+                text.lines()
+                    .filter_map(|line| line.strip_prefix("##").map(|t| anchor(t.trim_start_matches('#'))))
+                    .collect::<Vec<_>>()
+            };
+            assert!(
+                place.is_empty() || titles(fs::read_to_string(target).unwrap()).contains(&place.to_owned()),
+                "{}: {link}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_metrics_on_the_page_are_those_in_the_code() {
+    let code = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/metrics.rs")).unwrap();
+    let tested = found(r#"["(\s](mailverity_[a-z_]+|workqueue_depth|controller_runtime_[a-z_]+)[ {"]"#, &code);
+    let page = page("operate.md");
+    let rows: String = page
+        .lines()
+        .filter(|line| line.starts_with("| mailverity_") || line.starts_with("| controller_"))
+        .map(|line| line.split('|').nth(1).unwrap())
+        .collect();
+    let told = found(r"(mailverity_[a-z_]+|workqueue_depth|controller_runtime_[a-z_]+)", &rows);
+    let basic = |name: &String| name.trim_end_matches("_count").to_owned();
+    let short = ["controller_runtime_reconcile_errors_total", "controller_runtime_reconcile_time_seconds"].map(str::to_owned);
+    assert_eq!(told.into_iter().chain(short).collect::<BTreeSet<_>>(), tested.iter().map(basic).collect());
+}
+
+#[test]
+fn the_readme_is_read_in_a_minute() {
+    assert!(include_str!("../../README.md").lines().count() < 80);
+}
