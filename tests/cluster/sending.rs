@@ -101,8 +101,7 @@ async fn mode_observe_logs_in_and_sends_nothing() {
     let user = account(&cluster, &stack, "observe").await;
     let _operator = cluster.operator(&["--mode", "Observe"]).await;
     cluster.server("relay", deliver(&stack, stack.port("PLAIN_PORT"), &user)).await;
-    let checked =
-        |status: &MailServerStatus| status.last_check.as_ref().is_some_and(|check| check.phase == CheckPhase::Finished);
+    let checked = |status: &MailServerStatus| status.last_check.as_ref().is_some_and(|check| check.phase == CheckPhase::Finished);
     let status = cluster.status_when("relay", "checked", checked).await;
     assert!(status.conditions.iter().any(|c| c.type_ == "Authenticated" && c.status == "True"), "{status:#?}");
     assert!(
