@@ -38,7 +38,7 @@ pub fn of_bytes(opening: &[u8]) -> Option<Found> {
         // A TLS record: alert or handshake, version 3.x (RFC 8446 section 5.1).
         [0x15 | 0x16, 3, ..] => Some(Found::Tls),
         // "Interpret as command": WILL, WONT, DO or DONT (RFC 854).
-        [0xff, 0xfb..=0xfe, 0..=0x3f, ..] => Some(Found::Other("Telnet")),
+        [0xff, 0xfb..=0xfe, _, 0xff, ..] => Some(Found::Other("Telnet")),
         // The length and the number 0 of a packet, and version 10 of the protocol.
         [_, _, 0, 0, 10, ..] => Some(Found::Other("MySQL")),
         _ => of_line(&String::from_utf8_lossy(opening.get(..8)?)).map(Found::Other),
@@ -71,13 +71,7 @@ pub fn of_line(line: &str) -> Option<&'static str> {
 pub fn of_greeting(words: &str) -> Option<&'static str> {
     let words = words.to_ascii_lowercase();
     let said = if words.starts_with('(') || words.starts_with('-') { &words } else { words.split_once(' ')?.1 };
-    let known = [
-        ("ftpd", "FTP"),
-        ("ftp server", "FTP"),
-        ("ftp service", "FTP"),
-        ("filezilla server", "FTP"),
-        ("lmtp", "LMTP"),
-    ];
+    let known = [("ftpd", "FTP"), ("ftp server", "FTP"), ("ftp service", "FTP"), ("filezilla server", "FTP"), ("lmtp", "LMTP")];
     known.iter().find(|(mark, _)| said.contains(mark) && !said.contains("smtp")).map(|(_, name)| *name)
 }
 

@@ -104,7 +104,13 @@ async fn a_server_that_hangs_up_after_a_refused_ehlo_is_told_by_its_words() {
 #[tokio::test]
 async fn a_message_is_the_same_from_check_to_check() {
     let talk = |time: &str, end: &str| format!("TIME: {time}\n{end}");
-    for end in ["-- hangs", "-- says 220 mx.te\n-- hangs", "TCP: silence", "DNS: silence", "-- greets, offering STARTTLS\nC: STARTTLS\nS: 220 go\n-- hangs"] {
+    for end in [
+        "-- hangs",
+        "-- says 220 mx.te\n-- hangs",
+        "TCP: silence",
+        "DNS: silence",
+        "-- greets, offering STARTTLS\nC: STARTTLS\nS: 220 go\n-- hangs",
+    ] {
         let mut told = Vec::new();
         for time in ["700ms", "1300ms"] {
             let played = starttls().plays(&talk(time, end)).await;

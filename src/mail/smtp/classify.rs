@@ -147,9 +147,8 @@ impl LoginJudgement {
         if says(wordings::NO_AUTH_SERVER) {
             return Self::Unavailable;
         }
-        let judged = matches!(subject, Some((7, 3 | 8 | 13 | 139))) 
-            || says(wordings::PASSWORD_JUDGED)
-            || says(wordings::PASSWORD_WRONG);
+        let judged =
+            matches!(subject, Some((7, 3 | 8 | 13 | 139))) || says(wordings::PASSWORD_JUDGED) || says(wordings::PASSWORD_WRONG);
         match reply.code {
             // RFC 4954 section 6: a password transition is needed, which PLAIN does.
             432 => Self::NotJudged,
@@ -261,7 +260,8 @@ fn envelope(stage: Stage, code: u16) -> Reason {
 /// A 4xx says that time may help, except where nothing but a change of the spec can.
 fn class(reason: Reason, reply: &Reply) -> Class {
     use Reason::{
-        AppPasswordRequired, AuthMechanismNotOffered, AuthenticationFailed, AuthenticationRequired, BasicAuthDisabled, TLSRequired,
+        AppPasswordRequired, AuthMechanismNotOffered, AuthenticationFailed, AuthenticationRequired, BasicAuthDisabled,
+        TLSRequired,
     };
     let stubborn = matches!(
         reason,

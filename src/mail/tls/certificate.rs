@@ -11,8 +11,8 @@ use rustls::{
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{GeneralName, ParsedExtension},
-    prelude::FromDer,
     objects::{oid_registry, oid2sn},
+    prelude::FromDer,
     public_key::PublicKey,
     time::ASN1Time,
     x509::X509Name,

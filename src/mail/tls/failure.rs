@@ -81,12 +81,13 @@ impl Failure {
                 return injected(&plain);
             }
             return match protocol::of_line(&plain) {
-                Some(name) => Found::Other(name).diagnose(peer).words(plain),
+                Some(name) => Found::Other(name).diagnose(peer),
                 None => Diagnosis::new(Reason::WrongTLSMode)
                     .fact("found", "plain text")
                     .fact("mode", "StartTLS or None")
                     .detail(format!("{peer} answered the TLS hello in plain text"))
-                    .words(plain),
+                    // Behind its name a greeting tells the time: a message must not change from check to check.
+                    .words(plain.split(' ').take(3).collect::<Vec<_>>().join(" ")),
             };
         }
         let Some(tls) = inner(&error) else {
@@ -94,11 +95,9 @@ impl Failure {
                 io::ErrorKind::ConnectionReset => Diagnosis::new(Reason::ConnectionReset)
                     .fact("address", peer.to_string())
                     .detail("the connection was reset in the TLS handshake"),
-                _ => {
-                    Diagnosis::new(Reason::ConnectionClosed)
-                        .fact("often", "that often means a port that speaks no TLS, or a load balancer without a server behind it")
-                        .detail(format!("{peer} closed the connection in the TLS handshake"))
-                }
+                _ => Diagnosis::new(Reason::ConnectionClosed)
+                    .fact("often", "that often means a port that speaks no TLS, or a load balancer without a server behind it")
+                    .detail(format!("{peer} closed the connection in the TLS handshake")),
             };
         };
         match tls {
@@ -115,9 +114,9 @@ impl Failure {
                 | PeerIncompatible::Tls12NotOfferedOrEnabled,
             ) => too_old(policy, &self.opening),
             // In the handshake of TLS the server signs with the key of its certificate.
-            Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::BadEncoding) => {
-                failed(self.weak.unwrap_or_else(|| "the server does not hold the key of its certificate (bad signature)".to_owned()))
-            }
+            Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::BadEncoding) => failed(
+                self.weak.unwrap_or_else(|| "the server does not hold the key of its certificate (bad signature)".to_owned()),
+            ),
             Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge) => {
                 failed("the server's certificates are larger than 64 KiB in all".to_owned())
             }
@@ -177,13 +176,18 @@ pub fn alert_diagnosis(alert: AlertDescription, asked: bool) -> Diagnosis {
             let reason = if asked { Reason::ClientCertificateRequired } else { Reason::ClientCertificateRejected };
             Diagnosis::new(reason).detail(format!("the server answered with the alert {name}"))
         }
-        AlertDescription::HandshakeFailure => {
-            failed(
-                "the server found no cipher or key exchange in common (alert HandshakeFailure); it must offer ECDHE with AES-GCM \
+        AlertDescription::HandshakeFailure => failed(
+            "the server found no cipher or key exchange in common (alert HandshakeFailure); it must offer ECDHE with AES-GCM \
                  or ChaCha20-Poly1305, on the curve X25519, P-256 or P-384"
-                    .to_owned(),
-            )
-        }
+                .to_owned(),
+        ),
+        AlertDescription::UnrecognisedName => failed(
+            "the server has no certificate for this name (alert UnrecognisedName); ask for one, or set tls.serverName".to_owned(),
+        ),
+        AlertDescription::InternalError => failed(
+            "the server's own TLS failed (alert InternalError): its certificate or key cannot be used, and its log says why"
+                .to_owned(),
+        ),
         _ => failed(format!("the server answered with the alert {name}")),
     }
 }

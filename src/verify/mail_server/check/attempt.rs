@@ -457,7 +457,13 @@ fn leaves_in_order(failure: &Diagnosis) -> bool {
     };
     let answered = !matches!(
         failure.reason,
-        ConnectionClosed | ConnectionReset | DeliveryUncertain | ProtocolError | ResponseTimedOut | StartTLSInjection | WrongProtocol
+        ConnectionClosed
+            | ConnectionReset
+            | DeliveryUncertain
+            | ProtocolError
+            | ResponseTimedOut
+            | StartTLSInjection
+            | WrongProtocol
     );
     let spoken = failure.words.is_some() && answered && failure.stage <= Some(Stage::Data);
     let refused = matches!(failure.reason, Reason::StartTLSNotOffered | Reason::AuthNotOffered | Reason::AuthMechanismNotOffered);
