@@ -111,11 +111,11 @@ reasons! {
     DNSNoAddress: User, Some(c::REACHABLE), "The name exists and has no address.", "{host} exists but has no A or AAAA record.";
     DestinationDenied: User, Some(c::REACHABLE), "The operator's policy forbids this address or port.", "The operator's policy forbids {address} (--deny-cidrs, --allowed-ports).";
     ConnectionRefused: Transient, Some(c::REACHABLE), "Nothing listens on the port, or a firewall refuses.", "{address} refused. Is the port right for security {security}?";
-    ConnectionTimedOut: Transient, Some(c::REACHABLE), "Nothing answered before TCP was up.", "No answer from {address} in {elapsed}. Often blocked egress[: {port25}]. Check NetworkPolicy and firewall.";
+    ConnectionTimedOut: Transient, Some(c::REACHABLE), "Nothing answered before TCP was up.", "No answer from {address}. Often blocked egress[: {port25}]. Check NetworkPolicy and firewall.";
     NetworkUnreachable: Transient, Some(c::REACHABLE), "There is no way to the address.", "No way to {address}; with IPv6 addresses, check that the cluster has IPv6 egress.";
     ConnectionReset: Transient, None, "The connection was reset.", "Something in the path reset the connection to {address} at stage {stage}: a firewall, a proxy or the server.";
-    ConnectionClosed: Transient, None, "The server closed the connection.", "The server closed at stage {stage}[; before the banner that often means a blocked client address: {egressIP}].";
-    ResponseTimedOut: Transient, None, "TCP is up, and the server then said nothing.", "TCP is up, {address} then said nothing for {elapsed} at stage {stage}.";
+    ConnectionClosed: Transient, None, "The server closed the connection.", "The server closed at stage {stage}[; before the banner that often means a blocked client address: {egressIP}, or a load balancer without a server behind it][; {often}].";
+    ResponseTimedOut: Transient, None, "TCP is up, and the server then said nothing.", "TCP is up, {address} then said nothing at stage {stage} until the time was over ({timeout}, verification.timeout). A server that holds back its answers on purpose, or resolves our address slowly, needs a longer timeout.";
     ProxyFailed: Transient, Some(c::REACHABLE), "The egress proxy did not connect us.", "The egress proxy {proxy} did not connect to {address}; check its rules.";
     WrongProtocol: User, Some(c::REACHABLE), "The port speaks another protocol.", "The port speaks {found}, not {wanted}.";
     ProtocolError: Transient, None, "The server broke the protocol, or sent more than is reasonable.", "The server broke {rule} at stage {stage}.";
@@ -131,9 +131,9 @@ reasons! {
     TLSVersionUnsupported: User, Some(c::TLS_VALID), "The server speaks no version of TLS that is allowed.", "The server refused version {minVersion} or later[; it speaks at most {found}].";
     CertificateExpired: User, Some(c::TLS_VALID), "The server's certificate has ended.", "The certificate of {subject} was valid {notBefore} to {notAfter}; renew it on the server.";
     CertificateNotYetValid: User, Some(c::TLS_VALID), "The server's certificate is not valid yet.", "The certificate of {subject} is valid {notBefore} to {notAfter}; check the clocks.";
-    CertificateUntrusted: User, Some(c::TLS_VALID), "The certificate was signed by a CA that is not trusted.", "Issuer {issuer} is not trusted; put its CA in tls.caRef (a trust-manager Bundle works).";
+    CertificateUntrusted: User, Some(c::TLS_VALID), "The certificate was signed by a CA that is not trusted.", "[Issuer {issuer} is not trusted; put its CA in tls.caRef (a trust-manager Bundle works).][{cure}.]";
     CertificateChainIncomplete: User, Some(c::TLS_VALID), "The server does not send the intermediate certificate.", "The server does not send the intermediate {issuer}; mend the server's chain file. Trusting the leaf is no cure.";
-    HostnameMismatch: User, Some(c::TLS_VALID), "The certificate is for other names.", "The certificate is for {names}, not {host}; use one of them or set tls.serverName.";
+    HostnameMismatch: User, Some(c::TLS_VALID), "The certificate is for other names.", "[The certificate is for {names}, not {host}; use one of them or set tls.serverName.][Have the certificate issued anew with {missing}; a name in its subject does not count.]";
     ClientCertificateRequired: User, Some(c::TLS_VALID), "The server wants a client certificate.", "Set tls.clientCertificateRef.";
     ClientCertificateRejected: User, Some(c::TLS_VALID), "The server refused the client certificate.", "The server refused the client certificate {subject}.";
 

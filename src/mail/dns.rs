@@ -13,11 +13,14 @@ use hickory_resolver::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::{Diagnosis, guard::bare, wire::seconds};
+use super::{Diagnosis, guard::bare};
 use crate::api::Reason;
 
 /// The most addresses of one name that are tried.
 pub const ADDRESSES: usize = 16;
+
+/// Without a time: a message must not change from check to check.
+const NO_ANSWER: &str = "no answer from the name server in time";
 
 /// Resolves names by the machine's own rules (hosts file, search list), or by name servers that were named.
 #[derive(Clone)]
@@ -61,11 +64,10 @@ impl Resolver {
             Diagnosis::new(Reason::DNSLookupFailed).fact("host", host).detail(format!("{host}: {rcode}")).fact("rcode", rcode)
         };
         let resolver = self.inner.as_ref().map_err(|error| failed(format!("no name server is known ({error})")))?;
-        let begun = Instant::now();
         let found = match timeout_at(deadline, resolver.lookup_ip(host)).await {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(explain(host, &error, begun, failed)),
-            Err(_) => return Err(failed(format!("no answer from the name server in {}", seconds(begun.elapsed())))),
+            Ok(Err(error)) => return Err(explain(host, &error, failed)),
+            Err(_) => return Err(failed(NO_ANSWER.to_owned())),
         };
         let mut addresses: Vec<IpAddr> = Vec::new();
         for address in found.iter() {
@@ -85,12 +87,12 @@ fn tune(options: &mut ResolverOpts) {
     options.attempts = 2;
 }
 
-fn explain(host: &str, error: &NetError, begun: Instant, failed: impl Fn(String) -> Diagnosis) -> Diagnosis {
+fn explain(host: &str, error: &NetError, failed: impl Fn(String) -> Diagnosis) -> Diagnosis {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => no_address(host),
         NetError::Dns(DnsError::NoRecordsFound(none)) => failed(rcode(none.response_code)),
         NetError::Dns(DnsError::ResponseCode(code)) => failed(rcode(*code)),
-        NetError::Timeout => failed(format!("no answer from the name server in {}", seconds(begun.elapsed()))),
+        NetError::Timeout => failed(NO_ANSWER.to_owned()),
         NetError::NoConnections => failed("no name server could be reached".to_owned()),
         NetError::Proto(error) => failed(format!("{host:?} is no name that DNS knows ({error})")),
         other => failed(other.to_string()),

@@ -37,6 +37,10 @@ pub fn of_bytes(opening: &[u8]) -> Option<Found> {
     match opening {
         // A TLS record: alert or handshake, version 3.x (RFC 8446 section 5.1).
         [0x15 | 0x16, 3, ..] => Some(Found::Tls),
+        // "Interpret as command": WILL, WONT, DO or DONT (RFC 854).
+        [0xff, 0xfb..=0xfe, _, 0xff, ..] => Some(Found::Other("Telnet")),
+        // The length and the number 0 of a packet, and version 10 of the protocol.
+        [_, _, 0, 0, 10, ..] => Some(Found::Other("MySQL")),
         _ => of_line(&String::from_utf8_lossy(opening.get(..8)?)).map(Found::Other),
     }
 }
@@ -56,13 +60,44 @@ pub fn of_line(line: &str) -> Option<&'static str> {
         ("-ERR", "POP3"),
         ("RFB 0", "VNC"),
         ("AMQP", "AMQP"),
+        ("\"IMPLEMENTATION\"", "ManageSieve"),
     ];
     known.iter().find(|(start, _)| line.starts_with(start)).map(|(_, name)| *name)
+}
+
+/// The protocol of a server that greets with 220 as SMTP's do, where its words say that it is another's: FTP (RFC 959) and
+/// LMTP (RFC 2033). The first word is the server's own name, and tells nothing.
+#[must_use]
+pub fn of_greeting(words: &str) -> Option<&'static str> {
+    let words = words.to_ascii_lowercase();
+    let said = if words.starts_with('(') || words.starts_with('-') { &words } else { words.split_once(' ')?.1 };
+    let known = [("ftpd", "FTP"), ("ftp server", "FTP"), ("ftp service", "FTP"), ("filezilla server", "FTP"), ("lmtp", "LMTP")];
+    known.iter().find(|(mark, _)| said.contains(mark) && !said.contains("smtp")).map(|(_, name)| *name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_protocols_that_greet_with_220_are_known_by_their_words() {
+        for (words, name) in [
+            ("(vsFTPd 3.0.5)", Some("FTP")),
+            ("---------- Welcome to Pure-FTPd [privsep] [TLS] ----------", Some("FTP")),
+            ("ProFTPD Server (Debian) [::ffff:192.0.2.7]", None),
+            ("files.example ProFTPD Server ready", Some("FTP")),
+            ("-FileZilla Server 1.8.0", Some("FTP")),
+            ("Microsoft FTP Service", Some("FTP")),
+            ("mx.example LMTP Dovecot ready.", Some("LMTP")),
+            ("ftpd.example ready", None),
+            ("lmtp.example ESMTP Postfix", None),
+            ("mx.example ESMTP, no ftpd here", None),
+            ("mx.example", None),
+            ("", None),
+        ] {
+            assert_eq!(of_greeting(words), name, "{words}");
+        }
+    }
 
     #[test]
     fn a_protocol_is_known_by_its_first_bytes() {
@@ -72,6 +107,8 @@ mod tests {
         assert_eq!(of_bytes(b"HTTP/1.1 400 Bad Request"), Some(Found::Other("HTTP")));
         assert_eq!(of_bytes(&[0x15, 3, 1, 0, 2, 2, 40]), Some(Found::Tls));
         assert_eq!(of_bytes(b"220 mail.example ESMTP"), None);
+        assert_eq!(of_bytes(b"\xff\xfd\x18\xff\xfd\x20\xff\xfd"), Some(Found::Other("Telnet")));
+        assert_eq!(of_bytes(b"J\0\0\0\x0a8.0.36\0"), Some(Found::Other("MySQL")));
         assert_eq!(of_bytes(b"22"), None);
     }
 }

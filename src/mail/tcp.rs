@@ -61,6 +61,14 @@ impl Tcp {
         self.in_tls = true;
     }
 
+    /// Waits until there is something to read: bytes, the end, or an error. Nothing is taken.
+    ///
+    /// # Errors
+    /// Where the runtime is going down.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+
     fn acknowledge_at_once(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if self.in_tls {

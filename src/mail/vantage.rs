@@ -1,13 +1,13 @@
 //! Where a check stands: how it resolves names, what it may connect to, and by which way.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::IpAddr};
 
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 
-use super::{Diagnosis, authority, dns::Resolver, guard::Guard, proxy::Proxy, tcp::Tcp, wire::seconds};
+use super::{Diagnosis, authority, dns::Resolver, guard::Guard, proxy::Proxy, tcp::Tcp};
 use crate::api::Reason;
 
 /// A place from which servers are checked.
@@ -55,6 +55,8 @@ impl Vantage {
                 Err(diagnosis) => failures.push(diagnosis),
             }
         }
+        // Name servers turn their answers around: the message must be the same whichever came first.
+        failures.sort_by_cached_key(Diagnosis::said);
         let all = failures.iter().map(Diagnosis::said).collect::<Vec<_>>().join("; ");
         let telling = failures.into_iter().min_by_key(|diagnosis| match diagnosis.reason {
             Reason::ConnectionRefused => 0,
@@ -90,20 +92,18 @@ impl Vantage {
 /// # Errors
 /// `ConnectionRefused`, `ConnectionTimedOut`, `ConnectionReset`, `NetworkUnreachable`.
 pub async fn connect(address: std::net::SocketAddr, deadline: Instant) -> Result<Tcp, Diagnosis> {
-    let begun = Instant::now();
     match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Tcp::new(stream).map_err(|error| refused(address, &error)),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(timed_out(address, begun.elapsed())),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(timed_out(address)),
         Ok(Err(error)) => Err(refused(address, &error)),
-        Err(_) => Err(timed_out(address, begun.elapsed())),
+        Err(_) => Err(timed_out(address)),
     }
 }
 
-fn timed_out(address: std::net::SocketAddr, elapsed: Duration) -> Diagnosis {
+fn timed_out(address: std::net::SocketAddr) -> Diagnosis {
     let diagnosis = Diagnosis::new(Reason::ConnectionTimedOut)
         .fact("address", address.to_string())
-        .fact("elapsed", seconds(elapsed))
-        .detail(format!("no answer from {address} in {}", seconds(elapsed)));
+        .detail(format!("no answer from {address} in time"));
     if address.port() == 25 {
         return diagnosis.fact("port25", "most clouds block port 25, use 587 or 465");
     }

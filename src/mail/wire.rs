@@ -3,7 +3,7 @@
 //! It owns the socket, the deadline, the bounds on what is read, the scrubbing of what the server says, and the step to
 //! TLS, which fails if the server spoke before it: the check for injected plain text is here and nowhere else.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -41,6 +41,8 @@ pub struct Wire {
     secrets: Redaction,
     challenge: Option<String>,
     missed_our_certificate: bool,
+    /// Whether the server has said anything, in this form of the conversation (plain or TLS).
+    heard: bool,
 }
 
 impl Wire {
@@ -55,6 +57,7 @@ impl Wire {
             secrets: Redaction::default(),
             challenge: None,
             missed_our_certificate: false,
+            heard: false,
         }
     }
 
@@ -90,6 +93,11 @@ impl Wire {
     /// From here on these are cut out of everything that the server says: it may echo what it was sent.
     pub fn scrub(&mut self, secrets: Redaction) {
         self.secrets = secrets;
+    }
+
+    /// From here on this proof of a password, telling from byte `from` on, is cut out as well.
+    pub fn scrub_proof(&mut self, proof: &[u8], from: usize) {
+        self.secrets.add_proof(proof, from);
     }
 
     /// What the server said, without what [`Wire::scrub`] forbids.
@@ -135,8 +143,7 @@ impl Wire {
     /// As [`Wire::reply`] and [`Wire::send`].
     pub async fn command(&mut self, command: &str) -> Result<Reply, Diagnosis> {
         tracing::trace!(client = %command, "command");
-        self.send(format!("{command}\r\n").as_bytes()).await?;
-        self.reply().await
+        self.say(command).await
     }
 
     /// As [`Wire::command`], for what no log may show.
@@ -145,7 +152,14 @@ impl Wire {
     /// As [`Wire::command`].
     pub async fn secret_command(&mut self, command: &str) -> Result<Reply, Diagnosis> {
         tracing::trace!(client = "[redacted]", "command");
-        self.send(format!("{command}\r\n").as_bytes()).await?;
+        self.say(command).await
+    }
+
+    async fn say(&mut self, command: &str) -> Result<Reply, Diagnosis> {
+        // The one reply that may come unasked, where a server goes (RFC 5321 section 3.8): what it says tells more.
+        if !self.buffer.starts_with(b"421") {
+            self.send(format!("{command}\r\n").as_bytes()).await?;
+        }
         self.reply().await
     }
 
@@ -154,11 +168,28 @@ impl Wire {
     /// # Errors
     /// `ProtocolError` where the server spoke out of turn, `ResponseTimedOut`, `ConnectionClosed`, `ConnectionReset`.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Diagnosis> {
-        if !self.buffer.is_empty() {
-            let words = self.words_in_buffer();
-            return Err(broke("the order of commands and replies (it answered before it was asked)".to_owned()).words(words));
-        }
+        self.has_answered_no_more()?;
         self.write(bytes).await
+    }
+
+    /// That nothing stands behind the reply that was read last: it would be taken for the answer to what is said next.
+    ///
+    /// # Errors
+    /// `ProtocolError` where the server spoke out of turn.
+    pub fn has_answered_no_more(&self) -> Result<(), Diagnosis> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let words = self.words_in_buffer();
+        Err(broke("the order of commands and replies (it answered before it was asked)".to_owned()).words(words))
+    }
+
+    /// Waits until the server says anything in plain text, or goes; [`Wire::reply`] then reads it.
+    pub async fn hears_something(&self) {
+        if self.buffer.is_empty() {
+            // An error is told again to who reads.
+            self.tcp().readable().await.ok();
+        }
     }
 
     /// Writes bytes as they are, whatever the server has said meanwhile.
@@ -166,7 +197,6 @@ impl Wire {
     /// # Errors
     /// `ResponseTimedOut`, `ConnectionClosed`, `ConnectionReset`.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Diagnosis> {
-        let begun = Instant::now();
         let write = async {
             match &mut self.stream {
                 Stream::Plain(stream) => stream.write_all(bytes).await,
@@ -179,7 +209,7 @@ impl Wire {
         match timeout_at(self.deadline, write).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.broken(&error)),
-            Err(_) => Err(self.silent(begun)),
+            Err(_) => Err(self.silent()),
         }
     }
 
@@ -200,7 +230,6 @@ impl Wire {
         }
         stream.begin_tls();
         let peer = stream.peer();
-        let begun = Instant::now();
         let (examined, result) = tls::handshake(stream, policy, host, deadline).await;
         let asked = examined.as_ref().is_some_and(|e| e.client_certificate_asked) && policy.client.is_none();
         let result = match result {
@@ -212,8 +241,9 @@ impl Wire {
                 secrets,
                 challenge: None,
                 missed_our_certificate: asked,
+                heard: false,
             }),
-            Err(failure) => Err(failure.diagnose(stage, policy, host, peer, begun)),
+            Err(failure) => Err(failure.diagnose(stage, policy, host, peer)),
         };
         (examined, result)
     }
@@ -223,7 +253,6 @@ impl Wire {
     /// # Errors
     /// As [`Wire::reply`].
     pub async fn line(&mut self) -> Result<String, Diagnosis> {
-        let begun = Instant::now();
         let mut searched = 0;
         loop {
             if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
@@ -231,7 +260,10 @@ impl Wire {
                 let text = String::from_utf8_lossy(&line);
                 let text = text.trim_end_matches(['\r', '\n']);
                 self.challenge = text.strip_prefix("334").map(|challenge| challenge.trim().to_owned());
-                return Ok(self.secrets.scrub(text).into_owned());
+                // A password may be a number: the code of a refusal must be seen, or it would be tried again.
+                let code = if text.len() > 3 && text.as_bytes()[..3].iter().all(u8::is_ascii_digit) { 4 } else { 0 };
+                let (code, words) = text.split_at_checked(code).unwrap_or(("", text));
+                return Ok(format!("{code}{}", self.secrets.scrub(words)));
             }
             searched = self.buffer.len();
             if searched > LINE {
@@ -244,12 +276,11 @@ impl Wire {
             let read = match timeout_at(self.deadline, self.fill()).await {
                 Ok(Ok(read)) => read,
                 Ok(Err(error)) => return Err(self.broken(&error)),
-                Err(_) => return Err(self.silent(begun)),
+                Err(_) => return Err(self.silent()),
             };
             if read == 0 {
                 return Err(self.closed());
             }
-            self.received += read;
             if !self.is_encrypted()
                 && let Some(found) = protocol::of_bytes(self.tcp().opening())
             {
@@ -266,6 +297,8 @@ impl Wire {
             Stream::Tls(stream) => stream.read(&mut chunk).await?,
         };
         self.buffer.extend_from_slice(&chunk[..read]);
+        self.received += read;
+        self.heard |= read > 0;
         Ok(read)
     }
 
@@ -281,22 +314,28 @@ impl Wire {
         printable(&self.secrets.scrub(&String::from_utf8_lossy(start)), WORDS)
     }
 
-    fn silent(&self, begun: Instant) -> Diagnosis {
-        let waited = begun.elapsed();
-        let mut diagnosis = Diagnosis::new(Reason::ResponseTimedOut)
-            .fact("address", self.peer().to_string())
-            .fact("elapsed", seconds(waited))
-            .detail(format!("{} said nothing for {}", self.peer(), seconds(waited)));
-        if !self.buffer.is_empty() {
-            let words = self.words_in_buffer();
-            diagnosis = diagnosis.detail(format!("{} did not end its line within {}", self.peer(), seconds(waited))).words(words);
+    /// How long was waited is told by the stage's time alone: a message must not change from check to check.
+    fn silent(&self) -> Diagnosis {
+        let diagnosis = Diagnosis::new(Reason::ResponseTimedOut).fact("address", self.peer().to_string());
+        if self.buffer.is_empty() {
+            return diagnosis.detail(format!("{} said nothing until the check's time was over", self.peer()));
         }
-        diagnosis
+        let words = self.words_in_buffer();
+        diagnosis.detail(format!("{} did not end its line until the check's time was over", self.peer())).words(words)
     }
 
     fn closed(&self) -> Diagnosis {
+        if let Some(diagnosis) = self.given_up_on() {
+            return diagnosis;
+        }
         let diagnosis = Diagnosis::new(Reason::ConnectionClosed).detail(format!("{} closed the connection", self.peer()));
         if self.buffer.is_empty() { diagnosis } else { diagnosis.words(self.words_in_buffer()) }
+    }
+
+    /// In TLS 1.3 a server judges our certificate when the handshake is over for us, and its alert may be lost in the reset
+    /// that our next command meets.
+    fn given_up_on(&self) -> Option<Diagnosis> {
+        (self.missed_our_certificate && !self.heard).then(tls::gave_up)
     }
 
     fn broken(&self, error: &io::Error) -> Diagnosis {
@@ -305,9 +344,11 @@ impl Wire {
         }
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => self.closed(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Diagnosis::new(Reason::ConnectionReset)
-                .fact("address", self.peer().to_string())
-                .detail("the connection was reset"),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => self.given_up_on().unwrap_or_else(|| {
+                Diagnosis::new(Reason::ConnectionReset)
+                    .fact("address", self.peer().to_string())
+                    .detail("the connection was reset")
+            }),
             _ => Diagnosis::new(Reason::ConnectionReset).fact("address", self.peer().to_string()).detail(error.to_string()),
         }
     }
@@ -321,9 +362,4 @@ pub(super) fn injected(words: &str) -> Diagnosis {
 /// The server broke a rule, or sent more than is reasonable.
 pub(super) fn broke(rule: String) -> Diagnosis {
     Diagnosis::new(Reason::ProtocolError).detail(format!("the server broke {rule}")).fact("rule", rule)
-}
-
-/// A waiting time as hints tell it: whole seconds, or milliseconds under one.
-pub(super) fn seconds(time: Duration) -> String {
-    if time < Duration::from_secs(1) { format!("{}ms", time.as_millis()) } else { format!("{}s", time.as_secs_f64().round()) }
 }

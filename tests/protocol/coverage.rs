@@ -6,8 +6,8 @@ use mailverity::api::Reason;
 
 use crate::{logging_in, protecting, proxy, reaching, references, rows::reasons, sending};
 
-/// What other rooms than the check say: the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 12] = [
+/// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
+const NOT_OF_A_CHECK: [Reason; 13] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -18,6 +18,7 @@ const NOT_OF_A_CHECK: [Reason; 12] = [
     Reason::Suspended,
     Reason::Maintenance,
     Reason::RefNotPermitted,
+    Reason::RefUnreadable,
     Reason::Conflict,
     Reason::ScheduleInvalid,
 ];

@@ -203,6 +203,11 @@ impl Conversation {
         match step {
             Step::Say(bytes) => self.say(bytes).await,
             Step::Hear(pattern) => self.hear(pattern).await,
+            Step::ThrowBack(words) => {
+                let Some(line) = self.line().await else { return false };
+                self.log.add(format!("C: {line}"));
+                self.say(format!("{words} {line}\r\n").as_bytes()).await
+            }
             Step::HearBytes(bytes) => {
                 let mut seen = vec![0; bytes.len()];
                 for byte in &mut seen {

@@ -3,7 +3,7 @@
 use mailverity::{api::v1alpha1::Mechanism, mail::Diagnosis, verify::report::LoginOutcome};
 use tokio::time::{Duration, timeout};
 
-use crate::world::{PASSWORD, USER, login, plain};
+use crate::world::{PASSWORD, USER, login, plain, stored};
 
 /// relay@mx.test and the password as PLAIN carries them (RFC 4616).
 fn plain_response() -> String {
@@ -27,6 +27,7 @@ async fn a_refused_login_ends_the_check_and_no_other_mechanism_is_tried() {
         "554 5.7.0 Too many login attempts",
         "454 4.7.0 Temporary authentication failure",
         "421 4.7.0 bye",
+        "454 4.7.0 Invalid password",
         "354 what was the question?",
     ] {
         let talk = format!(
@@ -71,6 +72,50 @@ async fn a_refused_login_is_not_tried_at_another_address() {
         S: 535 5.7.8 Error: authentication failed";
     let played = login().plays(talk).await;
     assert_eq!(played.as_written().heard[0].connections, 1);
+}
+
+#[tokio::test]
+async fn a_password_that_was_asked_for_and_then_refused_in_odd_ways_is_not_shown_again() {
+    for refusal in ["501 5.5.4 no", "500 what?", "503 5.5.1 Bad sequence", "530 5.7.0 denied"] {
+        let talk = format!(
+            "-- greets, offering STARTTLS
+            -- protects, offering AUTH LOGIN CRAM-MD5
+            C: AUTH LOGIN
+            S: 334 VXNlcm5hbWU6
+            C: *
+            S: 334 UGFzc3dvcmQ6
+            C: *
+            S: {refusal}
+            C: QUIT"
+        );
+        let played = login().plays(&talk).await;
+        assert_eq!(logins(&played.as_written().said()), 1, "{refusal}");
+        assert_eq!(played.report.login, Some(LoginOutcome::Refused), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_was_shown_and_not_answered_is_not_shown_to_an_alternate() {
+    for end in ["-- closes", "-- resets", "-- hangs", "S: 999 what?"] {
+        let talk = format!("TIME: 2s\n-- greets, offering STARTTLS\n-- protects, offering AUTH PLAIN\nC: AUTH PLAIN *\n{end}");
+        let played = login().alternate("-- closes").plays(&talk).await;
+        assert_eq!(played.as_written().heard[1].connections, 0, "{end}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_looks_like_the_code_of_a_refusal_does_not_hide_it() {
+    for password in ["535", "5.7.8", "535 5.7.8", "-"] {
+        let world = login().secret("account", stored(&[("username", USER), ("password", password)]));
+        let talk = "-- greets, offering STARTTLS
+            -- protects, offering AUTH PLAIN
+            C: AUTH PLAIN *
+            S: 535-5.7.8 Error: authentication failed
+            S: 535 5.7.8 Sorry
+            C: QUIT";
+        let played = world.plays(talk).await;
+        assert_eq!(played.as_written().report.login, Some(LoginOutcome::Refused), "{password}");
+    }
 }
 
 #[tokio::test]

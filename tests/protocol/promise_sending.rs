@@ -154,6 +154,28 @@ async fn a_mail_is_sent_once_inside_the_login() {
 }
 
 #[tokio::test]
+async fn a_refused_mail_is_left_in_order_before_the_354_and_after_the_dot() {
+    for refused in ["C: DATA\nS: 554 5.5.1 No", "-- takes the mail, up to the dot\nS: 554 5.7.1 No"] {
+        let talk =
+            format!("-- greets, offering nothing\n-- takes sender and recipient\n{refused}\nC: QUIT\nS: 221 Bye\n-- hangs");
+        let played = deliver().plays(&talk).await;
+        assert_eq!(played.as_written().said().last(), Some(&"QUIT"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_the_mail_that_comes_before_the_mail_is_none() {
+    let talk = "-- greets, offering nothing
+        -- takes sender and recipient
+        C: DATA
+        S: 354 go
+        S: 250 2.0.0 Ok: queued";
+    let played = deliver().plays(talk).await;
+    assert_eq!(played.failure().reason, Reason::ProtocolError);
+    assert!(played.report.delivery.as_ref().is_some_and(|delivery| !delivery.dot_sent));
+}
+
+#[tokio::test]
 async fn levels_below_deliver_send_nothing() {
     let played = login().plays("-- greets, offering STARTTLS\n-- protects, offering AUTH PLAIN\n-- takes the login").await;
     played.verified();

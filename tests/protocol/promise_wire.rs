@@ -62,6 +62,14 @@ async fn a_port_that_does_not_greet_is_asked_for_tls_once_and_on_a_connection_of
 }
 
 #[tokio::test]
+async fn a_port_that_has_begun_to_greet_is_not_asked_for_tls() {
+    for begun in ["220 mx.te", "220-mx.test\\r\\n"] {
+        let played = starttls().plays(&format!("TIME: 1s\n-- says {begun}\n-- hangs")).await;
+        assert_eq!((played.failure().reason, played.heard[0].connections), (Reason::ResponseTimedOut, 1), "{begun}");
+    }
+}
+
+#[tokio::test]
 async fn a_late_greeting_counts_although_a_tls_hello_was_tried() {
     let talk = "
         TIME: 4s
@@ -84,6 +92,35 @@ async fn where_ehlo_is_refused_helo_is_said_and_nothing_is_offered() {
     let played = plain().plays(talk).await;
     assert_eq!(played.verified().report.observed_ip.as_deref(), Some("192.0.2.7"));
     assert!(played.report.capabilities.as_ref().unwrap().extensions.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_after_a_refused_ehlo_is_told_by_its_words() {
+    let talk = "S: 220 mx.test\nC: EHLO *\nS: 554 5.7.1 Go away\n-- closes";
+    let played = plain().plays(talk).await;
+    assert_eq!(played.failure().message(), "EHLO: 554 5.7.1 Go away");
+}
+
+#[tokio::test]
+async fn a_message_is_the_same_from_check_to_check() {
+    let talk = |time: &str, end: &str| format!("TIME: {time}\n{end}");
+    for end in [
+        "-- hangs",
+        "-- says 220 mx.te\n-- hangs",
+        "TCP: silence",
+        "DNS: silence",
+        "-- greets, offering STARTTLS\nC: STARTTLS\nS: 220 go\n-- hangs",
+    ] {
+        let mut told = Vec::new();
+        for time in ["700ms", "1300ms"] {
+            let played = starttls().plays(&talk(time, end)).await;
+            let failure = played.failure();
+            // Ports differ from player to player.
+            let port = failure.get("port").unwrap().to_owned();
+            told.push(failure.message().replace(&port, "port"));
+        }
+        assert_eq!(told[0], told[1], "{end}");
+    }
 }
 
 #[tokio::test]
@@ -206,6 +243,48 @@ async fn a_challenge_that_names_the_users_domain_is_answered_as_it_came() {
         STANDARD.encode(format!("{USER} {digest}"))
     );
     login().plays(&talk).await.verified();
+}
+
+#[tokio::test]
+async fn a_proof_of_the_password_is_scrubbed_where_it_comes_back() {
+    use hmac::{Hmac, Mac};
+    let challenge = "<1896.697170952@mx.test>";
+    let mut mac = Hmac::<md5::Md5>::new_from_slice(PASSWORD.as_bytes()).unwrap();
+    mac.update(challenge.as_bytes());
+    let digest: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sent = STANDARD.encode(format!("{USER} {digest}"));
+    for echo in [&digest, &digest.to_uppercase(), &sent, &sent[..sent.len() - 9], &sent[36..]] {
+        let talk = format!(
+            "-- greets, offering STARTTLS
+            -- protects, offering AUTH CRAM-MD5
+            C: AUTH CRAM-MD5
+            S: 334 {}
+            C: *
+            S: 535 5.7.8 {USER} said {echo}",
+            STANDARD.encode(challenge)
+        );
+        let words = login().plays(&talk).await.failure().words.clone().unwrap();
+        assert!(words.starts_with(&format!("535 5.7.8 {USER} said")), "{words}");
+        assert!(words.trim_end_matches('=').ends_with("[redacted]") && !words.contains(&digest[..8]), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_proof_of_ntlm_is_scrubbed_where_it_comes_back() {
+    // The CHALLENGE message of [MS-NLMP] section 4.2.4.3, which the answer is made for; the server repeats the answer's end.
+    let challenge = "TlRMTVNTUAACAAAADAAMADgAAAAzgoriASNFZ4mrze8AAAAAAAAAACQAJABEAAAABgBwFwAAAA9TAGUAcgB2AGUAcgACAAwARABvAG0AYQBpAG4AAQAMAFMAZQByAHYAZQByAAAAAAA=";
+    let talk = format!(
+        "-- greets, offering STARTTLS
+        -- protects, offering AUTH NTLM
+        C: AUTH NTLM
+        S: 334 NTLM supported
+        C: *
+        S: 334 {challenge}
+        -- throws back, behind 535 5.7.8 you said"
+    );
+    let played = login().mechanisms(&[Mechanism::Ntlm]).plays(&talk).await;
+    let words = played.failure().words.clone().unwrap();
+    assert_eq!(words, "535 5.7.8 you said T[redacted]=");
 }
 
 #[tokio::test]

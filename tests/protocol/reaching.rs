@@ -75,6 +75,20 @@ pub const ROWS: &[Row] = &[
         -- says 220-mx.te
         -- closes
     "),
+    row(WrongProtocol, Banner, "speaks FTP: 220 (vsFTPd 3.0.5)", plain, "S: 220 (vsFTPd 3.0.5)"),
+    row(WrongProtocol, Banner, "speaks LMTP", plain, "S: 220 mx.test LMTP ready"),
+    row(WrongProtocol, Banner, "speaks Telnet", plain, r"-- says \xff\xfd\x18\xff\xfd\x20\xff\xfd\x23"),
+    // A server that waits for the client to begin, and answers the TLS hello in its own way.
+    row(WrongProtocol, Banner, "speaks HTTP", plain, "
+        TIME: 2s
+        -- sees a TLS hello
+        S: HTTP/1.1 400 Bad Request
+    "),
+    // The one reply that may come unasked.
+    row(RateLimited, Ehlo, "421 4.7.0 too many", plain, "
+        S: 220 mx.test
+        S: 421 4.7.0 too many connections
+    "),
     row(ResponseTimedOut, Banner, "said nothing", patient, "
         TIME: 1s
         -- hangs

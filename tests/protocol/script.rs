@@ -24,6 +24,8 @@ pub enum Step {
     Say(Vec<u8>),
     /// Hear a line like this one; `*` stands for anything.
     Hear(String),
+    /// Hear any line, and say it back behind these words.
+    ThrowBack(String),
     /// Hear exactly these bytes.
     HearBytes(Vec<u8>),
     /// Hear a mail, up to its final dot.
@@ -130,6 +132,9 @@ fn direction(text: &str) -> Vec<Step> {
     }
     if let Some(bytes) = text.strip_prefix("hears ") {
         return vec![Step::HearBytes(unescape(bytes))];
+    }
+    if let Some(words) = text.strip_prefix("throws back, behind ") {
+        return vec![Step::ThrowBack(words.to_owned())];
     }
     if let Some(rest) = text.strip_prefix("waits ") {
         return vec![Step::Wait(time(rest))];

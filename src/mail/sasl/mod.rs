@@ -193,6 +193,19 @@ impl Exchange {
         }
     }
 
+    /// Where in a response begins what only who knows the password can make, and who reads it could try passwords against;
+    /// none where the response is no such proof.
+    #[must_use]
+    pub fn proof_in(&self, response: &Response) -> Option<usize> {
+        match &self.state {
+            // A space stands before the digest.
+            State::CramMd5(_) => response.expose_secret().len().checked_sub(password::DIGEST),
+            // Type 1 holds nothing.
+            State::Ntlm(_) => response.expose_secret().starts_with(ntlm::AUTHENTICATE).then_some(ntlm::AUTHENTICATE.len()),
+            State::Plain(_) | State::Login(_) | State::Bearer(_) => None,
+        }
+    }
+
     /// What a server said of a refused token, as printable text (RFC 7628 section 3.2.2 and Google's XOAUTH2).
     #[must_use]
     pub fn error_detail(&self) -> Option<&str> {

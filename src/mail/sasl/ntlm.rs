@@ -9,6 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Login, Response, SaslError, response};
 use crate::api::v1alpha1::Mechanism;
 
+/// How the message that proves the password begins ([MS-NLMP] section 2.2.1.3).
+pub(super) const AUTHENTICATE: &[u8] = b"NTLMSSP\0\x03\0\0\0";
 /// The longest user name or password. Active Directory ends at 256; an NTLM field holds 65,535 bytes of UTF-16.
 const CREDENTIAL: usize = 4096;
 /// The longest target information. Real ones have about 200 bytes.

@@ -10,6 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Login, Response, SaslError, response, without};
 use crate::api::v1alpha1::Mechanism;
 
+/// The hexadecimal digits of an MD5 digest.
+pub(super) const DIGEST: usize = 32;
+
 pub(super) struct Plain {
     user: String,
     secret: SecretString,

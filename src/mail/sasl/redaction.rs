@@ -16,6 +16,9 @@ pub const REDACTED: &str = "[redacted]";
 /// The most bytes of text that are looked at; what is behind is cut. People see 256 characters of it.
 const TEXT: usize = 16 * 1024;
 
+/// The run of characters of a proof that no other text has: it is long, and what is public in it has zeros in rows.
+const PROOF: usize = 16;
+
 /// The forms of one credential, in memory that is wiped.
 #[derive(Clone, Default)]
 pub struct Redaction {
@@ -99,6 +102,17 @@ impl Redaction {
             redaction.add_aligned(secret.as_bytes(), before);
         }
         redaction
+    }
+
+    /// Adds a proof of the password that was sent, whose telling part begins at byte `from`: whoever knows the challenge can
+    /// try passwords against it at leisure. As it is, and in base64.
+    pub fn add_proof(&mut self, proof: &[u8], from: usize) {
+        if let Ok(text) = str::from_utf8(proof) {
+            self.add_from(text, from, text.len().min(PROOF), false);
+        }
+        let encoded = STANDARD_NO_PAD.encode(proof);
+        self.add_from(&encoded, from * 8 / 6, encoded.len().min(PROOF), false);
+        drop(SecretString::from(encoded));
     }
 
     /// Text without the credential. Longer text than 16 KiB is cut there.

@@ -147,10 +147,12 @@ impl LoginJudgement {
         if says(wordings::NO_AUTH_SERVER) {
             return Self::Unavailable;
         }
-        let judged = matches!(subject, Some((7, 3 | 8 | 13 | 139))) || says(wordings::PASSWORD_JUDGED);
+        let judged =
+            matches!(subject, Some((7, 3 | 8 | 13 | 139))) || says(wordings::PASSWORD_JUDGED) || says(wordings::PASSWORD_WRONG);
         match reply.code {
             // RFC 4954 section 6: a password transition is needed, which PLAIN does.
             432 => Self::NotJudged,
+            400..500 if says(wordings::PASSWORD_WRONG) => Self::Refused,
             400..500 => Self::Unavailable,
             // 534 5.7.9 is "mechanism too weak" in RFC 4954, and "application-specific password required" at Google.
             500..505 | 530 | 534 | 538 if !judged => Self::NotJudged,
@@ -172,7 +174,11 @@ fn by_command(said: &Said<'_>) -> Option<Reason> {
         // Postfix says it with 504 5.5.4, which is "mechanism not known" elsewhere.
         Stage::Auth if said.says_any(&["encryption required"]) => Some(Reason::TLSRequired),
         Stage::Auth if said.says_any(wordings::NO_AUTH_SERVER) => Some(Reason::AuthenticationUnavailable),
-        Stage::Auth if LoginJudgement::of(said.reply) == LoginJudgement::TooMany => Some(Reason::RateLimited),
+        Stage::Auth => match LoginJudgement::of(said.reply) {
+            LoginJudgement::TooMany => Some(Reason::RateLimited),
+            LoginJudgement::Refused if said.is_transient() => Some(Reason::AuthenticationFailed),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -253,10 +259,18 @@ fn envelope(stage: Stage, code: u16) -> Reason {
 
 /// A 4xx says that time may help, except where nothing but a change of the spec can.
 fn class(reason: Reason, reply: &Reply) -> Class {
-    use Reason::{AppPasswordRequired, AuthMechanismNotOffered, AuthenticationRequired, BasicAuthDisabled, TLSRequired};
+    use Reason::{
+        AppPasswordRequired, AuthMechanismNotOffered, AuthenticationFailed, AuthenticationRequired, BasicAuthDisabled,
+        TLSRequired,
+    };
     let stubborn = matches!(
         reason,
-        AppPasswordRequired | AuthMechanismNotOffered | AuthenticationRequired | BasicAuthDisabled | TLSRequired
+        AppPasswordRequired
+            | AuthMechanismNotOffered
+            | AuthenticationFailed
+            | AuthenticationRequired
+            | BasicAuthDisabled
+            | TLSRequired
     );
     match reason.class() {
         Class::User if reply.class() == ReplyClass::Transient && !stubborn => Class::Transient,

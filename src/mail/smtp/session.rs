@@ -12,6 +12,7 @@ use crate::{
     mail::{
         Diagnosis, Stage,
         message::Composed,
+        protocol::{self, Found},
         sasl::{self, Exchange, Login},
         wire::{Wire, broke},
     },
@@ -28,7 +29,13 @@ const COURTESY: Duration = Duration::from_secs(1);
 /// As [`Wire::reply`], and what a greeting other than 220 means.
 pub async fn banner(wire: &mut Wire, about: &About<'_>) -> Result<Reply, Diagnosis> {
     let reply = wire.reply().await?;
-    if reply.code == 220 { Ok(reply) } else { Err(classify(Stage::Banner, &reply, about)) }
+    if reply.code != 220 {
+        return Err(classify(Stage::Banner, &reply, about));
+    }
+    match protocol::of_greeting(&reply.lines.join(" ")) {
+        Some(name) => Err(Found::Other(name).diagnose(wire.peer()).words(reply.text())),
+        None => Ok(reply),
+    }
 }
 
 /// Says EHLO, or HELO where EHLO is refused (RFC 5321 section 3.2).
@@ -44,7 +51,10 @@ pub async fn ehlo(wire: &mut Wire, stage: Stage, about: &About<'_>) -> Result<Ex
     if reply.class() != ReplyClass::Permanent {
         return Err(classify(stage, &reply, about));
     }
-    let second = wire.command(&format!("HELO {}", about.helo)).await?;
+    // Some hang up after a refused EHLO: what they said before tells more than that they did.
+    let Ok(second) = wire.command(&format!("HELO {}", about.helo)).await else {
+        return Err(classify(stage, &reply, about));
+    };
     if second.is_positive() {
         // HELO offers nothing (RFC 5321 section 4.1.4), whatever stands in further lines.
         return Ok(Extensions { observed_ip: Extensions::parse(&second, about.helo).observed_ip, ..Extensions::default() });
@@ -87,7 +97,7 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
     };
     match converse(wire, &mut exchange).await {
         Err(diagnosis) => Attempt::Failed(diagnosis),
-        Ok(reply) => {
+        Ok((reply, answered)) => {
             let judgement = LoginJudgement::of(&reply);
             if judgement == LoginJudgement::Accepted {
                 return Attempt::Accepted(reply);
@@ -97,6 +107,10 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
                 diagnosis = diagnosis.detail(format!("the server said of the token: {}", wire.scrubbed(said)));
             }
             match judgement {
+                // Who asked for user and password, and then finds the command odd, has looked at them (promise 7).
+                LoginJudgement::NotJudged if answered && matches!(reply.code, 500..504 | 530) => {
+                    Attempt::Refused(LoginJudgement::Refused, diagnosis)
+                }
                 LoginJudgement::NotJudged => Attempt::NotJudged(diagnosis),
                 LoginJudgement::Unavailable => Attempt::Failed(diagnosis),
                 _ => Attempt::Refused(judgement, diagnosis),
@@ -105,8 +119,10 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
     }
 }
 
-async fn converse(wire: &mut Wire, exchange: &mut Exchange) -> Result<Reply, Diagnosis> {
+/// Leads one exchange to its end: the last reply, and whether a challenge was answered before it.
+async fn converse(wire: &mut Wire, exchange: &mut Exchange) -> Result<(Reply, bool), Diagnosis> {
     let name = exchange.mechanism().as_str();
+    let mut answered = false;
     let mut reply = match exchange.initial() {
         // An empty initial response is written as "=" (RFC 4954 section 4).
         Some(initial) => match sasl::encode(&initial).expose_secret() {
@@ -120,12 +136,18 @@ async fn converse(wire: &mut Wire, exchange: &mut Exchange) -> Result<Reply, Dia
             return match reply.class() {
                 // Who answers so has lost the thread: another mechanism would show the password to it once more.
                 ReplyClass::Intermediate => Err(broke("the rules of AUTH (334 is its only 3xx)".to_owned()).words(reply.text())),
-                _ => Ok(reply),
+                _ => Ok((reply, answered)),
             };
         }
         let challenge = wire.take_challenge().unwrap_or_default();
         reply = match exchange.answer(&challenge) {
-            Ok(response) => wire.secret_command(sasl::encode(&response).expose_secret()).await?,
+            Ok(response) => {
+                if let Some(from) = exchange.proof_in(&response) {
+                    wire.scrub_proof(response.expose_secret(), from);
+                }
+                answered = true;
+                wire.secret_command(sasl::encode(&response).expose_secret()).await?
+            }
             Err(error) => {
                 // The exchange is left in order (RFC 4954 section 4); what the server says to it tells nothing.
                 let diagnosis = error.diagnosis();

@@ -32,19 +32,28 @@ pub(super) const TOO_MANY: &[&str] = &[
 pub(super) const APP_PASSWORD: &[&str] =
     &["application-specific password", "application specific password", "app password", "app-specific password"];
 
-/// The password was looked at, although the code is one of those for mechanisms and commands.
-pub(super) const PASSWORD_JUDGED: &[&str] = &[
-    "authentication failed",
-    "authentication failure",
-    "authentication unsuccessful",
+/// User or password is wrong, whatever the code says: some gateways answer with a 4xx, and count all the same.
+pub(super) const PASSWORD_WRONG: &[&str] = &[
     "incorrect authentication data",
     "credentials invalid",
     "invalid credentials",
     "bad credentials",
-    "username and password",
+    "credentials were incorrect",
     "incorrect username",
+    "invalid username",
     "incorrect password",
     "invalid password",
+    "wrong password",
+    "bad password",
+    "login incorrect",
+];
+
+/// The password was looked at, although the code is one of those for mechanisms and commands; beside [`PASSWORD_WRONG`].
+pub(super) const PASSWORD_JUDGED: &[&str] = &[
+    "authentication failed",
+    "authentication failure",
+    "authentication unsuccessful",
+    "username and password",
     "bad auth attempts",
     "application-specific password",
     "application specific password",
@@ -52,7 +61,6 @@ pub(super) const PASSWORD_JUDGED: &[&str] = &[
     "app-specific password",
     "web browser",
     "login failed",
-    "login incorrect",
     "account is disabled",
     "account is locked",
 ];

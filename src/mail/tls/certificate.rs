@@ -1,6 +1,6 @@
 //! A server's certificate as people read it, and what is wrong with it, most telling first.
 
-use std::{fmt::Write as _, net::IpAddr, sync::OnceLock, time::Duration};
+use std::{fmt::Write as _, iter::once, net::IpAddr, sync::OnceLock, time::Duration};
 
 use jiff::Timestamp;
 use regex::Regex;
@@ -11,7 +11,9 @@ use rustls::{
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{GeneralName, ParsedExtension},
+    objects::{oid_registry, oid2sn},
     prelude::FromDer,
+    public_key::PublicKey,
     time::ASN1Time,
     x509::X509Name,
 };
@@ -92,7 +94,7 @@ pub(super) fn fault(
     if let Err(error) = judged.ever.as_ref().or_else(only_out_of_time) {
         faults.push(untrusted(&cert, &chain, policy, error));
     }
-    let stale = std::iter::once(&cert).chain(&chain).find(|cert| is_stale(cert, at(now)));
+    let stale = once(&cert).chain(&chain).find(|cert| is_stale(cert, at(now)));
     if judged.trusted.is_err() {
         faults.extend(stale.map(|cert| out_of_time(cert, at(now))));
         if faults.is_empty() {
@@ -114,16 +116,19 @@ pub(super) fn fault(
     }
     let text = faults.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
     let reason = faults.first().map_or(Reason::TLSHandshakeFailed, |(reason, _)| *reason);
+    let weak = matches!(&judged.ever, Err(error) if is_weak(error));
     // An intermediate that ended is the server's fault too, though its own certificate is good.
     let meant = stale.filter(|_| matches!(reason, Reason::CertificateExpired | Reason::CertificateNotYetValid)).unwrap_or(&cert);
     Diagnosis::new(reason)
         .fact("fault", text.clone())
         .detail(text)
         .fact("subject", named(meant.subject()))
-        .fact("issuer", named(climb(&cert, &chain).issuer()))
+        .fact("issuer", if weak { String::new() } else { named(climb(&cert, &chain).issuer()) })
+        .fact("cure", if weak { "Have the certificate issued anew, signed with SHA-256 or better" } else { "" })
         .fact("notBefore", time(meant.validity().not_before))
         .fact("notAfter", time(meant.validity().not_after))
-        .fact("names", if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") })
+        .fact("names", names.join(", "))
+        .fact("missing", if names.is_empty() { format!("{host} as subjectAltName") } else { String::new() })
         .fact("host", host.into_owned())
 }
 
@@ -172,7 +177,39 @@ fn untrusted(cert: &X509Certificate<'_>, chain: &[X509Certificate<'_>], policy: 
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             (Reason::TLSHandshakeFailed, "the certificate is not for servers (extended key usage)".to_owned())
         }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            let how = once(cert).chain(chain).map(signed_with).collect::<Vec<_>>().join(", ");
+            (Reason::CertificateUntrusted, format!("the certificate is signed in a way that is not trusted any more ({how})"))
+        }
         other => (Reason::CertificateUntrusted, format!("the certificate cannot be trusted: {other}")),
+    }
+}
+
+fn is_weak(error: &Error) -> bool {
+    use CertificateError::{UnsupportedSignatureAlgorithmContext, UnsupportedSignatureAlgorithmForPublicKeyContext};
+    matches!(
+        error,
+        Error::InvalidCertificate(
+            UnsupportedSignatureAlgorithmContext { .. } | UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+        )
+    )
+}
+
+/// The name of a signature's algorithm, or its number where that is not known.
+fn signed_with(cert: &X509Certificate<'_>) -> String {
+    let id = &cert.signature_algorithm.algorithm;
+    oid2sn(id, oid_registry()).map_or_else(|_| id.to_id_string(), str::to_owned)
+}
+
+/// What is unfit in the key of a leaf that the handshake's own signature failed with; none where it looks well.
+pub(super) fn weak_key(der: &CertificateDer<'_>) -> Option<String> {
+    let cert = parse(der)?;
+    match cert.public_key().parsed().ok()? {
+        PublicKey::RSA(key) if !(2048..=8192).contains(&key.key_size()) => {
+            Some(format!("the certificate's RSA key has {} bits, and must have 2048 to 8192", key.key_size()))
+        }
+        _ => None,
     }
 }
 
@@ -267,7 +304,9 @@ fn seconds(time: ASN1Time) -> i64 {
 }
 
 fn time(time: ASN1Time) -> String {
-    Timestamp::from_second(seconds(time)).map_or_else(|_| printable(&time.to_string(), 32), |time| time.to_string())
+    // 9999-12-31 (RFC 5280 section 4.1.2.5: no end) is a day after the last that other programs can read.
+    let second = seconds(time).clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    Timestamp::from_second(second).unwrap_or_default().to_string()
 }
 
 fn at(now: UnixTime) -> i64 {

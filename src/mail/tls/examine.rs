@@ -135,8 +135,12 @@ impl ServerCertVerifier for Watch {
         let skip = self.0.policy.skip_verify;
         let fault = if skip { None } else { self.judge(leaf, rest, &self.0.name, now) };
         let bad = fault.is_some();
-        let examination =
-            Examination { status: certificate::describe(leaf), verified: !skip && !bad, client_certificate_asked: false };
+        let examination = Examination {
+            status: certificate::describe(leaf),
+            verified: !skip && !bad,
+            client_certificate_asked: false,
+            weak_key: certificate::weak_key(leaf),
+        };
         *self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((examination, fault));
         if bad {
             return Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));

@@ -2,8 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use rustls::{AlertDescription, Error, PeerIncompatible, ProtocolVersion};
-use tokio::time::Instant;
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, ProtocolVersion};
 
 use super::{TlsPolicy, certificate::Fault};
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
         Diagnosis, Stage,
         diagnosis::{WORDS, printable},
         protocol::{self, Found},
-        wire::{injected, seconds},
+        wire::injected,
     },
 };
 
@@ -23,6 +22,7 @@ pub struct Failure {
     opening: Vec<u8>,
     fault: Option<Fault>,
     asked: bool,
+    weak: Option<String>,
 }
 
 #[derive(Debug)]
@@ -37,30 +37,30 @@ enum How {
 
 impl Failure {
     pub(super) fn name(name: &str) -> Self {
-        Self { how: How::Name(name.to_owned()), opening: Vec::new(), fault: None, asked: false }
+        Self { how: How::Name(name.to_owned()), opening: Vec::new(), fault: None, asked: false, weak: None }
     }
 
     pub(super) fn silent() -> Self {
-        Self { how: How::Silent, opening: Vec::new(), fault: None, asked: false }
+        Self { how: How::Silent, opening: Vec::new(), fault: None, asked: false, weak: None }
     }
 
     pub(super) fn broken(error: io::Error, opening: &[u8]) -> Self {
-        Self { how: How::Broken(error), opening: opening.to_vec(), fault: None, asked: false }
+        Self { how: How::Broken(error), opening: opening.to_vec(), fault: None, asked: false, weak: None }
     }
 
-    pub(super) fn with(self, fault: Option<Fault>, asked: bool) -> Self {
-        Self { fault, asked, ..self }
+    pub(super) fn with(self, fault: Option<Fault>, asked: bool, weak: Option<String>) -> Self {
+        Self { fault, asked, weak, ..self }
     }
 
-    /// Whether the server answered in TLS, whatever came of it.
+    /// What the server answered in, TLS or another protocol, whatever came of it.
     #[must_use]
-    pub fn spoke_tls(&self) -> bool {
-        protocol::of_bytes(&self.opening) == Some(Found::Tls)
+    pub fn spoke(&self) -> Option<Found> {
+        protocol::of_bytes(&self.opening)
     }
 
     /// Reads the failure: what the certificate lacks, else what the server said, else how the connection broke.
     #[must_use]
-    pub fn diagnose(self, stage: Stage, policy: &TlsPolicy, host: &str, peer: SocketAddr, begun: Instant) -> Diagnosis {
+    pub fn diagnose(self, stage: Stage, policy: &TlsPolicy, host: &str, peer: SocketAddr) -> Diagnosis {
         if let Some(fault) = self.fault {
             return fault.fact("host", host);
         }
@@ -70,11 +70,9 @@ impl Failure {
                 return failed(fault);
             }
             How::Silent => {
-                let waited = seconds(begun.elapsed());
                 return Diagnosis::new(Reason::ResponseTimedOut)
                     .fact("address", peer.to_string())
-                    .fact("elapsed", waited.as_str())
-                    .detail(format!("{peer} did not finish the TLS handshake in {waited}"));
+                    .detail(format!("{peer} did not finish the TLS handshake until the check's time was over"));
             }
             How::Broken(error) => error,
         };
@@ -83,12 +81,13 @@ impl Failure {
                 return injected(&plain);
             }
             return match protocol::of_line(&plain) {
-                Some(name) => Found::Other(name).diagnose(peer).words(plain),
+                Some(name) => Found::Other(name).diagnose(peer),
                 None => Diagnosis::new(Reason::WrongTLSMode)
                     .fact("found", "plain text")
                     .fact("mode", "StartTLS or None")
                     .detail(format!("{peer} answered the TLS hello in plain text"))
-                    .words(plain),
+                    // Behind its name a greeting tells the time: a message must not change from check to check.
+                    .words(plain.split(' ').take(3).collect::<Vec<_>>().join(" ")),
             };
         }
         let Some(tls) = inner(&error) else {
@@ -96,9 +95,9 @@ impl Failure {
                 io::ErrorKind::ConnectionReset => Diagnosis::new(Reason::ConnectionReset)
                     .fact("address", peer.to_string())
                     .detail("the connection was reset in the TLS handshake"),
-                _ => {
-                    Diagnosis::new(Reason::ConnectionClosed).detail(format!("{peer} closed the connection in the TLS handshake"))
-                }
+                _ => Diagnosis::new(Reason::ConnectionClosed)
+                    .fact("often", "that often means a port that speaks no TLS, or a load balancer without a server behind it")
+                    .detail(format!("{peer} closed the connection in the TLS handshake")),
             };
         };
         match tls {
@@ -114,6 +113,13 @@ impl Failure {
                 | PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled,
             ) => too_old(policy, &self.opening),
+            // In the handshake of TLS the server signs with the key of its certificate.
+            Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::BadEncoding) => failed(
+                self.weak.unwrap_or_else(|| "the server does not hold the key of its certificate (bad signature)".to_owned()),
+            ),
+            Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge) => {
+                failed("the server's certificates are larger than 64 KiB in all".to_owned())
+            }
             other => failed(other.to_string()),
         }
     }
@@ -159,8 +165,7 @@ pub fn alert_diagnosis(alert: AlertDescription, asked: bool) -> Diagnosis {
         AlertDescription::CertificateRequired => {
             Diagnosis::new(Reason::ClientCertificateRequired).detail("the server demands a client certificate")
         }
-        AlertDescription::HandshakeFailure if asked => Diagnosis::new(Reason::ClientCertificateRequired)
-            .detail("the server asked for a client certificate, got none and gave up"),
+        AlertDescription::HandshakeFailure if asked => gave_up(),
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateRevoked
@@ -171,11 +176,26 @@ pub fn alert_diagnosis(alert: AlertDescription, asked: bool) -> Diagnosis {
             let reason = if asked { Reason::ClientCertificateRequired } else { Reason::ClientCertificateRejected };
             Diagnosis::new(reason).detail(format!("the server answered with the alert {name}"))
         }
-        AlertDescription::HandshakeFailure => {
-            failed("the server found no cipher or version in common (alert HandshakeFailure)".to_owned())
-        }
+        AlertDescription::HandshakeFailure => failed(
+            "the server found no cipher or key exchange in common (alert HandshakeFailure); it must offer ECDHE with AES-GCM \
+                 or ChaCha20-Poly1305, on the curve X25519, P-256 or P-384"
+                .to_owned(),
+        ),
+        AlertDescription::UnrecognisedName => failed(
+            "the server has no certificate for this name (alert UnrecognisedName); ask for one, or set tls.serverName".to_owned(),
+        ),
+        AlertDescription::InternalError => failed(
+            "the server's own TLS failed (alert InternalError): its certificate or key cannot be used, and its log says why"
+                .to_owned(),
+        ),
         _ => failed(format!("the server answered with the alert {name}")),
     }
+}
+
+/// The server asked for a client certificate, and ended the connection when it got none.
+#[must_use]
+pub fn gave_up() -> Diagnosis {
+    Diagnosis::new(Reason::ClientCertificateRequired).detail("the server asked for a client certificate, got none and gave up")
 }
 
 /// The version's name as OpenSSL and browsers write it.

@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-pub use failure::{Failure, alert, alert_diagnosis};
+pub use failure::{Failure, alert, alert_diagnosis, gave_up};
 pub use policy::{ClientIdentity, MinVersion, TlsPolicy, certificates};
 
 use super::{guard::bare, tcp::Tcp};
@@ -29,6 +29,8 @@ pub struct Examination {
     pub verified: bool,
     /// The server asked for a client certificate.
     pub client_certificate_asked: bool,
+    /// What is unfit in the key of the certificate, where something is.
+    weak_key: Option<String>,
 }
 
 /// Shakes hands. The examination is there as soon as the server showed a certificate, whatever came of it.
@@ -59,6 +61,7 @@ pub async fn handshake(
                 status: TlsStatus::default(),
                 verified: false,
                 client_certificate_asked: false,
+                weak_key: None,
             });
             let session = stream.get_ref().1;
             examined.status.version = session.protocol_version().map(failure::version_name);
@@ -68,7 +71,8 @@ pub async fn handshake(
         }
         Err(failure) => {
             let asked = examined.as_ref().is_some_and(|examined| examined.client_certificate_asked);
-            (examined, Err(failure.with(fault, asked)))
+            let weak = examined.as_ref().and_then(|examined| examined.weak_key.clone());
+            (examined, Err(failure.with(fault, asked, weak)))
         }
     }
 }

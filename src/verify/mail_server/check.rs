@@ -124,6 +124,12 @@ fn worth_an_alternate(report: &Report) -> bool {
             | Reason::SpecInvalid
             | Reason::SecretInvalid
     );
+    // Nobody knows what became of a password that was shown: it may have been refused by hanging up.
+    let unanswered = matches!(report.login, Some(LoginOutcome::Undecided))
+        && matches!(
+            failure.reason,
+            Reason::ConnectionClosed | Reason::ConnectionReset | Reason::ResponseTimedOut | Reason::ProtocolError
+        );
     let sending = report.delivery.is_some() || failure.stage.is_some_and(|stage| stage >= Stage::Mail);
-    !judged && !ours && !sending
+    !judged && !unanswered && !ours && !sending
 }

@@ -191,7 +191,7 @@ async fn resolve_unstaged(spec: &MailServerSpec, about: &About<'_>, references: 
     };
     let sender_domain = spec.sender.as_ref().and_then(|sender| sender.address.rsplit_once('@')).map(|(_, domain)| domain);
     // Never a name without a dot (promise 12): the session then gives its address literal.
-    let helo = spec.helo_name.as_deref().or(sender_domain).filter(|name| name.contains('.') && name.is_ascii());
+    let helo = spec.helo_name.as_deref().or(sender_domain).filter(|name| is_host_name(name));
     let noticed = noticed_by_a_server(spec);
     let login_fingerprint = login.as_ref().map(|login| login.fingerprint.as_str()).unwrap_or_default();
     let fingerprint = about.key.hash(&[noticed.as_bytes(), login_fingerprint.as_bytes(), tls_fingerprint.as_bytes()]);
@@ -209,6 +209,11 @@ async fn resolve_unstaged(spec: &MailServerSpec, about: &About<'_>, references: 
         fingerprint,
         resolving: begun.elapsed(),
     })
+}
+
+/// Whether a name may stand in EHLO: it has a dot, or is an address literal, and nothing in it ends the command.
+fn is_host_name(name: &str) -> bool {
+    name.contains(['.', ':']) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte))
 }
 
 /// The part of a spec that a server can notice, in a form that is the same for the same meaning.

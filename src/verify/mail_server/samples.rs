@@ -313,7 +313,7 @@ pub fn failed(diagnosis: Diagnosis) -> Report {
 
 /// Transient, before anything is sent.
 pub fn timed_out() -> Report {
-    failed(Diagnosis::new(Reason::ConnectionTimedOut).at(Stage::Tcp).fact("address", "192.0.2.25:587").fact("elapsed", "10s"))
+    failed(Diagnosis::new(Reason::ConnectionTimedOut).at(Stage::Tcp).fact("address", "192.0.2.25:587"))
 }
 
 pub fn refused_login() -> Report {

@@ -102,6 +102,7 @@ fn a_refused_login_says_which_kind_of_refusal_it_is() {
         (Auth, NOBODY, "435 Unable to authenticate at present", AuthenticationUnavailable, T),
         (Auth, NOBODY, "451 4.3.0 Internal error", AuthenticationUnavailable, T),
         (Auth, NOBODY, "454 4.7.8 later", AuthenticationUnavailable, T),
+        (Auth, NOBODY, "454 4.7.0 Invalid password", AuthenticationFailed, U),
         (Auth, NOBODY, "421 4.7.0 mx.example Error: too many errors", RateLimited, T),
         (Auth, NOBODY, "421 4.3.2 Service shutting down", ServerBusy, T),
         (Auth, NOBODY, "432 4.3.2 Too many logins", RateLimited, T),

@@ -1,8 +1,8 @@
 //! One endpoint, stage by stage.
 
-use std::{net::IpAddr, pin::pin, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Run;
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         Diagnosis, Stage, Stages, Vantage,
         diagnosis::printable,
         message::{Composed, TestMail, compose, dot_stuffed},
+        protocol::Found,
         sasl::{self, Kind, Redaction, Terms, choose},
         smtp::{
             About, Extensions, LoginJudgement, Reply,
@@ -164,26 +165,25 @@ impl Attempt<'_> {
         }
         let (peer, deadline) = (wire.peer(), wire.deadline());
         let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-        let mut banner = pin!(session::banner(wire, &about));
-        tokio::select! {
-            biased;
-            reply = &mut banner => return reply,
-            () = sleep_until(half) => {}
+        if timeout_at(half, wire.hears_something()).await.is_ok() {
+            return session::banner(wire, &about).await;
         }
         let hello = async {
-            let Ok(stream) = connect(peer, deadline).await else { return false };
+            let stream = connect(peer, deadline).await.ok()?;
             match tls::handshake(stream, &self.inputs.tls, &self.endpoint.host, deadline).await.1 {
-                Ok(_) => true,
-                Err(failure) => failure.spoke_tls(),
+                Ok(_) => Some(Found::Tls),
+                Err(failure) => failure.spoke(),
             }
         };
-        let speaks_tls = tokio::select! {
+        let found = tokio::select! {
             biased;
-            reply = &mut banner => return reply,
-            speaks = hello => speaks,
+            () = wire.hears_something() => None,
+            found = hello => found,
         };
-        if !speaks_tls {
-            return banner.await;
+        match found {
+            None => return session::banner(wire, &about).await,
+            Some(other @ Found::Other(_)) => return Err(other.diagnose(peer)),
+            Some(Found::Tls) => {}
         }
         Err(Diagnosis::new(Reason::WrongTLSMode)
             .fact("found", "TLS")
@@ -319,6 +319,7 @@ impl Attempt<'_> {
                 session::data(wire, &about).await?;
                 let stuffed = dot_stuffed(&mail.raw);
                 let (body, dot) = stuffed.split_at(stuffed.len().saturating_sub(b".\r\n".len()));
+                wire.has_answered_no_more()?;
                 for part in body.chunks(PART) {
                     self.gate.still()?;
                     wire.write(part).await?;
@@ -392,6 +393,7 @@ impl Attempt<'_> {
             .fact("port", self.endpoint.port.to_string())
             .fact("address", self.endpoint.to_string())
             .fact("security", self.endpoint.security.as_str())
+            .fact("timeout", format!("{}s", self.inputs.timeout.as_secs_f64()))
             .fact("minVersion", self.inputs.tls.min_version.as_str())
             // Where the server did not tell its limit: "The server takes fewer bytes".
             .fact("max", "fewer");
@@ -447,13 +449,27 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// A refusal in words leaves a conversation that can be ended in order; inside DATA a QUIT would be part of the mail.
+/// A refusal in words leaves a conversation that can be ended in order, before the 354 of DATA as well as after the final
+/// dot; between the two a QUIT would be part of the mail.
 fn leaves_in_order(failure: &Diagnosis) -> bool {
-    let spoken = failure.words.is_some() && !matches!(failure.reason, Reason::ProtocolError | Reason::StartTLSInjection);
+    use Reason::{
+        ConnectionClosed, ConnectionReset, DeliveryUncertain, ProtocolError, ResponseTimedOut, StartTLSInjection, WrongProtocol,
+    };
+    let answered = !matches!(
+        failure.reason,
+        ConnectionClosed
+            | ConnectionReset
+            | DeliveryUncertain
+            | ProtocolError
+            | ResponseTimedOut
+            | StartTLSInjection
+            | WrongProtocol
+    );
+    let spoken = failure.words.is_some() && answered && failure.stage <= Some(Stage::Data);
     let refused = matches!(failure.reason, Reason::StartTLSNotOffered | Reason::AuthNotOffered | Reason::AuthMechanismNotOffered);
     let ours =
         matches!(failure.reason, Reason::CredentialHeld | Reason::RateBudgetExceeded | Reason::Paused | Reason::ObserveOnly);
-    (spoken || refused || ours) && failure.stage.is_some_and(|stage| stage > Stage::Banner && stage < Stage::Data)
+    failure.stage > Some(Stage::Banner) && (spoken || ((refused || ours) && failure.stage < Some(Stage::Data)))
 }
 
 /// RFC 5321 section 4.1.3.
@@ -500,7 +516,10 @@ mod tests {
         let at = |reason, stage, words: &str| Diagnosis::new(reason).at(stage).words(words);
         assert!(leaves_in_order(&at(Reason::AuthenticationFailed, Stage::Auth, "535 no")));
         assert!(leaves_in_order(&at(Reason::StartTLSNotOffered, Stage::StartTls, "")));
-        assert!(!leaves_in_order(&at(Reason::MessageRejected, Stage::Data, "554 no")), "it would be a line of the mail");
+        assert!(leaves_in_order(&at(Reason::MessageRejected, Stage::Data, "554 no")));
+        assert!(!leaves_in_order(&at(Reason::Paused, Stage::Data, "")), "it would be a line of the mail");
+        assert!(!leaves_in_order(&at(Reason::ResponseTimedOut, Stage::Data, "354 g")), "it would be a line of the mail");
+        assert!(!leaves_in_order(&at(Reason::DeliveryUncertain, Stage::Data, "2")));
         assert!(!leaves_in_order(&at(Reason::ProtocolError, Stage::Ehlo, "999")));
         assert!(!leaves_in_order(&at(Reason::StartTLSInjection, Stage::Tls, "250 injected")));
         assert!(!leaves_in_order(&at(Reason::ConnectionClosed, Stage::Mail, "")));
