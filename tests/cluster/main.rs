@@ -11,8 +11,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
+mod history;
 mod kills;
 mod life;
+mod outage;
 mod proxy;
 mod scale;
 mod schema;

@@ -229,7 +229,8 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         (false, _) => first_due(seen),
     };
     // What fell due while it was halted did so with many others, as a rule: they do not all run when it ends.
-    let overdue = due <= seen.now && !seen.is_fresh() && seen.was_halted();
+    let planned = status.is_some_and(|status| status.next_check_time.is_some());
+    let overdue = due <= seen.now && planned && seen.was_halted();
     let due = if overdue { catch_up(seen.now, seen.uid, seen.spec.interval().get()) } else { due };
     if due > seen.now {
         return Err(due);

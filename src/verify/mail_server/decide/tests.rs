@@ -149,7 +149,8 @@ fn a_pause_stops_everything_until_it_ends() {
     let mut case = server();
     case.pause = Some(Pause { until: Some(at(60)), config_map: "mailverity/pause".to_owned(), scope: PauseScope::All });
     assert_eq!((halted(&case), case.plan().state, case.plan().next), (Some(Reason::Paused), State::Paused, Some(at(60))));
-    assert_eq!(case.at(at(60)).triggers(), Some(Trigger::First));
+    assert_eq!(case.clone().at(at(60)).triggers(), Some(Trigger::First));
+    assert_eq!(case.told().at(at(60)).triggers(), Some(Trigger::First), "what was never checked waits no longer");
 }
 
 #[test]
