@@ -248,6 +248,8 @@ fn first_due(seen: &Seen<'_>) -> Timestamp {
     }
     let status = seen.status.filter(|status| status.observed_generation == Some(seen.generation));
     match status.and_then(|status| status.next_check_time.as_ref()) {
+        // It waited for the end of a hold, and that is gone with its credentials.
+        Some(planned) if status.and_then(|status| status.credential_held_until.as_ref()) == Some(planned) => seen.now,
         Some(planned) if planned.0 < seen.since => catch_up(seen.since, seen.uid, interval),
         Some(planned) => planned.0,
         None => seen.now,

@@ -231,6 +231,9 @@ fn remember_hold(status: &mut MailServerStatus, seen: &Seen<'_>, news: &News<'_>
     let others =
         seen.observed.as_ref().is_ok_and(|seen| !seen.accounts.iter().any(|account| Some(account.secret.as_str()) == known));
     if accepted || others {
+        if status.next_check_time == status.credential_held_until {
+            status.next_check_time = None;
+        }
         status.credential_held_until = None;
         status.credential_refusals = None;
     }

@@ -5,7 +5,7 @@ use super::*;
 use crate::mail::Stage;
 use crate::verify::mail_server::{
     Pause,
-    samples::{Case, at, failed, fine, refused_login, server, timed_out, uncertain},
+    samples::{Case, account, at, failed, fine, refused_login, server, timed_out, uncertain},
 };
 
 const HOUR: i64 = 3600;
@@ -281,6 +281,18 @@ fn an_object_whose_credentials_another_one_had_refused_does_not_log_in() {
     let case = server().held_until(at(HOUR));
     assert!(matches!(case.plan().what, What::Rest(Because::Held(_))));
     assert_eq!(case.plan().next, Some(at(HOUR)));
+}
+
+#[test]
+fn another_secret_ends_the_wait_of_an_object_that_was_held_before_its_first_check() {
+    // promise 8
+    let mut case = server().held_until(at(HOUR)).told();
+    assert_eq!(case.next_check(), at(HOUR));
+    case.held = None;
+    let mut case = case.later(60).inputs("rotated");
+    case.observed.as_mut().unwrap().accounts = vec![account("credentials-2")];
+    assert_eq!(case.triggers(), Some(Trigger::First));
+    assert_eq!(case.told().restarted().triggers(), Some(Trigger::First), "also where the process died as it began");
 }
 
 #[test]
