@@ -104,7 +104,7 @@ reasons! {
 
     // Budgets and held credentials
     RateBudgetExceeded: Transient, None, "A limit on what mailverity itself may do is used up.", "{budget} of {scope} is used up[; next at {next}].";
-    CredentialHeld: Transient, Some(c::CREDENTIAL_HELD), "These credentials were refused, and are not tried again for a while, or an account would be locked.", "Account {user} was refused[ at {refused}]; no try before {until} or a change of Secret {secret}.";
+    CredentialHeld: Transient, Some(c::CREDENTIAL_HELD), "These credentials were refused, and are not tried again for a while, or an account would be locked.", "Account {user} was refused; no try before {until} or a change of Secret {secret}.";
 
     // Reaching the server
     DNSLookupFailed: Transient, Some(c::REACHABLE), "The name does not resolve.", "{host} does not resolve from {actor}: {rcode}. Check the name and the cluster's DNS.";

@@ -22,10 +22,10 @@ const MANY: usize = 16_384;
 /// No login before a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
+    /// The account that it is on, by [`Account::secret`].
+    pub credentials: String,
     /// The first moment of the next try.
     pub until: Timestamp,
-    /// When the login was refused; unknown where only the status of an earlier process told.
-    pub since: Option<Timestamp>,
     /// Refusals in a row; 0 where the server said that there were too many logins.
     pub refusals: u32,
 }
@@ -92,12 +92,13 @@ impl Breaker {
                 known.accepted = false;
                 if !held {
                     let refusals = known.hold.as_ref().map_or(0, |hold| hold.refusals).saturating_add(1);
-                    known.hold = Some(Hold { until: later(now, hold_after(refusals, interval)), since: Some(now), refusals });
+                    let until = later(now, hold_after(refusals, interval));
+                    known.hold = Some(Hold { credentials: account.secret.clone(), until, refusals });
                 }
             }
             LoginOutcome::TooMany if !held => {
                 let refusals = known.hold.as_ref().map_or(0, |hold| hold.refusals);
-                known.hold = Some(Hold { until: later(now, HOUR), since: Some(now), refusals });
+                known.hold = Some(Hold { credentials: account.secret.clone(), until: later(now, HOUR), refusals });
             }
             LoginOutcome::TooMany | LoginOutcome::Undecided => {}
         }
@@ -110,10 +111,16 @@ impl Breaker {
         known.unwrap_or_else(|| self.restored.get(&account.secret)).filter(|hold| hold.until > now).cloned()
     }
 
-    /// Takes up a hold that a status remembers, at the start: `credentials` is its credentialsObserved, which is
-    /// [`Account::secret`]. No Secret needs to be read for it. Of several the longest counts.
-    pub fn restore(&mut self, credentials: &str, hold: Hold) {
-        let longest = self.restored.entry(credentials.to_owned()).or_insert_with(|| hold.clone());
+    /// The longest hold on any of these accounts.
+    #[must_use]
+    pub fn longest(&self, accounts: &[Account], now: Timestamp) -> Option<Hold> {
+        accounts.iter().filter_map(|account| self.held(account, now)).max_by_key(|hold| hold.until)
+    }
+
+    /// Takes up a hold that a status remembers, at the start: its credentialsObserved is the account's
+    /// [`Account::secret`], host and all, so that no Secret needs to be read for it. Of several the longest counts.
+    pub fn restore(&mut self, hold: Hold) {
+        let longest = self.restored.entry(hold.credentials.clone()).or_insert_with(|| hold.clone());
         if hold.until > longest.until {
             *longest = hold;
         }
@@ -212,7 +219,7 @@ mod tests {
         breaker.tell(&account("a"), LoginOutcome::Accepted, HOUR, at(60));
         breaker.tell(&account("a"), LoginOutcome::Refused, HOUR, at(90));
         let hold = breaker.held(&account("a"), at(91)).unwrap();
-        assert_eq!((hold.refusals, hold.until, hold.since), (1, at(150), Some(at(90))));
+        assert_eq!((hold.refusals, hold.until), (1, at(150)));
     }
 
     #[test]
@@ -265,18 +272,29 @@ mod tests {
     fn a_hold_survives_a_restart_and_doubles_after_it() {
         // promise 8
         let mut breaker = Breaker::default();
-        breaker.restore("a", Hold { until: at(30), since: None, refusals: 1 });
-        breaker.restore("a", Hold { until: at(60), since: None, refusals: 2 });
-        breaker.restore("a", Hold { until: at(45), since: None, refusals: 1 });
+        breaker.restore(Hold { credentials: "a".to_owned(), until: at(30), refusals: 1 });
+        breaker.restore(Hold { credentials: "a".to_owned(), until: at(60), refusals: 2 });
+        breaker.restore(Hold { credentials: "a".to_owned(), until: at(45), refusals: 1 });
         assert!(matches!(breaker.ask(&account("a"), at(59)), Answer::Held(Hold { refusals: 2, .. })));
         refused_at(&mut breaker, 60, HOUR);
         assert_eq!(breaker.held(&account("a"), at(61)).unwrap().until, at(60 + 240));
     }
 
     #[test]
+    fn of_the_holds_on_an_objects_accounts_the_longest_counts() {
+        let mut breaker = Breaker::default();
+        for (secret, hours) in [("a", 1), ("b", 6)] {
+            breaker.tell(&account(secret), LoginOutcome::Refused, HOUR * hours, at(0));
+        }
+        let longest = breaker.longest(&[account("a"), account("b"), account("c")], at(1)).unwrap();
+        assert_eq!((longest.credentials.as_str(), longest.until), ("b", at(360)));
+        assert_eq!(breaker.longest(&[account("a"), account("c")], at(60)), None);
+    }
+
+    #[test]
     fn an_accepted_login_ends_what_was_restored() {
         let mut breaker = Breaker::default();
-        breaker.restore("a", Hold { until: at(30), since: None, refusals: 1 });
+        breaker.restore(Hold { credentials: "a".to_owned(), until: at(30), refusals: 1 });
         breaker.tell(&account("a"), LoginOutcome::Accepted, HOUR, at(1));
         assert_eq!(breaker.ask(&account("a"), at(2)), Answer::Free);
     }

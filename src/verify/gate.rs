@@ -14,7 +14,8 @@ pub struct Account {
     pub host: String,
     /// The user name.
     pub user: String,
-    /// A keyed hash of the secret: another password is another account here.
+    /// A keyed hash of host, user name and secret, of which a status keeps nothing else: another password is another
+    /// account here, and the same password on another host too.
     pub secret: String,
 }
 

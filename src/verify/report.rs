@@ -43,6 +43,8 @@ pub struct Report {
     pub tls: Option<TlsStatus>,
     /// Whether the certificate was judged and found good.
     pub tls_verified: bool,
+    /// Whether a port that did not greet was sent a TLS hello (promise 12: once per generation).
+    pub tls_hello: bool,
     /// The address of our socket.
     pub source_ip: Option<String>,
     /// Our address as the server named it.
@@ -95,6 +97,7 @@ impl Report {
             capabilities: None,
             tls: None,
             tls_verified: false,
+            tls_hello: false,
             source_ip: None,
             observed_ip: None,
             login: None,

@@ -12,8 +12,11 @@
 mod support;
 
 mod command;
+mod faults;
+mod history;
 mod kills;
 mod life;
+mod outage;
 mod proxy;
 mod scale;
 mod schema;

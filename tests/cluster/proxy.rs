@@ -18,6 +18,7 @@ use tokio::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// The client's command is here and the server has not seen it.
+    Auth,
     Mail,
     Rcpt,
     Data,
@@ -132,6 +133,8 @@ async fn upwards(
         let mut chunk = &buffer[..read];
         let here = if in_mail.load(Ordering::SeqCst) {
             (chunk == b".\r\n" || chunk.ends_with(b"\r\n.\r\n")).then_some(Point::Dot)
+        } else if chunk.starts_with(b"AUTH") {
+            Some(Point::Auth)
         } else if chunk.starts_with(b"MAIL") {
             Some(Point::Mail)
         } else if chunk.starts_with(b"RCPT") {

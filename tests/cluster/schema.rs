@@ -25,7 +25,7 @@ async fn create(client: &Client, namespace: &str, name: &str, spec: &Value, dry_
 
 #[tokio::test]
 async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that_users_read() {
-    let Cluster { client, namespace } = Cluster::new("schema").await;
+    let Cluster { client, namespace, .. } = Cluster::new("schema").await;
     let mut wrong = Vec::new();
     for (index, case) in cases::all().into_iter().enumerate() {
         let name = format!("schema-{index}");
@@ -44,7 +44,7 @@ async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that
 #[tokio::test]
 async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {
     // kstatus takes no status at all for done
-    let Cluster { client, namespace } = Cluster::new("fresh").await;
+    let Cluster { client, namespace, .. } = Cluster::new("fresh").await;
     let spec = serde_json::json!({"host": "a.test", "port": null, "verification": {"level": null}});
     let kept = create(&client, &namespace, "fresh", &spec, false).await.unwrap();
     assert_eq!(kept["status"], serde_json::json!({"observedGeneration": -1}));

@@ -1,6 +1,16 @@
 //! Promise 7: one refused login ends the check. And who is asked before a login, and told after it.
 
-use mailverity::{api::v1alpha1::Mechanism, mail::Diagnosis, verify::report::LoginOutcome};
+use mailverity::{
+    api::v1alpha1::{Mechanism, Security},
+    mail::Diagnosis,
+    verify::{
+        Credential,
+        fingerprint::Key,
+        mail_server::{Endpoint, inputs::Login},
+        report::LoginOutcome,
+    },
+};
+use secrecy::SecretString;
 use tokio::time::{Duration, timeout};
 
 use crate::world::{PASSWORD, USER, login, plain, stored};
@@ -49,6 +59,24 @@ async fn a_refused_login_is_not_tried_at_an_alternate() {
     let connections: Vec<usize> = played.as_written().heard.iter().map(|heard| heard.connections).collect();
     assert_eq!(connections, [1, 0, 0]);
     assert!(played.report.alternate_failures.is_empty());
+}
+
+#[test]
+fn one_password_on_two_hosts_is_two_accounts_and_on_two_ports_one() {
+    // promise 8: what is remembered of a refused login says nothing of another host
+    let at = |host: &str, port| Endpoint { host: host.to_owned(), port, security: Security::TLS };
+    let account = |key: &Key, endpoint: &Endpoint| {
+        let password = SecretString::from(PASSWORD.to_owned());
+        let credential = Credential::Password { user: USER.to_owned(), password };
+        let fingerprint = key.hash(&[b"account", USER.as_bytes(), PASSWORD.as_bytes()]);
+        Login { credential, mechanisms: vec![], allow_plaintext: false, secret: String::new(), changed: None, fingerprint }
+            .account(endpoint)
+    };
+    let key = Key::new(b"one");
+    let one = account(&key, &at("mx.test", 465));
+    assert_eq!(one, account(&key, &at("MX.test", 587)));
+    assert_ne!(one.secret, account(&key, &at("alt.mx.test", 465)).secret);
+    assert_ne!(one.secret, account(&Key::new(b"another installation's"), &at("mx.test", 465)).secret);
 }
 
 #[tokio::test]

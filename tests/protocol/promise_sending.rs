@@ -1,4 +1,5 @@
-//! Promises 1, 2 and 5: nothing is sent without the gate's word, nothing twice, and the mail has the promised shape.
+//! Promises 1, 2, 5 and 6: nothing is sent without the gate's word, nothing twice, the mail has the promised shape, and
+//! NOTIFY=NEVER where DSN is offered, as no mailbox is read.
 
 use std::sync::{Mutex, atomic::AtomicI64};
 
@@ -63,6 +64,8 @@ async fn a_subject_of_the_users_own_is_followed_by_the_code() {
     let played = world.plays(TAKEN).await;
     assert!(played.verified().heard[0].mails[0].contains(&format!("Subject: Relay test ({CODE})\r\n")));
 }
+
+// Promise 6: no mailbox is read, so no bounce is asked for.
 
 #[tokio::test]
 async fn extensions_are_used_only_where_they_are_offered() {

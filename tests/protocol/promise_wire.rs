@@ -1,4 +1,5 @@
-//! Promises 12 and 13: how we speak first (we do not), as whom, and what of a server's words is believed and shown.
+//! Promises 12, 13 and 15: how we speak first (we do not), as whom, what of a server's words is believed and shown, and
+//! which address of ours is told.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mailverity::{api::Reason, api::v1alpha1::Mechanism, mail::diagnosis::WORDS};
@@ -57,6 +58,7 @@ async fn a_port_that_does_not_greet_is_asked_for_tls_once_and_on_a_connection_of
     let talk = "TIME: 1s\n-- hangs";
     let played = starttls().plays(talk).await;
     assert_eq!((played.failure().reason, played.heard[0].connections), (Reason::ResponseTimedOut, 2));
+    assert!(played.report.tls_hello, "it is told, so that it is not done again in this generation");
     let played = World { may_greet_with_tls: false, ..starttls() }.plays(talk).await;
     assert_eq!((played.failure().reason, played.heard[0].connections), (Reason::ResponseTimedOut, 1));
 }
@@ -136,6 +138,22 @@ async fn a_command_waits_for_the_reply_to_the_one_before() {
         S: 221 Bye
     ";
     plain().plays(talk).await.verified();
+}
+
+// Promise 15
+
+#[tokio::test]
+async fn our_address_is_our_sockets_and_another_only_where_the_server_said_so() {
+    for (reply, observed) in [
+        ("250 mx.test", None),
+        ("250 mx.test Hello checks.sender.test", None),
+        ("250 mx.test Hello checks.sender.test [203.0.113.9], pleased to meet you", Some("203.0.113.9")),
+        ("250 mx.test Hello [IPv6:2001:db8::9]", Some("2001:db8::9")),
+    ] {
+        let played = plain().plays(&format!("S: 220 mx.test ESMTP\nC: EHLO *\nS: {reply}")).await;
+        let report = &played.verified().report;
+        assert_eq!((report.source_ip.as_deref(), report.observed_ip.as_deref()), (Some("127.0.0.1"), observed), "{reply}");
+    }
 }
 
 // Promise 13

@@ -38,20 +38,27 @@ fn root() -> PathBuf {
 pub struct Cluster {
     pub client: Client,
     pub namespace: String,
+    plane: PathBuf,
 }
 
 impl Cluster {
     /// Makes a namespace, and the kinds where they are not there yet.
     pub async fn new(test: &str) -> Self {
+        let cluster = Self::bare(env("MAILVERITY_TEST_CONTROLPLANE").into(), test).await;
+        cluster.kinds().await;
+        cluster
+    }
+
+    /// Makes a namespace at the API server that `tests/controlplane/up.sh` started in `plane`.
+    pub async fn bare(plane: PathBuf, test: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let config = Kubeconfig::read_from(env("MAILVERITY_TEST_KUBECONFIG")).unwrap();
+        let config = Kubeconfig::read_from(plane.join("kubeconfig")).unwrap();
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         let client = Client::try_from(config).unwrap();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace =
             format!("t-{}-{}-{number}", test.replace('_', "-").chars().take(30).collect::<String>(), std::process::id());
-        let cluster = Self { client, namespace };
-        cluster.kinds().await;
+        let cluster = Self { client, namespace, plane };
         let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}});
         Api::<Namespace>::all(cluster.client.clone())
             .create(&PostParams::default(), &serde_json::from_value(made).unwrap())
@@ -60,7 +67,8 @@ impl Cluster {
         cluster
     }
 
-    async fn kinds(&self) {
+    /// Installs the kinds.
+    pub async fn kinds(&self) {
         for file in fs::read_dir(root().join("crds")).unwrap().flatten() {
             for doc in documents(&fs::read_to_string(file.path()).unwrap()) {
                 self.apply_at(&doc, None).await;
@@ -138,7 +146,18 @@ impl Cluster {
 
     /// Waits until a `MailServer`'s status is as `ready` says; fails with the last one.
     pub async fn status_when(&self, name: &str, what: &str, ready: impl Fn(&MailServerStatus) -> bool) -> MailServerStatus {
-        let end = Instant::now() + PATIENCE;
+        self.status_within(PATIENCE, name, what, ready).await
+    }
+
+    /// The same with more patience, or less.
+    pub async fn status_within(
+        &self,
+        patience: Duration,
+        name: &str,
+        what: &str,
+        ready: impl Fn(&MailServerStatus) -> bool,
+    ) -> MailServerStatus {
+        let end = Instant::now() + patience;
         loop {
             let status = self.status(name).await;
             if ready(&status) {
@@ -174,7 +193,7 @@ impl Cluster {
     /// Lines of the audit log that record a write of this test's operator, but for Leases.
     pub fn writes(&self) -> Vec<Value> {
         let user = format!("system:serviceaccount:{}:mailverity", self.namespace);
-        let log = fs::read_to_string(PathBuf::from(env("MAILVERITY_TEST_CONTROLPLANE")).join("audit.log")).unwrap_or_default();
+        let log = fs::read_to_string(self.plane.join("audit.log")).unwrap_or_default();
         let lines = log.lines().filter(|line| line.contains(&user)).filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let write =
             |line: &Value| matches!(line["verb"].as_str(), Some("create" | "update" | "patch" | "delete" | "deletecollection"));
@@ -182,7 +201,7 @@ impl Cluster {
     }
 
     /// Gives the operator its `ServiceAccount` and the product's roles in this namespace; returns a kubeconfig of that account.
-    async fn rights(&self, watch: bool) -> PathBuf {
+    pub async fn rights(&self, watch: bool) -> PathBuf {
         let files = fs::read_dir(root().join("deploy/operator")).unwrap().flatten();
         for file in files.filter(|file| watch || !file.file_name().to_string_lossy().contains("watch")) {
             for doc in documents(&fs::read_to_string(file.path()).unwrap()) {
@@ -194,7 +213,7 @@ impl Cluster {
         let request = TokenRequest { spec, ..TokenRequest::default() };
         let token =
             accounts.create_token_request("mailverity", &PostParams::default(), &request).await.unwrap().status.unwrap().token;
-        let mut config: Value = serde_yaml::from_str(&fs::read_to_string(env("MAILVERITY_TEST_KUBECONFIG")).unwrap()).unwrap();
+        let mut config: Value = serde_yaml::from_str(&fs::read_to_string(self.plane.join("kubeconfig")).unwrap()).unwrap();
         config["users"][0]["user"] = json!({"token": token});
         let path = self.dir().join("kubeconfig");
         fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
@@ -232,7 +251,7 @@ impl Cluster {
 
     /// A folder for this test's files.
     pub fn dir(&self) -> PathBuf {
-        let dir = PathBuf::from(env("MAILVERITY_TEST_CONTROLPLANE")).join("tests").join(&self.namespace);
+        let dir = self.plane.join("tests").join(&self.namespace);
         fs::create_dir_all(&dir).unwrap();
         dir
     }

@@ -309,7 +309,7 @@ pub struct MailServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub used_by: Option<i32>,
-    /// A keyed hash of the credentials that the last check used.
+    /// A keyed hash of host, user name and secret: those that are held, else those that the last check used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub credentials_observed: Option<String>,
@@ -324,6 +324,10 @@ pub struct MailServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub credential_refusals: Option<i32>,
+    /// The generation for which a port that did not greet was sent a TLS hello; it is done once for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub tls_hello_generation: Option<i64>,
     /// The number of failed checks in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]

@@ -58,6 +58,7 @@ pub fn report(refused: bool) -> Report {
             ..TlsStatus::default()
         }),
         tls_verified: true,
+        tls_hello: false,
         source_ip: Some("10.0.0.7".to_owned()),
         observed_ip: None,
         login: Some(if refused { LoginOutcome::Refused } else { LoginOutcome::Accepted }),

@@ -153,7 +153,7 @@ pub struct Context {
     draining: AtomicBool,
     rebuilt: OnceCell<()>,
     failures: Mutex<HashMap<Name, u32>>,
-    accounts: Mutex<HashMap<Name, Account>>,
+    accounts: Mutex<HashMap<Name, Vec<Account>>>,
     wakes: Vec<(Option<String>, mpsc::UnboundedSender<Name>)>,
 }
 
@@ -234,8 +234,8 @@ impl Context {
     async fn remember(&self, object: &Glance) {
         let told = &object.status;
         if let (Some(until), Some(credentials)) = (&told.credential_held_until, &told.credentials_observed) {
-            let hold = Hold { until: until.0, since: None, refusals: told.credential_refusals.unwrap_or_default() };
-            lock(&self.ground.memory.breaker).restore(credentials, hold);
+            let refusals = told.credential_refusals.unwrap_or_default();
+            lock(&self.ground.memory.breaker).restore(Hold { credentials: credentials.to_string(), until: until.0, refusals });
         }
         if !told.claimed {
             return;
@@ -274,19 +274,20 @@ impl Context {
         bounded(api.get_opt(&name.name)).await
     }
 
-    /// `name` logs in to `account` (none: it does not log in), which may send so many mails a minute.
-    pub fn join(&self, name: &Name, account: Option<&Account>, per_minute: u32) {
-        let mut accounts = lock(&self.accounts);
-        let changed = accounts.get(name) != account;
-        if let Some(account) = account {
+    /// `name` logs in to the first of `accounts` or, where that cannot be used, to another (none: it does not log in), and
+    /// so many mails a minute may be sent through it.
+    pub fn join(&self, name: &Name, accounts: Vec<Account>, per_minute: u32) {
+        let mut all = lock(&self.accounts);
+        let changed = all.get(name).map_or(&[][..], Vec::as_slice) != accounts;
+        if let Some(primary) = accounts.first() {
             let object = name.to_string();
-            self.ground.memory.with_budgets(|budgets| budgets.join(&object, &account.host, &account.user, per_minute));
-            accounts.insert(name.clone(), account.clone());
+            self.ground.memory.with_budgets(|budgets| budgets.join(&object, &primary.host, &primary.user, per_minute));
+            all.insert(name.clone(), accounts);
         } else {
             self.ground.memory.with_budgets(|budgets| budgets.leave(&name.to_string()));
-            accounts.remove(name);
+            all.remove(name);
         }
-        drop(accounts);
+        drop(all);
         if changed {
             self.forget_unused_accounts();
         }
@@ -309,7 +310,7 @@ impl Context {
     /// Refused logins are remembered for accounts in use, and for those that a status names: its object may not have been
     /// looked at yet.
     fn forget_unused_accounts(&self) {
-        let mut used: HashSet<String> = lock(&self.accounts).values().map(|account| account.secret.clone()).collect();
+        let mut used: HashSet<String> = lock(&self.accounts).values().flatten().map(|account| account.secret.clone()).collect();
         for object in self.known.all() {
             used.extend(object.status.credentials_observed.as_deref().map(str::to_owned));
         }

@@ -179,7 +179,6 @@ fn held(account: &Account, hold: &Hold, secret: Option<&str>) -> Diagnosis {
     Diagnosis::new(Reason::CredentialHeld)
         .fact("user", account.user.as_str())
         .fact("until", told(hold.until))
-        .fact("refused", hold.since.map(told).unwrap_or_default())
         .fact("secret", secret.unwrap_or_default())
 }
 

@@ -66,11 +66,11 @@ impl Sight {
             config_map: format!("{}/{}", settings.namespace, pause::CONFIG_MAP),
             scope: if paused.scope == pause::ALL { PauseScope::All } else { PauseScope::Namespace },
         });
-        let observed = resolved.as_ref().map(observed).map_err(Clone::clone);
-        let account = observed.as_ref().ok().and_then(|observed| observed.account.as_ref());
+        let observed = resolved.as_ref().map(Observed::from).map_err(Clone::clone);
+        let accounts = observed.as_ref().map(|observed| observed.accounts.as_slice()).unwrap_or_default();
         let is_default = object.annotations().get(IS_DEFAULT_SERVER).is_some_and(|value| value == "true");
         Self {
-            held: account.and_then(|account| lock(&ctx.ground.memory.breaker).held(account, now)),
+            held: lock(&ctx.ground.memory.breaker).longest(accounts, now),
             observed,
             pause,
             other_default: if is_default { ctx.known.older_default(&object) } else { None },
@@ -193,11 +193,17 @@ async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Resu
         Err(failure) if failure.reason == Reason::RefUnreadable && failure.class == Class::Transient => {
             return Err(Error::Unreadable(failure.clone()));
         }
-        Err(_) => ctx.join(name, None, 0),
+        Err(failure) => {
+            if failure.reason == Reason::RefUnreadable {
+                // Only who installed the operator can mend it, and that is who reads the log.
+                tracing::warn!(object = %name, "{}", failure.message());
+            }
+            ctx.join(name, Vec::new(), 0);
+        }
         Ok(inputs) => {
             let per_minute = spec.limits.as_ref().and_then(|limits| limits.messages_per_minute);
             let per_minute = per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(MESSAGES_PER_MINUTE);
-            ctx.join(name, observed(inputs).account.as_ref(), per_minute);
+            ctx.join(name, inputs.accounts(), per_minute);
         }
     }
     Ok(resolved)
@@ -268,17 +274,6 @@ fn references(spec: &MailServerSpec, namespace: &str) -> BTreeSet<Reference> {
     }
     all.extend(spec.auth.iter().filter_map(|auth| auth.secret_ref.as_ref()).map(|secret| reference(Kind::Secret, &secret.name)));
     all
-}
-
-fn observed(inputs: &Inputs) -> Observed {
-    let account = inputs.login.as_ref().zip(inputs.endpoints.first()).map(|(login, primary)| login.account(primary));
-    Observed {
-        credentials: account.as_ref().map(|account| account.secret.clone()),
-        inputs: inputs.fingerprint.clone(),
-        account,
-        secret: inputs.login.as_ref().map(|login| login.secret.clone()),
-        secret_changed: inputs.login.as_ref().and_then(|login| login.changed.clone()),
-    }
 }
 
 /// What a check's place is counted by: the primary's host and the account on it.

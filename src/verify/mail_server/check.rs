@@ -67,7 +67,9 @@ pub async fn check(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, run: &Ru
             break;
         }
     }
+    let tls_hello = reports.iter().any(|report| report.tls_hello);
     let mut report = told(reports);
+    report.tls_hello = tls_hello;
     report.duration = inputs.resolving + begun.elapsed();
     report
 }

@@ -7,12 +7,9 @@ use super::{Mode, PauseScope, Seen};
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{
-            Claim, DEFAULT_ACTOR, Level, SUSPEND_UNTIL, StageResult, State,
-            condition::{DELIVERY_TESTED, REACHABLE},
-        },
+        v1alpha1::{Claim, DEFAULT_ACTOR, Level, SUSPEND_UNTIL, State, condition::DELIVERY_TESTED},
     },
-    mail::{Diagnosis, Stage, diagnosis::printable},
+    mail::{Diagnosis, diagnosis::printable},
     verify::{
         breaker::Hold,
         maintenance::Windows,
@@ -113,9 +110,11 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     }
     let (what, next) = match refusal(seen) {
         Some(diagnosis) => {
-            // A reference that could not be read is read again; one that is missing makes itself known when it comes.
+            // A reference that could not be read is read again, as nobody tells of a right that was granted; one that is
+            // missing makes itself known when it comes.
             let again = later(seen.now, back_off(1, seen.uid, seen.spec.interval().get()));
-            let next = (diagnosis.class == Class::Transient).then_some(again);
+            let unread = diagnosis.class == Class::Transient || diagnosis.reason == Reason::RefUnreadable;
+            let next = unread.then_some(again);
             (What::Refuse(diagnosis), next)
         }
         None => at_work(seen),
@@ -229,6 +228,10 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         (true, _) => due(seen),
         (false, _) => first_due(seen),
     };
+    // What fell due while it was halted did so with many others, as a rule: they do not all run when it ends.
+    let planned = status.is_some_and(|status| status.next_check_time.is_some());
+    let overdue = due <= seen.now && planned && seen.was_halted();
+    let due = if overdue { catch_up(seen.now, seen.uid, seen.spec.interval().get()) } else { due };
     if due > seen.now {
         return Err(due);
     }
@@ -281,10 +284,10 @@ fn check(seen: &Seen<'_>, trigger: Trigger) -> Check {
         trigger,
         level,
         attempt: if trigger == Trigger::Due { failures.saturating_add(1).clamp(1, 1000) } else { 1 },
-        may_greet_with_tls: !was_greeted_with_tls(seen),
+        may_greet_with_tls: seen.status.and_then(|status| status.tls_hello_generation) != Some(seen.generation),
         generation: seen.generation,
         inputs: seen.observed.as_ref().map(|observed| observed.inputs.clone()).unwrap_or_default(),
-        credentials: seen.observed.as_ref().ok().and_then(|observed| observed.credentials.clone()),
+        credentials: seen.observed.as_ref().ok().and_then(|observed| observed.credentials().map(str::to_owned)),
         request: seen.request(),
     }
 }
@@ -296,17 +299,6 @@ fn is_mail_due(seen: &Seen<'_>) -> bool {
     let Some(claim) = &status.claim else { return true };
     let owed = status.conditions.iter().any(|c| c.type_ == DELIVERY_TESTED && c.status == "Unknown");
     owed || due_after(claim.started_at.0, seen.uid, seen.spec.interval().get()) <= seen.now
-}
-
-/// Whether the last check of this generation ended where a TLS hello was tried: a silent banner, or what it told.
-fn was_greeted_with_tls(seen: &Seen<'_>) -> bool {
-    let Some(status) = seen.status else { return false };
-    let Some(reachable) = status.conditions.iter().find(|c| c.type_ == REACHABLE) else { return false };
-    let last = status.last_check.iter().flat_map(|last| &last.stages).rfind(|stage| stage.result == StageResult::Failed);
-    let silent = last.is_some_and(|stage| stage.name == Stage::Banner.as_str());
-    let timed_out = reachable.reason == Reason::ResponseTimedOut.as_str() && silent;
-    let judged = reachable.status == "False" && reachable.observed_generation == Some(seen.generation);
-    judged && (timed_out || reachable.reason == Reason::WrongTLSMode.as_str())
 }
 
 /// The id of a check that begins now: a UUID of version 8 (RFC 9562), made from object and time.

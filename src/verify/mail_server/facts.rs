@@ -45,6 +45,9 @@ pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Repor
     }
     status.capabilities = report.capabilities.as_ref().map(capabilities).or(status.capabilities.take());
     status.tls = report.tls.as_ref().map(tls).or(status.tls.take());
+    if report.tls_hello {
+        status.tls_hello_generation = Some(check.generation);
+    }
     status.last_check = Some(last_check(check, report));
     status.actors = vec![actor(check, report)];
     settle(status, check, report);

@@ -61,11 +61,10 @@ impl Login {
     /// The account at one endpoint, as the breaker and the budgets know it.
     #[must_use]
     pub fn account(&self, endpoint: &Endpoint) -> Account {
-        Account {
-            host: endpoint.host.to_ascii_lowercase(),
-            user: self.credential.user().to_owned(),
-            secret: self.fingerprint.clone(),
-        }
+        let host = endpoint.host.to_ascii_lowercase();
+        // The fingerprint was made with the installation's key, and is as hard to guess as that.
+        let secret = Key::new(self.fingerprint.as_bytes()).hash(&[host.as_bytes()]);
+        Account { host, user: self.credential.user().to_owned(), secret }
     }
 }
 
@@ -96,6 +95,22 @@ pub struct Inputs {
     pub fingerprint: String,
     /// The time that reading took.
     pub resolving: Duration,
+}
+
+impl Inputs {
+    /// The accounts that a check may log in to: the primary's, then those of alternates on other hosts. Empty where no
+    /// login is set.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Account> {
+        let Some(login) = &self.login else { return Vec::new() };
+        let mut accounts: Vec<Account> = Vec::with_capacity(self.endpoints.len());
+        for account in self.endpoints.iter().map(|endpoint| login.account(endpoint)) {
+            if !accounts.contains(&account) {
+                accounts.push(account);
+            }
+        }
+        accounts
+    }
 }
 
 /// Which object is resolved, and the rules of the installation.

@@ -63,7 +63,8 @@ pub(super) fn conditions(
     halted: Option<&Halt>,
 ) -> Verdict {
     let conditions = Conditions::new(&status.conditions, seen.generation, whole_seconds(seen.now));
-    let mut judge = Judge { conditions, seen, status, refused: refusal(seen), same: is_same(seen, news), class: None };
+    let mut judge =
+        Judge { conditions, seen, status, refused: refusal(seen), same: is_same(seen, news), owed: false, class: None };
     judge.spec();
     let mut verdict =
         Verdict { failures: u32::try_from(judge.status.consecutive_failures.unwrap_or(0)).unwrap_or(0), ..Verdict::default() };
@@ -71,7 +72,7 @@ pub(super) fn conditions(
     let stale = |check: &Check| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != check.inputs);
     match news {
         News::Found(check, _) if stale(check) => {}
-        News::Found(_, report) => judge.found(report, &mut verdict),
+        News::Found(check, report) => judge.found(check, report, &mut verdict),
         News::Lost(_, lost) => {
             judge.conditions.tell(c::DELIVERY_TESTED, Truth::False, lost);
             judge.failed(lost, &sentence(lost), &mut verdict);
@@ -107,6 +108,8 @@ struct Judge<'a> {
     status: &'a mut MailServerStatus,
     refused: Option<Diagnosis>,
     same: bool,
+    /// A test mail was asked for and has not gone.
+    owed: bool,
     /// The class of the failure that was told now, where one was.
     class: Option<Class>,
 }
@@ -173,9 +176,11 @@ impl Judge<'_> {
     }
 
     /// What a check that has ended says.
-    fn found(&mut self, report: &Report, verdict: &mut Verdict) {
+    fn found(&mut self, check: &Check, report: &Report, verdict: &mut Verdict) {
         self.conditions.drop(c::DEGRADED);
         let failure = report.failure.as_ref();
+        // What a request asked for is owed until a mail was tried, whatever an earlier one came to.
+        self.owed = check.trigger == Trigger::Requested && check.level == Level::Deliver;
         let at = failure.map(stands_on);
         for kind in PROVED {
             match failure {
@@ -226,7 +231,7 @@ impl Judge<'_> {
                 let uncertain = Diagnosis::new(Reason::DeliveryUncertain).at(Stage::Data);
                 self.conditions.tell(kind, Truth::False, failure.filter(|failure| !is_open(failure)).unwrap_or(&uncertain));
             }
-            _ if self.same && self.conditions.get(kind).is_some() => {}
+            _ if self.same && self.conditions.get(kind).is_some() && !(self.owed && kind == c::DELIVERY_TESTED) => {}
             _ => match failure {
                 Some(failure) => {
                     let told = format!("Not reached; see {}.", stands_on(failure));
@@ -432,7 +437,7 @@ impl Judge<'_> {
     /// Why the credentials are not tried. Its times stand in the status and do not move while the hold lasts.
     fn credential_held(&self) -> Diagnosis {
         let user =
-            self.seen.observed.as_ref().ok().and_then(|observed| observed.account.as_ref()).map(|account| account.user.clone());
+            self.seen.observed.as_ref().ok().and_then(|observed| observed.accounts.first()).map(|account| account.user.clone());
         with_facts(self.seen, Diagnosis::new(Reason::CredentialHeld).fact("user", user.unwrap_or_default()))
     }
 }

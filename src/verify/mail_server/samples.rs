@@ -62,9 +62,8 @@ pub fn server() -> Case {
         status: None,
         generation: 1,
         observed: Ok(Observed {
-            credentials: Some("credentials-1".to_owned()),
             inputs: "inputs-1".to_owned(),
-            account: Some(account()),
+            accounts: vec![account("credentials-1")],
             secret: Some("mail/relay".to_owned()),
             secret_changed: None,
         }),
@@ -83,8 +82,8 @@ pub fn server() -> Case {
     }
 }
 
-pub fn account() -> Account {
-    Account { host: "smtp.corp.example".to_owned(), user: "relay".to_owned(), secret: "credentials-1".to_owned() }
+pub fn account(secret: &str) -> Account {
+    Account { host: "smtp.corp.example".to_owned(), user: "relay".to_owned(), secret: secret.to_owned() }
 }
 
 impl Case {
@@ -126,7 +125,7 @@ impl Case {
     }
 
     pub fn held_until(mut self, until: Timestamp) -> Self {
-        self.held = Some(Hold { until, since: Some(self.now), refusals: 1 });
+        self.held = Some(Hold { credentials: "credentials-1".to_owned(), until, refusals: 1 });
         self
     }
 
@@ -279,6 +278,7 @@ pub fn fine() -> Report {
         )
         .unwrap(),
         tls_verified: true,
+        tls_hello: false,
         source_ip: Some("10.0.0.7".to_owned()),
         observed_ip: None,
         login: Some(LoginOutcome::Accepted),

@@ -3,9 +3,9 @@
 
 use jiff::Timestamp;
 
-use super::Check;
+use super::{Check, Inputs};
 use crate::{
-    api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus},
+    api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus, condition::SUSPENDED},
     mail::{Diagnosis, diagnosis::printable},
     verify::{breaker::Hold, gate::Account},
 };
@@ -42,7 +42,8 @@ pub struct Seen<'a> {
     pub status: Option<&'a MailServerStatus>,
     /// What its references came to.
     pub observed: Result<Observed, Diagnosis>,
-    /// The breaker's hold on its account. To be asked again at the end of a check: that check may have opened it.
+    /// The breaker's longest hold on any of its accounts. To be asked again at the end of a check: that check may have
+    /// opened it.
     pub held: Option<Hold>,
     /// A pause of everything or of its namespace.
     pub pause: Option<Pause>,
@@ -61,16 +62,34 @@ pub struct Seen<'a> {
 /// What the references of a spec came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// A keyed hash of host, user and secret; the same string as [`Account::secret`]. None where no login is set.
-    pub credentials: Option<String>,
     /// A keyed hash of all that is checked: those parts of the spec, credentials, CA bundle, client certificate.
     pub inputs: String,
-    /// The account that is logged in to; none where no login is set.
-    pub account: Option<Account>,
+    /// The accounts that may be logged in to, the primary's first; none where no login is set.
+    pub accounts: Vec<Account>,
     /// The Secret of the credentials, as namespace/name.
     pub secret: Option<String>,
     /// When that Secret was last changed, RFC 3339.
     pub secret_changed: Option<String>,
+}
+
+impl Observed {
+    /// What is known of the credentials on the primary, by [`Account::secret`].
+    #[must_use]
+    pub fn credentials(&self) -> Option<&str> {
+        self.accounts.first().map(|account| account.secret.as_str())
+    }
+}
+
+impl From<&Inputs> for Observed {
+    fn from(inputs: &Inputs) -> Self {
+        let login = inputs.login.as_ref();
+        Self {
+            inputs: inputs.fingerprint.clone(),
+            accounts: inputs.accounts(),
+            secret: login.map(|login| login.secret.clone()),
+            secret_changed: login.and_then(|login| login.changed.clone()),
+        }
+    }
 }
 
 /// A pause by `kubectl mail pause`.
@@ -135,6 +154,12 @@ impl Seen<'_> {
     pub fn is_unchanged(&self) -> bool {
         let judged = self.status.and_then(|status| status.inputs_observed.as_deref());
         self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
+    }
+
+    /// Whether it was suspended, paused or in maintenance when the status was written.
+    #[must_use]
+    pub fn was_halted(&self) -> bool {
+        self.status.is_some_and(|status| status.conditions.iter().any(|c| c.type_ == SUSPENDED && c.status == "True"))
     }
 
     /// A claim in the status whose check neither runs nor has a result: its mail may have gone (promise 2).

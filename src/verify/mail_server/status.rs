@@ -95,9 +95,16 @@ pub fn claim(seen: &Seen<'_>, check: &Check, now: Timestamp) -> MailServerStatus
     status.claim = Some(Claim { started_at: Time(whole_seconds(now)), ..claim_of(check) });
     status.last_check = Some(running(check));
     status.inputs_observed = Some(check.inputs.clone());
-    status.credentials_observed.clone_from(&check.credentials);
+    note_credentials(&mut status, check);
     status.last_handled_verify_request = check.request.clone().or(status.last_handled_verify_request);
     status
+}
+
+/// Notes what a check uses. Where refusals are remembered, those speak of what is noted: perhaps of an alternate's account.
+fn note_credentials(status: &mut MailServerStatus, check: &Check) {
+    if status.credential_held_until.is_none() {
+        status.credentials_observed.clone_from(&check.credentials);
+    }
 }
 
 /// Whether a status is worth writing: it differs in more than times. What a check found always does, as each has an id.
@@ -213,15 +220,16 @@ fn end_of_cancelled(status: &mut MailServerStatus, plan: &Plan) {
 
 /// Notes the breaker's hold, so that it survives this process (promise 8), and forgets it with its credentials.
 fn remember_hold(status: &mut MailServerStatus, seen: &Seen<'_>, news: &News<'_>) {
-    let credentials = seen.observed.as_ref().ok().and_then(|observed| observed.credentials.as_ref());
     if let Some(hold) = seen.hold() {
         status.credential_held_until = Some(Time(whole_seconds(hold.until)));
         status.credential_refusals = i32::try_from(hold.refusals).ok().filter(|refusals| *refusals > 0);
-        status.credentials_observed = credentials.cloned();
+        status.credentials_observed = Some(hold.credentials.clone());
         return;
     }
     let accepted = matches!(news, News::Found(_, report) if report.login == Some(crate::verify::report::LoginOutcome::Accepted));
-    let others = seen.observed.is_ok() && credentials != status.credentials_observed.as_ref();
+    let known = status.credentials_observed.as_deref();
+    let others =
+        seen.observed.as_ref().is_ok_and(|seen| !seen.accounts.iter().any(|account| Some(account.secret.as_str()) == known));
     if accepted || others {
         status.credential_held_until = None;
         status.credential_refusals = None;
@@ -247,7 +255,7 @@ fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: 
                     status.last_handled_verify_request = seen.request().or(status.last_handled_verify_request.take());
                     status.next_check_time = plan_due(seen);
                 }
-                What::Rest(Because::NotDue) if status.observed_generation != Some(seen.generation) => {
+                What::Rest(Because::NotDue) if seen.was_halted() || status.observed_generation != Some(seen.generation) => {
                     status.next_check_time = plan_due(seen);
                 }
                 _ => {}
@@ -257,7 +265,7 @@ fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: 
     };
     if let Some(check) = check.filter(|_| !verdict.cancelled) {
         status.inputs_observed = Some(check.inputs.clone());
-        status.credentials_observed.clone_from(&check.credentials);
+        note_credentials(status, check);
         status.last_handled_verify_request = check.request.clone().or(status.last_handled_verify_request.take());
     }
     let slot = due_after(started, seen.uid, interval);

@@ -96,7 +96,7 @@ impl Attempt<'_> {
             wire = self.protect(Stage::ImplicitTls, stages, report, &mut known, wire).await?;
         }
         let wire = slot.insert(wire);
-        let banner = stages.run(Stage::Banner, self.greet(wire, &known)).await?;
+        let banner = stages.run(Stage::Banner, self.greet(wire, &known, &mut report.tls_hello)).await?;
         let greeting = printable(&banner.text(), 256);
         stages.note(greeting.as_str());
         known.provider = recognise(host, Some(&greeting));
@@ -158,7 +158,7 @@ impl Attempt<'_> {
 
     /// Waits for the greeting. On a port that is not SMTP's own, and once per generation, half of the time in silence is
     /// enough to ask on a second connection whether TLS is spoken; the first goes on waiting.
-    async fn greet(&self, wire: &mut Wire, known: &Known) -> Result<Reply, Diagnosis> {
+    async fn greet(&self, wire: &mut Wire, known: &Known, tls_hello: &mut bool) -> Result<Reply, Diagnosis> {
         let about = self.about(known);
         if !self.run.may_greet_with_tls || self.vantage.proxy.is_some() || !may_speak_first(self.endpoint) {
             return session::banner(wire, &about).await;
@@ -170,6 +170,7 @@ impl Attempt<'_> {
         }
         let hello = async {
             let stream = connect(peer, deadline).await.ok()?;
+            *tls_hello = true;
             match tls::handshake(stream, &self.inputs.tls, &self.endpoint.host, deadline).await.1 {
                 Ok(_) => Some(Found::Tls),
                 Err(failure) => failure.spoke(),

@@ -10,7 +10,7 @@ use crate::{
     verify::{
         mail_server::{
             Mode, Pause, PauseScope,
-            samples::{Case, at, failed, fine, refused_login, server, timed_out, uncertain},
+            samples::{Case, account, at, failed, fine, refused_login, server, timed_out, uncertain},
         },
         report::{Delivery, LoginOutcome},
     },
@@ -81,7 +81,7 @@ fn a_mail_that_was_taken_is_told_in_the_servers_words() {
 #[test]
 fn conditions_stand_only_where_they_have_something_to_say() {
     let mut plain = server().with("security", json!("None")).with("auth", json!(null));
-    plain.observed.as_mut().unwrap().account = None;
+    plain.observed.as_mut().unwrap().accounts.clear();
     let mut report = fine();
     (report.login, report.tls) = (None, None);
     let kinds: Vec<_> = plain.finds(&report).status.unwrap().conditions.into_iter().map(|c| c.type_).collect();
@@ -202,9 +202,28 @@ fn a_login_that_was_taken_ends_the_hold() {
 fn a_hold_is_forgotten_with_its_credentials() {
     let mut case = server().begun().held_until(at(HOUR)).finds(&refused_login()).inputs("rotated");
     case.held = None;
-    case.observed.as_mut().unwrap().credentials = Some("credentials-2".to_owned());
+    case.observed.as_mut().unwrap().accounts = vec![account("credentials-2")];
     let status = case.told().status.unwrap();
     assert_eq!((status.credential_held_until, status.credential_refusals), (None, None));
+}
+
+#[test]
+fn a_login_that_an_alternate_refused_is_remembered_for_that_account() {
+    // promise 8
+    let mut case = server();
+    case.observed.as_mut().unwrap().accounts.push(account("at-the-alternate"));
+    let mut case = case.begun().held_until(at(HOUR));
+    case.held.as_mut().unwrap().credentials = "at-the-alternate".to_owned();
+    let case = case.finds(&refused_login());
+    let told = |case: &Case| {
+        let status = case.status.as_ref().unwrap();
+        (status.credentials_observed.clone().unwrap(), status.credential_refusals)
+    };
+    assert_eq!(told(&case), ("at-the-alternate".to_owned(), Some(1)));
+    let later = case.at(at(HOUR)).finds(&timed_out());
+    assert_eq!(told(&later), ("at-the-alternate".to_owned(), Some(1)), "so that the next refusal there doubles it");
+    let accepted = later.when_due().finds(&fine());
+    assert_eq!(told(&accepted), ("credentials-1".to_owned(), None));
 }
 
 #[test]
@@ -498,7 +517,7 @@ fn mode_observe_says_that_delivery_was_not_tested() {
 #[test]
 fn an_outage_between_two_mails_ends_with_the_servers_return() {
     // promise 3: the check that finds it back sends no mail, and the last mail's result still counts
-    let case = server().deliver().claimed().finds(&fine()).later(60).asked("now").finds(&timed_out());
+    let case = server().deliver().claimed().finds(&fine()).held_until(at(2 * HOUR)).told().when_due().finds(&timed_out());
     assert_eq!(case.says(c::VERIFIED), "False ConnectionTimedOut");
     let back = case.when_due().finds(&fine());
     assert_eq!(
