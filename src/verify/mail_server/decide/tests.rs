@@ -284,6 +284,15 @@ fn an_object_whose_credentials_another_one_had_refused_does_not_log_in() {
 }
 
 #[test]
+fn an_object_that_was_held_before_its_first_check_is_checked_when_the_secret_changes() {
+    // promise 8
+    let mut case = server().held_until(at(HOUR)).told().later(60);
+    assert!(matches!(case.plan().what, What::Rest(Because::Held(_))));
+    case.held = None;
+    assert_eq!(case.inputs("rotated").triggers(), Some(Trigger::First));
+}
+
+#[test]
 fn a_check_that_does_not_log_in_is_not_held() {
     let case = server().verification(json!({"level": "Connect"})).held_until(at(HOUR));
     assert_eq!(case.triggers(), Some(Trigger::First));
