@@ -361,7 +361,7 @@ fn facts_fill_every_hint_that_a_reply_can_lead_to() {
         "The server refuses From relay@example.org for account relay. Grant Send As, or use the account's own address."
     );
     assert!(hint(Rcpt, "550 relay not permitted").contains("relay to ops@example.net for us (198.51.100.9)"));
-    assert_eq!(hint(Mail, "552 5.3.4 too big"), "The server takes 1000 bytes and no mail of this size.");
+    assert_eq!(hint(Mail, "552 5.3.4 too big"), "The server takes 1000 bytes.");
     assert!(hint(Data, "550 5.7.26 no").contains("DMARC of example.org do"));
     assert_eq!(hint(Auth, "504 5.7.4 no"), "The server offers GSSAPI; you allow PLAIN. Some offer more after TLS.");
     assert!(hint(Auth, "535 5.7.139 basic authentication is disabled").starts_with("Microsoft 365 takes no passwords here"));
