@@ -159,7 +159,7 @@ reasons! {
     Greylisted: Transient, None, "The server asks to come back later.", "The server greylists: it takes the mail at a later try. Next try at {next}.";
     ServerBusy: Transient, None, "The server is short of something.", "The server is short of something. Next try at {next}.";
     DeliveryUncertain: Transient, Some(c::DELIVERY_TESTED), "The connection was lost after the final dot: the mail may have gone.", "The mail may have gone. It is not sent again before the next interval or request.";
-    MessageTooLarge: User, Some(c::DELIVERY_TESTED), "The mail is larger than the server takes.", "The server takes[ {max} bytes and] no mail of this size.";
+    MessageTooLarge: User, Some(c::DELIVERY_TESTED), "The mail is larger than the server takes.", "The server takes {max} bytes.";
     MailboxFull: User, Some(c::DELIVERY_TESTED), "The recipient's mailbox is full.", "{to} is full; make room, or name another address in test.to.";
     QuotaExceeded: User, Some(c::DELIVERY_TESTED), "The sending account used up its quota.", "The sending account[ {user}] used up its quota; wait, or have it raised.";
 }

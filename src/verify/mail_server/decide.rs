@@ -247,10 +247,11 @@ fn first_due(seen: &Seen<'_>) -> Timestamp {
         return if seen.crowded && sends { stagger(from, seen.uid, interval) } else { seen.now };
     }
     let status = seen.status.filter(|status| status.observed_generation == Some(seen.generation));
+    // What was planned for the end of a hold is due when the hold is gone before: the Secret changed.
+    let was_held = status.is_some_and(|status| status.credential_held_until.is_some()) && seen.hold().is_none();
     match status.and_then(|status| status.next_check_time.as_ref()) {
-        // It waited for the end of a hold, and that is gone with its credentials.
-        Some(planned) if status.and_then(|status| status.credential_held_until.as_ref()) == Some(planned) => seen.now,
         Some(planned) if planned.0 < seen.since => catch_up(seen.since, seen.uid, interval),
+        Some(_) if was_held => seen.now,
         Some(planned) => planned.0,
         None => seen.now,
     }
