@@ -103,6 +103,7 @@ async fn an_object_that_changes_between_decision_and_claim_is_not_mailed_on_that
     proxy.let_go();
     cluster.condition("relay", "DeliveryTested", "True", "TestMessageAccepted").await;
     assert!(operator.log().contains("the claim was not had"), "the claim was had on a version that was not decided on");
+    stack.mail(&user, RUN).await;
     assert_eq!(stack.mails(&user, RUN).len(), 1);
 }
 
@@ -120,6 +121,7 @@ async fn an_object_that_never_rests_is_never_mailed_twice() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
+    stack.mail(&user, RUN).await;
     assert_eq!(stack.mails(&user, RUN).len(), 1);
 }
 
@@ -382,6 +384,7 @@ async fn terminated_at(point: Point, test: &str) -> (usize, MailServerStatus) {
     let (mails, status) = (stack.mails(&user, RUN).len(), cluster.status("relay").await);
     operator.start();
     cluster.status_when("relay", "settled", |status| is(status, "DeliveryTested", "True", "TestMessageAccepted")).await;
+    stack.mail(&user, RUN).await;
     assert_eq!(stack.mails(&user, RUN).len(), 1);
     (mails, status)
 }

@@ -110,6 +110,7 @@ async fn an_api_server_that_is_away_for_half_a_minute_costs_no_mail_and_no_resta
             && is(status, "Ready", "True", "Succeeded")
     };
     cluster.status_within(patience, "due", "checked again", looked).await;
+    stack.mail(&user, "X-Mailverity-Run").await;
     assert_eq!(stack.mails(&user, "X-Mailverity-Run").len(), 1);
     assert_eq!(operator.pid(), pid);
     assert_eq!(operator.log().matches("mailverity operator").count(), 1, "it was started again");
