@@ -16,7 +16,7 @@ use super::{
     sending::deliver,
     spec,
     support::{
-        cluster::{Cluster, is},
+        cluster::{Cluster, is, signal},
         stack::Stack,
     },
 };
@@ -26,7 +26,9 @@ struct Plane(PathBuf);
 
 impl Plane {
     async fn up(test: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("mailverity-{test}-{}", uuid::Uuid::new_v4().simple()));
+        // Beneath the run's own, so that it is ended with it where no test lives to end it.
+        let run = std::env::var("MAILVERITY_TEST_CONTROLPLANE").expect("run `make test`, which starts an API server");
+        let dir = Path::new(&run).join("planes").join(format!("{test}-{}", uuid::Uuid::new_v4().simple()));
         let plane = Self(dir.clone());
         let up = tokio::task::spawn_blocking(move || {
             Command::new(script("up.sh")).arg(dir).env("AUDIT", "1").env("WHOLE", "1").stdout(Stdio::null()).status().unwrap()
@@ -38,7 +40,7 @@ impl Plane {
     /// kill -9 of the API server; etcd stays.
     fn away(&self) {
         let pid = std::fs::read_to_string(self.0.join("apiserver.pid")).unwrap();
-        assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
+        assert!(signal("KILL", pid.trim()));
     }
 
     /// The API server is there again, as it was.

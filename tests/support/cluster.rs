@@ -316,6 +316,11 @@ fn documents(text: &str) -> Vec<Value> {
     serde_yaml::Deserializer::from_str(text).filter_map(|doc| Value::deserialize(doc).ok()).filter(|doc| !doc.is_null()).collect()
 }
 
+/// Sends a signal, through a shell: the program `kill` is in no package that every Debian has.
+pub fn signal(name: &str, pid: &str) -> bool {
+    Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, pid]).status().unwrap().success()
+}
+
 /// A port of loopback that nobody listens on, and that is no other test's. Not one of those that the kernel hands out to
 /// clients: while an operator is being started again, a check elsewhere must not take its port.
 fn free_port() -> u16 {
@@ -372,7 +377,7 @@ impl Operator {
     pub fn stop(&mut self) -> Duration {
         let begun = Instant::now();
         let mut child = self.child.take().unwrap();
-        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(signal("TERM", &child.id().to_string()));
         child.wait().unwrap();
         begun.elapsed()
     }

@@ -46,7 +46,7 @@ impl Stack {
         texts.filter(|text| text.contains(part)).collect()
     }
 
-    /// Waits until an address has a mail that holds `part`.
+    /// Waits until an address has a mail that holds `part`: what Postfix has taken it delivers a moment later.
     pub async fn mail(&self, address: &str, part: &str) -> String {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
