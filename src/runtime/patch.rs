@@ -20,7 +20,7 @@ const NOTE: usize = 1024;
 #[derive(Clone)]
 pub struct Teller {
     client: Client,
-    recorder: Recorder,
+    reporter: Reporter,
 }
 
 impl Teller {
@@ -29,8 +29,7 @@ impl Teller {
     pub fn new(client: Client, instance: &str) -> Self {
         // Events take names of at most 128 characters.
         let instance = Some(instance.chars().take(128).collect());
-        let reporter = Reporter { controller: "mailverity.dev/operator".to_owned(), instance };
-        Self { recorder: Recorder::new(client.clone(), reporter), client }
+        Self { reporter: Reporter { controller: "mailverity.dev/operator".to_owned(), instance }, client }
     }
 
     /// Applies `status` to the very version of the object that `seen` is, and returns the object as it then is. Fields that
@@ -90,7 +89,9 @@ impl Teller {
             action: "Verify".to_owned(),
             secondary: None,
         };
-        if let Err(error) = bounded(self.recorder.publish(&event, &object.object_ref(&()))).await {
+        // A recorder for each: one that lives on keeps every Event for minutes, and shows a repeated one with its first note.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = bounded(recorder.publish(&event, &object.object_ref(&()))).await {
             tracing::warn!(reason, %error, "an Event was not told");
         }
     }

@@ -1,5 +1,8 @@
 //! One endpoint, stage by stage.
 
+mod delivery;
+mod login;
+
 use std::{net::IpAddr, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
@@ -13,11 +16,9 @@ use crate::{
     mail::{
         Diagnosis, Stage, Stages, Vantage,
         diagnosis::printable,
-        message::{Composed, TestMail, compose, dot_stuffed},
         protocol::Found,
-        sasl::{self, Kind, Redaction, Terms, choose},
         smtp::{
-            About, Extensions, LoginJudgement, Reply,
+            About, Extensions, Reply,
             providers::{Provider, recognise},
             session,
         },
@@ -26,10 +27,8 @@ use crate::{
         wire::Wire,
     },
     verify::{
-        Credential, Gate, Report,
-        gate::Account,
-        mail_server::inputs::{Endpoint, Inputs, Login},
-        report::{Delivery, LoginOutcome},
+        Gate, Report,
+        mail_server::inputs::{Endpoint, Inputs},
     },
 };
 
@@ -37,8 +36,6 @@ use crate::{
 const NEVER_FIRST: [u16; 2] = [25, 587];
 /// The time that a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// The mail is written in parts of this size, so that a lost lease is noticed between them.
-const PART: usize = 16 * 1024;
 
 /// One endpoint, and all that an attempt on it needs.
 pub(super) struct Attempt<'a> {
@@ -244,129 +241,6 @@ impl Attempt<'_> {
         wire
     }
 
-    async fn log_in(
-        &self,
-        login: &Login,
-        wire: &mut Wire,
-        report: &mut Report,
-        known: &Known,
-    ) -> Result<&'static str, Diagnosis> {
-        let kind = match login.credential {
-            Credential::Password { .. } => Kind::Password,
-            Credential::Token { .. } => Kind::Token,
-        };
-        let mechanisms = choose(&Terms {
-            allowed: &login.mechanisms,
-            offered: &known.extensions.auth,
-            verified_tls: known.encrypted && report.tls_verified,
-            allow_plaintext: login.allow_plaintext,
-            kind,
-        })?;
-        let account = login.account(self.endpoint);
-        let mut ticket = match timeout_at(wire.deadline(), Ticket::take(self.gate, &account)).await {
-            Ok(ticket) => ticket?,
-            Err(_) => {
-                return Err(Diagnosis::new(Reason::RateBudgetExceeded)
-                    .fact("budget", "the one login at a time")
-                    .fact("scope", format!("account {}", account.user))
-                    .detail("another check was logging in with these credentials all the time"));
-            }
-        };
-        let credential = &login.credential;
-        wire.scrub(Redaction::of(credential.user(), credential.secret()));
-        let shown = sasl::Login {
-            user: credential.user(),
-            secret: credential.secret(),
-            host: &self.endpoint.host,
-            port: self.endpoint.port,
-        };
-        let mut failure = None;
-        for mechanism in mechanisms {
-            report.login = Some(LoginOutcome::Undecided);
-            match session::authenticate(wire, mechanism, &shown, &self.about(known)).await {
-                session::Attempt::Accepted(_) => {
-                    report.login = Some(ticket.tell(LoginOutcome::Accepted));
-                    return Ok(mechanism.as_str());
-                }
-                session::Attempt::NotJudged(diagnosis) => failure = Some(diagnosis),
-                session::Attempt::Refused(judgement, diagnosis) => {
-                    let too_many = judgement == LoginJudgement::TooMany;
-                    let outcome = if too_many { LoginOutcome::TooMany } else { LoginOutcome::Refused };
-                    report.login = Some(ticket.tell(outcome));
-                    return Err(diagnosis);
-                }
-                session::Attempt::Failed(diagnosis) => return Err(diagnosis),
-            }
-        }
-        Err(failure.unwrap_or_else(|| Diagnosis::new(Reason::AuthMechanismNotOffered)))
-    }
-
-    async fn deliver(&self, stages: &mut Stages, report: &mut Report, wire: &mut Wire, known: &Known) -> Result<(), Diagnosis> {
-        let about = self.about(known);
-        let mail = stages
-            .run(Stage::Mail, async {
-                let mail = self.compose()?;
-                self.gate.send(&mail.envelope_to).await?;
-                report.delivery = Some(Delivery { message_id: mail.message_id.clone(), dot_sent: false, accepted: None });
-                session::mail(wire, &mail, &known.extensions, self.run.id, &about).await?;
-                Ok(mail)
-            })
-            .await?;
-        stages.run(Stage::Rcpt, session::rcpt(wire, &mail, &known.extensions, &about)).await?;
-        let delivery = &mut report.delivery;
-        let reply = stages
-            .run(Stage::Data, async {
-                self.gate.still()?;
-                session::data(wire, &about).await?;
-                let stuffed = dot_stuffed(&mail.raw);
-                let (body, dot) = stuffed.split_at(stuffed.len().saturating_sub(b".\r\n".len()));
-                wire.has_answered_no_more()?;
-                for part in body.chunks(PART) {
-                    self.gate.still()?;
-                    wire.write(part).await?;
-                }
-                self.gate.still()?;
-                if let Some(delivery) = delivery.as_mut() {
-                    delivery.dot_sent = true;
-                }
-                wire.write(dot).await.map_err(|lost| {
-                    Diagnosis::new(Reason::DeliveryUncertain)
-                        .detail(format!("lost while the final dot was written ({})", lost.said()))
-                })?;
-                session::after_the_dot(wire, &about).await
-            })
-            .await?;
-        stages.note(reply.as_str());
-        if let Some(delivery) = delivery.as_mut() {
-            delivery.accepted = Some(printable(&reply, 256));
-        }
-        Ok(())
-    }
-
-    fn compose(&self) -> Result<Composed, Diagnosis> {
-        let lacks = |field: &str| {
-            let fault = format!("level Deliver needs {field}");
-            Diagnosis::new(Reason::SpecInvalid).detail(fault.as_str()).fact("fault", fault)
-        };
-        let sender = self.inputs.sender.as_ref().ok_or_else(|| lacks("sender.address"))?;
-        let test = self.inputs.test.as_ref().ok_or_else(|| lacks("test.to"))?;
-        let object = format!("MailServer {}", self.inputs.object);
-        compose(&TestMail {
-            from: &sender.address,
-            display_name: sender.display_name.as_deref(),
-            reply_to: sender.reply_to.as_deref(),
-            to: &test.to,
-            subject: test.subject.as_deref(),
-            code: self.run.code,
-            date: self.run.now,
-            installation: self.run.installation,
-            uid: &self.inputs.uid,
-            run: self.run.id,
-            object: &object,
-            contact: self.run.contact,
-        })
-    }
-
     fn about<'b>(&'b self, known: &'b Known) -> About<'b> {
         let login = self.inputs.login.as_ref();
         About {
@@ -420,34 +294,6 @@ impl Attempt<'_> {
 /// Whether a TLS hello may be tried at all where an endpoint does not greet (promise 12).
 fn may_speak_first(endpoint: &Endpoint) -> bool {
     endpoint.security != Security::TLS && !NEVER_FIRST.contains(&endpoint.port)
-}
-
-/// A login that the gate granted: its outcome is told once, also where the check is cut short.
-struct Ticket<'a> {
-    gate: &'a dyn Gate,
-    account: &'a Account,
-    told: bool,
-}
-
-impl<'a> Ticket<'a> {
-    async fn take(gate: &'a dyn Gate, account: &'a Account) -> Result<Self, Diagnosis> {
-        gate.login(account).await?;
-        Ok(Self { gate, account, told: false })
-    }
-
-    fn tell(&mut self, outcome: LoginOutcome) -> LoginOutcome {
-        self.told = true;
-        self.gate.logged_in(self.account, outcome);
-        outcome
-    }
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        if !self.told {
-            self.tell(LoginOutcome::Undecided);
-        }
-    }
 }
 
 /// A refusal in words leaves a conversation that can be ended in order, before the 354 of DATA as well as after the final
