@@ -22,12 +22,20 @@ pub enum Stage {
     Tcp,
     /// TLS from the first byte (RFC 8314).
     ImplicitTls,
-    /// The server greets (RFC 5321 section 3.1).
+    /// An SMTP server greets (RFC 5321 section 3.1).
     Banner,
+    /// A mailbox's server greets (RFC 9051 section 7.1, RFC 1939 section 4).
+    Greeting,
     /// EHLO, or HELO where EHLO is refused.
     Ehlo,
-    /// The STARTTLS command (RFC 3207).
+    /// IMAP's CAPABILITY, before TLS and inside it.
+    Capability,
+    /// POP3's CAPA (RFC 2449), before TLS and inside it.
+    Capa,
+    /// The STARTTLS command (RFC 3207, RFC 9051 section 6.2.1).
     StartTls,
+    /// POP3's STLS (RFC 2595).
+    Stls,
     /// The handshake after STARTTLS.
     Tls,
     /// EHLO inside TLS.
@@ -40,7 +48,19 @@ pub enum Stage {
     Rcpt,
     /// DATA, up to the answer to the final dot.
     Data,
-    /// QUIT, which never fails a check.
+    /// IMAP's mailbox is opened.
+    Select,
+    /// POP3's maildrop is counted: STAT.
+    List,
+    /// IMAP's SEARCH, where too much is new to be fetched.
+    Search,
+    /// Headers are fetched over IMAP.
+    Fetch,
+    /// Headers are fetched over POP3.
+    Top,
+    /// What is ours is removed.
+    Cleanup,
+    /// QUIT or LOGOUT, which never fails a check.
     Quit,
 }
 
@@ -55,6 +75,16 @@ impl Stage {
             Self::Tcp => "TCP",
             Self::ImplicitTls | Self::Tls => "TLS",
             Self::Banner => "Banner",
+            Self::Greeting => "Greeting",
+            Self::Capability => "Capability",
+            Self::Capa => "Capa",
+            Self::Stls => "STLS",
+            Self::Select => "Select",
+            Self::List => "List",
+            Self::Search => "Search",
+            Self::Fetch => "Fetch",
+            Self::Top => "Top",
+            Self::Cleanup => "Cleanup",
             Self::Ehlo => "EHLO",
             Self::StartTls => "STARTTLS",
             Self::Ehlo2 => "EHLO2",
@@ -71,8 +101,10 @@ impl Stage {
     pub fn condition(self) -> &'static str {
         match self {
             Self::Secrets => c::RESOLVED_REFS,
-            Self::Dns | Self::Proxy | Self::Tcp | Self::Banner | Self::Ehlo | Self::Quit => c::REACHABLE,
-            Self::ImplicitTls | Self::StartTls | Self::Tls | Self::Ehlo2 => c::TLS_VALID,
+            Self::Dns | Self::Proxy | Self::Tcp | Self::Banner | Self::Greeting => c::REACHABLE,
+            Self::Ehlo | Self::Capability | Self::Capa | Self::Quit => c::REACHABLE,
+            Self::ImplicitTls | Self::StartTls | Self::Stls | Self::Tls | Self::Ehlo2 => c::TLS_VALID,
+            Self::Select | Self::List | Self::Search | Self::Fetch | Self::Top | Self::Cleanup => c::VERIFIED,
             Self::Auth => c::AUTHENTICATED,
             Self::Mail | Self::Rcpt | Self::Data => c::DELIVERY_TESTED,
         }

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::{
     Diagnosis,
     diagnosis::{WORDS, printable},
-    protocol::{self, Found},
+    protocol::{self, Found, Protocol},
     sasl::Redaction,
     smtp::{Line, Reply},
     tcp::Tcp,
@@ -35,6 +35,7 @@ enum Stream {
 /// A conversation with a server, line by line, inside a deadline.
 pub struct Wire {
     stream: Stream,
+    protocol: Protocol,
     buffer: Vec<u8>,
     received: usize,
     deadline: Instant,
@@ -46,11 +47,12 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A conversation over a connected stream; nothing is read or written after `deadline`.
+    /// A conversation in `protocol` over a connected stream; nothing is read or written after `deadline`.
     #[must_use]
-    pub fn new(stream: Tcp, deadline: Instant) -> Self {
+    pub fn new(stream: Tcp, protocol: Protocol, deadline: Instant) -> Self {
         Self {
             stream: Stream::Plain(stream),
+            protocol,
             buffer: Vec::new(),
             received: 0,
             deadline,
@@ -125,8 +127,8 @@ impl Wire {
                 None => Ok(Reply::from(line)),
                 Some(mut so_far) => so_far.push(line).map(|()| so_far),
             });
-            let so_far = read.map_err(|malformed| match protocol::of_line(&text) {
-                Some(name) => Found::Other(name).diagnose(self.peer()).words(&text),
+            let so_far = read.map_err(|malformed| match protocol::of_line(&text, self.protocol) {
+                Some(name) => Found::Other(name).diagnose(self.peer(), self.protocol).words(&text),
                 None => broke(format!("the rule that {malformed}")).words(&text),
             })?;
             if so_far.is_complete() {
@@ -221,7 +223,7 @@ impl Wire {
     /// `StartTLSInjection` where the server said anything in plain text behind its reply to STARTTLS, and all that
     /// [`tls::handshake`] can find.
     pub async fn into_tls(self, policy: &TlsPolicy, host: &str, stage: Stage) -> (Option<Examination>, Result<Self, Diagnosis>) {
-        let Self { stream, buffer, received, deadline, secrets, .. } = self;
+        let Self { stream, protocol, buffer, received, deadline, secrets, .. } = self;
         let Stream::Plain(mut stream) = stream else {
             return (None, Err(broke("TLS inside TLS".to_owned())));
         };
@@ -235,6 +237,7 @@ impl Wire {
         let result = match result {
             Ok(stream) => Ok(Self {
                 stream: Stream::Tls(Box::new(stream)),
+                protocol,
                 buffer: Vec::new(),
                 received,
                 deadline,
@@ -243,7 +246,7 @@ impl Wire {
                 missed_our_certificate: asked,
                 heard: false,
             }),
-            Err(failure) => Err(failure.diagnose(stage, policy, host, peer)),
+            Err(failure) => Err(failure.diagnose(stage, policy, host, peer, protocol)),
         };
         (examined, result)
     }
@@ -253,40 +256,72 @@ impl Wire {
     /// # Errors
     /// As [`Wire::reply`].
     pub async fn line(&mut self) -> Result<String, Diagnosis> {
+        let line = self.raw_line().await?;
+        let text = String::from_utf8_lossy(&line);
+        self.challenge = text.strip_prefix("334").map(|challenge| challenge.trim().to_owned());
+        // A password may be a number: the code of a refusal must be seen, or it would be tried again.
+        let code = if text.len() > 3 && text.as_bytes()[..3].iter().all(u8::is_ascii_digit) { 4 } else { 0 };
+        let (code, words) = text.split_at_checked(code).unwrap_or(("", &text));
+        Ok(format!("{code}{}", self.secrets.scrub(words)))
+    }
+
+    /// Reads one line as it came, without its end; nobody may see it before [`Wire::scrubbed`] has. May be dropped while it
+    /// waits: nothing is lost.
+    ///
+    /// # Errors
+    /// As [`Wire::reply`].
+    pub async fn raw_line(&mut self) -> Result<Vec<u8>, Diagnosis> {
         let mut searched = 0;
         loop {
             if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
-                let text = String::from_utf8_lossy(&line);
-                let text = text.trim_end_matches(['\r', '\n']);
-                self.challenge = text.strip_prefix("334").map(|challenge| challenge.trim().to_owned());
-                // A password may be a number: the code of a refusal must be seen, or it would be tried again.
-                let code = if text.len() > 3 && text.as_bytes()[..3].iter().all(u8::is_ascii_digit) { 4 } else { 0 };
-                let (code, words) = text.split_at_checked(code).unwrap_or(("", text));
-                return Ok(format!("{code}{}", self.secrets.scrub(words)));
+                let mut line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
+                let kept = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+                line.truncate(kept);
+                return Ok(line);
             }
             searched = self.buffer.len();
             if searched > LINE {
                 let words = self.words_in_buffer();
                 return Err(broke(format!("the length of a line (over {LINE} bytes)")).words(words));
             }
-            if self.received > TOTAL {
-                return Err(broke(format!("every measure: over {} KiB in one check", TOTAL / 1024)));
-            }
-            let read = match timeout_at(self.deadline, self.fill()).await {
-                Ok(Ok(read)) => read,
-                Ok(Err(error)) => return Err(self.broken(&error)),
-                Err(_) => return Err(self.silent()),
-            };
-            if read == 0 {
-                return Err(self.closed());
-            }
-            if !self.is_encrypted()
-                && let Some(found) = protocol::of_bytes(self.tcp().opening())
-            {
-                return Err(found.diagnose(self.peer()));
-            }
+            self.more().await?;
         }
+    }
+
+    /// Reads so many octets as they came: a literal of IMAP (RFC 9051 section 4.3). Who asks has seen to it that they are few.
+    ///
+    /// # Errors
+    /// As [`Wire::reply`].
+    pub async fn octets(&mut self, count: usize) -> Result<Vec<u8>, Diagnosis> {
+        while self.buffer.len() < count {
+            self.more().await?;
+        }
+        Ok(self.buffer.drain(..count).collect())
+    }
+
+    /// The bound on what the server may send holds from here anew: for conversations that last.
+    pub fn measure_anew(&mut self) {
+        self.received = 0;
+    }
+
+    async fn more(&mut self) -> Result<(), Diagnosis> {
+        if self.received > TOTAL {
+            return Err(broke(format!("every measure: over {} KiB in one check", TOTAL / 1024)));
+        }
+        let read = match timeout_at(self.deadline, self.fill()).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => return Err(self.broken(&error)),
+            Err(_) => return Err(self.silent()),
+        };
+        if read == 0 {
+            return Err(self.closed());
+        }
+        if !self.is_encrypted()
+            && let Some(found) = protocol::of_bytes(self.tcp().opening(), self.protocol)
+        {
+            return Err(found.diagnose(self.peer(), self.protocol));
+        }
+        Ok(())
     }
 
     async fn fill(&mut self) -> io::Result<usize> {

@@ -12,7 +12,7 @@ use crate::{
     mail::{
         Diagnosis, Stage,
         message::Composed,
-        protocol::{self, Found},
+        protocol::{self, Found, Protocol},
         sasl::{self, Exchange, Login},
         wire::{Wire, broke},
     },
@@ -33,7 +33,7 @@ pub async fn banner(wire: &mut Wire, about: &About<'_>) -> Result<Reply, Diagnos
         return Err(classify(Stage::Banner, &reply, about));
     }
     match protocol::of_greeting(&reply.lines.join(" ")) {
-        Some(name) => Err(Found::Other(name).diagnose(wire.peer()).words(reply.text())),
+        Some(name) => Err(Found::Other(name).diagnose(wire.peer(), Protocol::Smtp).words(reply.text())),
         None => Ok(reply),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     mail::{
         Diagnosis, Stage,
         diagnosis::{WORDS, printable},
-        protocol::{self, Found},
+        protocol::{self, Found, Protocol},
         wire::injected,
     },
 };
@@ -54,13 +54,13 @@ impl Failure {
 
     /// What the server answered in, TLS or another protocol, whatever came of it.
     #[must_use]
-    pub fn spoke(&self) -> Option<Found> {
-        protocol::of_bytes(&self.opening)
+    pub fn spoke(&self, wanted: Protocol) -> Option<Found> {
+        protocol::of_bytes(&self.opening, wanted)
     }
 
     /// Reads the failure: what the certificate lacks, else what the server said, else how the connection broke.
     #[must_use]
-    pub fn diagnose(self, stage: Stage, policy: &TlsPolicy, host: &str, peer: SocketAddr) -> Diagnosis {
+    pub fn diagnose(self, stage: Stage, policy: &TlsPolicy, host: &str, peer: SocketAddr, wanted: Protocol) -> Diagnosis {
         if let Some(fault) = self.fault {
             return fault.fact("host", host);
         }
@@ -80,8 +80,8 @@ impl Failure {
             if stage == Stage::Tls {
                 return injected(&plain);
             }
-            return match protocol::of_line(&plain) {
-                Some(name) => Found::Other(name).diagnose(peer),
+            return match protocol::of_line(&plain, wanted) {
+                Some(name) => Found::Other(name).diagnose(peer, wanted),
                 None => Diagnosis::new(Reason::WrongTLSMode)
                     .fact("found", "plain text")
                     .fact("mode", "StartTLS or None")

@@ -16,7 +16,7 @@ use crate::{
     mail::{
         Diagnosis, Stage, Stages, Vantage,
         diagnosis::printable,
-        protocol::Found,
+        protocol::{Found, Protocol},
         smtp::{
             About, Extensions, Reply,
             providers::{Provider, recognise},
@@ -150,7 +150,7 @@ impl Attempt<'_> {
             stages.note(tcp.peer().to_string());
             tcp
         };
-        Ok(Wire::new(tcp, until))
+        Ok(Wire::new(tcp, Protocol::Smtp, until))
     }
 
     /// Waits for the greeting. On a port that is not SMTP's own, and once per generation, half of the time in silence is
@@ -170,7 +170,7 @@ impl Attempt<'_> {
             *tls_hello = true;
             match tls::handshake(stream, &self.inputs.tls, &self.endpoint.host, deadline).await.1 {
                 Ok(_) => Some(Found::Tls),
-                Err(failure) => failure.spoke(),
+                Err(failure) => failure.spoke(Protocol::Smtp),
             }
         };
         let found = tokio::select! {
@@ -180,7 +180,7 @@ impl Attempt<'_> {
         };
         match found {
             None => return session::banner(wire, &about).await,
-            Some(other @ Found::Other(_)) => return Err(other.diagnose(peer)),
+            Some(other @ Found::Other(_)) => return Err(other.diagnose(peer, Protocol::Smtp)),
             Some(Found::Tls) => {}
         }
         Err(Diagnosis::new(Reason::WrongTLSMode)
