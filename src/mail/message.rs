@@ -89,7 +89,7 @@ pub fn compose(mail: &TestMail<'_>) -> Result<Composed, Diagnosis> {
         .message_id(Some(message_id.clone()))
         .raw_header(plain(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated"))
         .raw_header(plain(HeaderName::new_from_ascii_str("X-Auto-Response-Suppress"), "All"))
-        .raw_header(plain(HeaderName::new_from_ascii_str("X-Mailverity-Run"), &run));
+        .raw_header(plain(HeaderName::new_from_ascii_str(super::mailbox::RUN), &run));
     if let Some(reply_to) = &reply_to {
         builder = builder.reply_to(Mailbox::new(None, reply_to.clone()));
     }
