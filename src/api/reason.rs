@@ -123,7 +123,7 @@ reasons! {
     ClientHostRejected: User, Some(c::REACHABLE), "The server does not want this client.", "The server refused client {egressIP} as {helo}. Have that address allowed, or set heloName.";
 
     // TLS
-    StartTLSNotOffered: User, Some(c::TLS_VALID), "The server does not offer STARTTLS.", "EHLO did not offer STARTTLS on port {port}. Use port 465 with security TLS, or another server; a proxy may strip it.";
+    StartTLSNotOffered: User, Some(c::TLS_VALID), "The server does not offer STARTTLS.", "The server did not offer STARTTLS on port {port}. Use security TLS with port {tlsPort}, or another server; a proxy may strip it.";
     StartTLSRefused: User, Some(c::TLS_VALID), "The server offers STARTTLS and refused it.", "The server's TLS is set up wrongly; its administrator has to mend it.";
     StartTLSInjection: User, Some(c::TLS_VALID), "Plain text stood behind the reply to STARTTLS: a proxy or an attacker in the path.", "Plain text stood behind the reply to STARTTLS. Nothing was sent. Find what stands in the path.";
     TLSRequired: User, Some(c::TLS_VALID), "The server demands TLS first.", "Use security StartTLS or TLS.";
@@ -146,6 +146,11 @@ reasons! {
     AppPasswordRequired: User, Some(c::AUTHENTICATED), "The provider wants an app password, as two-step verification is on.", "Make an app password at {provider} and put it in Secret {secret}.";
     BasicAuthDisabled: User, Some(c::AUTHENTICATED), "The provider takes no passwords any more.", "{provider} takes no passwords here; use auth.type OAuth2.";
     OAuthTokenFailed: User, Some(c::CREDENTIALS_READY), "No access token could be had.", "{fault}.";
+
+    // The mailbox
+    MailboxNotFound: User, Some(c::VERIFIED), "The mailbox does not exist for this account.", "The server has no mailbox {mailbox} for {user}; check mailbox.name, and that the account has a mailbox.";
+    MailboxAccessDenied: User, Some(c::VERIFIED), "The account may not open the mailbox.", "The server does not let {user} open the mailbox; enable {protocol} for the account[ at {provider}], or grant it the right to read.";
+    MailboxBusy: Transient, Some(c::VERIFIED), "Another session holds the mailbox.", "Another session holds the mailbox; POP3 admits one at a time. Close other mail clients of this account.";
 
     // Sending
     SenderRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the sender's address, whoever uses it.", "The server refuses From {from}; use an address of a domain that it serves.";

@@ -105,7 +105,8 @@ pub trait Mailbox: Send {
 pub fn recognise(header: &[u8], codes: &[Uuid], place: Place) -> Option<Sighting> {
     let header = MessageParser::default().parse_headers(header)?;
     let code = code_in(header.subject()?, codes)?;
-    let run = header.header_values(HeaderName::Other(RUN.into())).find_map(|value| value.as_text()).map(|run| run.trim().to_owned());
+    let run =
+        header.header_values(HeaderName::Other(RUN.into())).find_map(|value| value.as_text()).map(|run| run.trim().to_owned());
     let results = header.header_values(HeaderName::AuthenticationResults);
     let authentication_results = results.filter_map(|value| value.as_text()).map(str::to_owned).collect();
     Some(Sighting { code, run, authentication_results, place })

@@ -101,8 +101,15 @@ impl Stage {
     pub fn condition(self) -> &'static str {
         match self {
             Self::Secrets => c::RESOLVED_REFS,
-            Self::Dns | Self::Proxy | Self::Tcp | Self::Banner | Self::Greeting => c::REACHABLE,
-            Self::Ehlo | Self::Capability | Self::Capa | Self::Quit => c::REACHABLE,
+            Self::Dns
+            | Self::Proxy
+            | Self::Tcp
+            | Self::Banner
+            | Self::Greeting
+            | Self::Ehlo
+            | Self::Capability
+            | Self::Capa
+            | Self::Quit => c::REACHABLE,
             Self::ImplicitTls | Self::StartTls | Self::Stls | Self::Tls | Self::Ehlo2 => c::TLS_VALID,
             Self::Select | Self::List | Self::Search | Self::Fetch | Self::Top | Self::Cleanup => c::VERIFIED,
             Self::Auth => c::AUTHENTICATED,

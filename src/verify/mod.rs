@@ -6,6 +6,7 @@ pub mod budget;
 pub mod conditions;
 pub mod fingerprint;
 pub mod gate;
+pub mod login;
 pub mod mail_server;
 pub mod maintenance;
 pub mod references;
@@ -14,5 +15,6 @@ pub mod schedule;
 pub mod sharing;
 
 pub use gate::{Gate, Open};
+pub use login::Login;
 pub use references::{Credential, References, Stored};
 pub use report::{Report, Verdict};

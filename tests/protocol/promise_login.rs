@@ -3,12 +3,7 @@
 use mailverity::{
     api::v1alpha1::{Mechanism, Security},
     mail::Diagnosis,
-    verify::{
-        Credential,
-        fingerprint::Key,
-        mail_server::{Endpoint, inputs::Login},
-        report::LoginOutcome,
-    },
+    verify::{Credential, Login, fingerprint::Key, mail_server::Endpoint, report::LoginOutcome},
 };
 use secrecy::SecretString;
 use tokio::time::{Duration, timeout};
@@ -70,7 +65,7 @@ fn one_password_on_two_hosts_is_two_accounts_and_on_two_ports_one() {
         let credential = Credential::Password { user: USER.to_owned(), password };
         let fingerprint = key.hash(&[b"account", USER.as_bytes(), PASSWORD.as_bytes()]);
         Login { credential, mechanisms: vec![], allow_plaintext: false, secret: String::new(), changed: None, fingerprint }
-            .account(endpoint)
+            .account(&endpoint.host)
     };
     let key = Key::new(b"one");
     let one = account(&key, &at("mx.test", 465));

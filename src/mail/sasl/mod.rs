@@ -45,6 +45,21 @@ pub struct Login<'a> {
     pub port: u16,
 }
 
+/// What trying one mechanism came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The server took the login.
+    Accepted,
+    /// No password was judged: the next mechanism may be tried (promise 7).
+    NotJudged(Diagnosis),
+    /// The server judged the password, and refused.
+    Refused(Diagnosis),
+    /// The server says that there were too many logins.
+    TooMany(Diagnosis),
+    /// It came to no judgement.
+    Failed(Diagnosis),
+}
+
 /// Why a login cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SaslError {

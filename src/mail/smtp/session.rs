@@ -13,7 +13,7 @@ use crate::{
         Diagnosis, Stage,
         message::Composed,
         protocol::{self, Found, Protocol},
-        sasl::{self, Exchange, Login},
+        sasl::{self, Attempt, Exchange, Login},
         wire::{Wire, broke},
     },
 };
@@ -76,19 +76,6 @@ pub async fn starttls(wire: &mut Wire, extensions: &Extensions, about: &About<'_
     if reply.code == 220 { Ok(()) } else { Err(classify(Stage::StartTls, &reply, about)) }
 }
 
-/// What one mechanism came to.
-#[derive(Debug)]
-pub enum Attempt {
-    /// The server took the login; its words.
-    Accepted(Reply),
-    /// No password was judged: the next mechanism may be tried (promise 7).
-    NotJudged(Diagnosis),
-    /// The server judged the password, or had too many logins.
-    Refused(LoginJudgement, Diagnosis),
-    /// It came to no judgement.
-    Failed(Diagnosis),
-}
-
 /// Logs in by one mechanism (RFC 4954).
 pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'_>, about: &About<'_>) -> Attempt {
     let mut exchange = match Exchange::new(mechanism, login) {
@@ -100,7 +87,7 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
         Ok((reply, answered)) => {
             let judgement = LoginJudgement::of(&reply);
             if judgement == LoginJudgement::Accepted {
-                return Attempt::Accepted(reply);
+                return Attempt::Accepted;
             }
             let mut diagnosis = classify(Stage::Auth, &reply, about);
             if let Some(said) = exchange.error_detail() {
@@ -108,12 +95,11 @@ pub async fn authenticate(wire: &mut Wire, mechanism: Mechanism, login: &Login<'
             }
             match judgement {
                 // Who asked for user and password, and then finds the command odd, has looked at them (promise 7).
-                LoginJudgement::NotJudged if answered && matches!(reply.code, 500..504 | 530) => {
-                    Attempt::Refused(LoginJudgement::Refused, diagnosis)
-                }
+                LoginJudgement::NotJudged if answered && matches!(reply.code, 500..504 | 530) => Attempt::Refused(diagnosis),
                 LoginJudgement::NotJudged => Attempt::NotJudged(diagnosis),
                 LoginJudgement::Unavailable => Attempt::Failed(diagnosis),
-                _ => Attempt::Refused(judgement, diagnosis),
+                LoginJudgement::TooMany => Attempt::TooMany(diagnosis),
+                _ => Attempt::Refused(diagnosis),
             }
         }
     }

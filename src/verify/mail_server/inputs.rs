@@ -20,7 +20,7 @@ use crate::{
         guard::bare,
         tls::{ClientIdentity, MinVersion, TlsPolicy, certificates},
     },
-    verify::{Credential, References, Stored, fingerprint::Key, gate::Account},
+    verify::{Credential, Login, References, Stored, fingerprint::Key, gate::Account},
 };
 
 /// One place to connect to.
@@ -37,34 +37,6 @@ pub struct Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&authority(&self.host, self.port))
-    }
-}
-
-/// How to log in.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// What is shown to the server.
-    pub credential: Credential,
-    /// The mechanisms that the spec allows.
-    pub mechanisms: Vec<Mechanism>,
-    /// Whether PLAIN and LOGIN may show the password.
-    pub allow_plaintext: bool,
-    /// `namespace/name` of the Secret, for hints.
-    pub secret: String,
-    /// When the Secret was changed last, RFC 3339, where that is known.
-    pub changed: Option<String>,
-    /// A keyed hash of user and secret.
-    pub fingerprint: String,
-}
-
-impl Login {
-    /// The account at one endpoint, as the breaker and the budgets know it.
-    #[must_use]
-    pub fn account(&self, endpoint: &Endpoint) -> Account {
-        let host = endpoint.host.to_ascii_lowercase();
-        // The fingerprint was made with the installation's key, and is as hard to guess as that.
-        let secret = Key::new(self.fingerprint.as_bytes()).hash(&[host.as_bytes()]);
-        Account { host, user: self.credential.user().to_owned(), secret }
     }
 }
 
@@ -104,7 +76,7 @@ impl Inputs {
     pub fn accounts(&self) -> Vec<Account> {
         let Some(login) = &self.login else { return Vec::new() };
         let mut accounts: Vec<Account> = Vec::with_capacity(self.endpoints.len());
-        for account in self.endpoints.iter().map(|endpoint| login.account(endpoint)) {
+        for account in self.endpoints.iter().map(|endpoint| login.account(&endpoint.host)) {
             if !accounts.contains(&account) {
                 accounts.push(account);
             }

@@ -269,6 +269,7 @@ impl Attempt<'_> {
             .fact("address", self.endpoint.to_string())
             .fact("security", self.endpoint.security.as_str())
             .fact("timeout", format!("{}s", self.inputs.timeout.as_secs_f64()))
+            .fact("tlsPort", "465")
             .fact("minVersion", self.inputs.tls.min_version.as_str())
             // Where the server did not tell its limit: "The server takes fewer bytes".
             .fact("max", "fewer");

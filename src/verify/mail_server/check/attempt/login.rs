@@ -1,17 +1,13 @@
-//! The stage AUTH: one login, asked for at the gate and told to it.
-
-use tokio::time::timeout_at;
+//! The stage AUTH.
 
 use super::{Attempt, Known};
 use crate::{
-    api::Reason,
-    mail::{
-        Diagnosis,
-        sasl::{self, Kind, Redaction, Terms, choose},
-        smtp::{LoginJudgement, session},
-        wire::Wire,
+    mail::{Diagnosis, smtp::session, wire::Wire},
+    verify::{
+        Report,
+        login::{Granted, Login, Offer},
+        report::LoginOutcome,
     },
-    verify::{Credential, Gate, Report, gate::Account, mail_server::inputs::Login, report::LoginOutcome},
 };
 
 impl Attempt<'_> {
@@ -22,81 +18,21 @@ impl Attempt<'_> {
         report: &mut Report,
         known: &Known,
     ) -> Result<&'static str, Diagnosis> {
-        let kind = match login.credential {
-            Credential::Password { .. } => Kind::Password,
-            Credential::Token { .. } => Kind::Token,
-        };
-        let mechanisms = choose(&Terms {
-            allowed: &login.mechanisms,
-            offered: &known.extensions.auth,
-            verified_tls: known.encrypted && report.tls_verified,
-            allow_plaintext: login.allow_plaintext,
-            kind,
-        })?;
-        let account = login.account(self.endpoint);
-        let mut ticket = match timeout_at(wire.deadline(), Ticket::take(self.gate, &account)).await {
-            Ok(ticket) => ticket?,
-            Err(_) => {
-                return Err(Diagnosis::new(Reason::RateBudgetExceeded)
-                    .fact("budget", "the one login at a time")
-                    .fact("scope", format!("account {}", account.user))
-                    .detail("another check was logging in with these credentials all the time"));
-            }
-        };
-        let credential = &login.credential;
-        wire.scrub(Redaction::of(credential.user(), credential.secret()));
-        let shown = sasl::Login {
-            user: credential.user(),
-            secret: credential.secret(),
+        let offer = Offer {
             host: &self.endpoint.host,
             port: self.endpoint.port,
+            mechanisms: &known.extensions.auth,
+            verified_tls: known.encrypted && report.tls_verified,
         };
-        let mut failure = None;
-        for mechanism in mechanisms {
+        let mut granted = Granted::ask(self.gate, login, offer, wire.deadline()).await?;
+        wire.scrub(granted.redaction());
+        for mechanism in granted.mechanisms() {
             report.login = Some(LoginOutcome::Undecided);
-            match session::authenticate(wire, mechanism, &shown, &self.about(known)).await {
-                session::Attempt::Accepted(_) => {
-                    report.login = Some(ticket.tell(LoginOutcome::Accepted));
-                    return Ok(mechanism.as_str());
-                }
-                session::Attempt::NotJudged(diagnosis) => failure = Some(diagnosis),
-                session::Attempt::Refused(judgement, diagnosis) => {
-                    let too_many = judgement == LoginJudgement::TooMany;
-                    let outcome = if too_many { LoginOutcome::TooMany } else { LoginOutcome::Refused };
-                    report.login = Some(ticket.tell(outcome));
-                    return Err(diagnosis);
-                }
-                session::Attempt::Failed(diagnosis) => return Err(diagnosis),
+            let attempt = session::authenticate(wire, mechanism, &granted.shown(), &self.about(known)).await;
+            if let Some(result) = granted.judge(attempt, &mut report.login) {
+                return result.map(|()| mechanism.as_str());
             }
         }
-        Err(failure.unwrap_or_else(|| Diagnosis::new(Reason::AuthMechanismNotOffered)))
-    }
-}
-
-/// A login that the gate granted: its outcome is told once, also where the check is cut short.
-struct Ticket<'a> {
-    gate: &'a dyn Gate,
-    account: &'a Account,
-    told: bool,
-}
-
-impl<'a> Ticket<'a> {
-    async fn take(gate: &'a dyn Gate, account: &'a Account) -> Result<Self, Diagnosis> {
-        gate.login(account).await?;
-        Ok(Self { gate, account, told: false })
-    }
-
-    fn tell(&mut self, outcome: LoginOutcome) -> LoginOutcome {
-        self.told = true;
-        self.gate.logged_in(self.account, outcome);
-        outcome
-    }
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        if !self.told {
-            self.tell(LoginOutcome::Undecided);
-        }
+        Err(granted.exhausted())
     }
 }

@@ -1,0 +1,154 @@
+//! One login, in any protocol: what may be tried, asked for at the gate, and told to it once (promises 7 and 8).
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Credential, Gate, fingerprint::Key, gate::Account, report::LoginOutcome};
+use crate::{
+    api::{Reason, v1alpha1::Mechanism},
+    mail::{
+        Diagnosis,
+        sasl::{self, Attempt, Kind, Redaction, Terms, choose},
+    },
+};
+
+/// An account, and how it may be shown.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// What is shown to the server.
+    pub credential: Credential,
+    /// The mechanisms that the spec allows.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether PLAIN and LOGIN may show the password.
+    pub allow_plaintext: bool,
+    /// `namespace/name` of the Secret, for hints.
+    pub secret: String,
+    /// When the Secret was changed last, RFC 3339, where that is known.
+    pub changed: Option<String>,
+    /// A keyed hash of user and secret.
+    pub fingerprint: String,
+}
+
+impl Login {
+    /// The account at one host, as the breaker and the budgets know it.
+    #[must_use]
+    pub fn account(&self, host: &str) -> Account {
+        let host = host.to_ascii_lowercase();
+        // The fingerprint was made with the installation's key, and is as hard to guess as that.
+        let secret = Key::new(self.fingerprint.as_bytes()).hash(&[host.as_bytes()]);
+        Account { host, user: self.credential.user().to_owned(), secret }
+    }
+}
+
+/// Where the login is made, and what the server offers there.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The server's name.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// The mechanisms that it offers.
+    pub mechanisms: &'a [String],
+    /// Whether the connection is in TLS, and the certificate was judged and found good.
+    pub verified_tls: bool,
+}
+
+/// A login that the gate granted: its outcome is told once, also where the check is cut short.
+pub struct Granted<'a> {
+    login: &'a Login,
+    offer: Offer<'a>,
+    gate: &'a dyn Gate,
+    account: Account,
+    mechanisms: Vec<Mechanism>,
+    failure: Option<Diagnosis>,
+    told: bool,
+}
+
+impl<'a> Granted<'a> {
+    /// Chooses the mechanisms, and asks the gate; waits for it until `deadline`.
+    ///
+    /// # Errors
+    /// Those of [`choose`] and of [`Gate::login`]; `RateBudgetExceeded` where another check was logging in all the time.
+    pub async fn ask(gate: &'a dyn Gate, login: &'a Login, offer: Offer<'a>, deadline: Instant) -> Result<Self, Diagnosis> {
+        let kind = match login.credential {
+            Credential::Password { .. } => Kind::Password,
+            Credential::Token { .. } => Kind::Token,
+        };
+        let mechanisms = choose(&Terms {
+            allowed: &login.mechanisms,
+            offered: offer.mechanisms,
+            verified_tls: offer.verified_tls,
+            allow_plaintext: login.allow_plaintext,
+            kind,
+        })?;
+        let account = login.account(offer.host);
+        match timeout_at(deadline, gate.login(&account)).await {
+            Ok(granted) => granted?,
+            Err(_) => {
+                return Err(Diagnosis::new(Reason::RateBudgetExceeded)
+                    .fact("budget", "the one login at a time")
+                    .fact("scope", format!("account {}", account.user))
+                    .detail("another check was logging in with these credentials all the time"));
+            }
+        }
+        Ok(Self { login, offer, gate, account, mechanisms, failure: None, told: false })
+    }
+
+    /// The mechanisms to try, in order: each only where the one before was not judged.
+    #[must_use]
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        self.mechanisms.clone()
+    }
+
+    /// What must never be seen again, once this login is shown.
+    #[must_use]
+    pub fn redaction(&self) -> Redaction {
+        Redaction::of(self.login.credential.user(), self.login.credential.secret())
+    }
+
+    /// What is shown to the server.
+    #[must_use]
+    pub fn shown(&self) -> sasl::Login<'a> {
+        let credential = &self.login.credential;
+        sasl::Login { user: credential.user(), secret: credential.secret(), host: self.offer.host, port: self.offer.port }
+    }
+
+    /// Takes what an attempt came to, and keeps it in `outcome`; none where the next mechanism may be tried.
+    pub fn judge(&mut self, attempt: Attempt, outcome: &mut Option<LoginOutcome>) -> Option<Result<(), Diagnosis>> {
+        let (judged, result) = match attempt {
+            Attempt::Accepted => (LoginOutcome::Accepted, Ok(())),
+            Attempt::Refused(diagnosis) => (LoginOutcome::Refused, Err(diagnosis)),
+            Attempt::TooMany(diagnosis) => (LoginOutcome::TooMany, Err(diagnosis)),
+            Attempt::Failed(diagnosis) => {
+                *outcome = Some(LoginOutcome::Undecided);
+                return Some(Err(diagnosis));
+            }
+            Attempt::NotJudged(diagnosis) => {
+                *outcome = Some(LoginOutcome::Undecided);
+                self.failure = Some(diagnosis);
+                return None;
+            }
+        };
+        *outcome = Some(judged);
+        self.tell(judged);
+        Some(result)
+    }
+
+    /// Why no mechanism came to a judgement.
+    #[must_use]
+    pub fn exhausted(mut self) -> Diagnosis {
+        self.failure.take().unwrap_or_else(|| Diagnosis::new(Reason::AuthMechanismNotOffered))
+    }
+
+    fn tell(&mut self, outcome: LoginOutcome) {
+        self.told = true;
+        self.gate.logged_in(&self.account, outcome);
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(LoginOutcome::Undecided);
+        }
+    }
+}
