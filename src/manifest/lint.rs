@@ -8,10 +8,7 @@ use crate::{
         crd,
         v1alpha1::{ALLOWED_HOSTS, IS_DEFAULT_SERVER, Level, MailServerSpec, SecretRef, Security},
     },
-    verify::{
-        mail_server::{Endpoint, inputs},
-        maintenance::Windows,
-    },
+    verify::{Endpoint, mail_server::inputs, maintenance::Windows},
 };
 
 /// Below this, a login at each interval looks like guessing to some providers.

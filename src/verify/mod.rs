@@ -1,6 +1,7 @@
 //! What the product decides: from a spec, its secrets and a vantage to stages, conditions and the time of the next
 //! check. Knows [`crate::api`] and [`crate::mail`], not the cluster.
 
+pub mod approach;
 pub mod breaker;
 pub mod budget;
 pub mod conditions;
@@ -14,6 +15,7 @@ pub mod report;
 pub mod schedule;
 pub mod sharing;
 
+pub use approach::Endpoint;
 pub use gate::{Gate, Open};
 pub use login::Login;
 pub use references::{Credential, References, Stored};

@@ -3,7 +3,7 @@
 use mailverity::{
     api::v1alpha1::{Mechanism, Security},
     mail::Diagnosis,
-    verify::{Credential, Login, fingerprint::Key, mail_server::Endpoint, report::LoginOutcome},
+    verify::{Credential, Endpoint, Login, fingerprint::Key, report::LoginOutcome},
 };
 use secrecy::SecretString;
 use tokio::time::{Duration, timeout};

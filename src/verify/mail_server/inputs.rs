@@ -1,9 +1,6 @@
 //! From a `MailServer`'s spec to everything that a check needs: defaults filled in, Secrets and bundles read and judged.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -16,29 +13,12 @@ use crate::{
         },
     },
     mail::{
-        Diagnosis, Stage, authority,
+        Diagnosis, Stage,
         guard::bare,
         tls::{ClientIdentity, MinVersion, TlsPolicy, certificates},
     },
-    verify::{Credential, Login, References, Stored, fingerprint::Key, gate::Account},
+    verify::{Credential, Endpoint, Login, References, Stored, fingerprint::Key, gate::Account},
 };
-
-/// One place to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Name or IP address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// How the connection is protected.
-    pub security: Security,
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&authority(&self.host, self.port))
-    }
-}
 
 /// Everything that a check needs.
 #[derive(Clone, Debug)]

@@ -15,6 +15,6 @@ pub mod status;
 
 pub use check::{Run, check, refused};
 pub use decide::{Because, Check, Plan, Trigger, What, decide};
-pub use inputs::{Endpoint, Inputs, resolve};
+pub use inputs::{Inputs, resolve};
 pub use seen::{Mode, Observed, Pause, PauseScope, Seen};
 pub use status::{Event, claim, differs, status, transitions};

@@ -11,7 +11,7 @@ use super::Run;
 use crate::{
     api::{
         Reason,
-        v1alpha1::{Capabilities, Level, Security, TlsStatus},
+        v1alpha1::{Capabilities, Level, Security},
     },
     mail::{
         Diagnosis, Stage, Stages, Vantage,
@@ -28,7 +28,8 @@ use crate::{
     },
     verify::{
         Gate, Report,
-        mail_server::inputs::{Endpoint, Inputs},
+        approach::{Approach, Endpoint},
+        mail_server::inputs::Inputs,
     },
 };
 
@@ -81,16 +82,17 @@ impl Attempt<'_> {
         until: Instant,
     ) -> Result<(), Diagnosis> {
         let Endpoint { host, security, .. } = self.endpoint;
-        let mut wire = self.connect(stages, report, connect_by, until).await?;
+        let approach = self.approach();
+        let mut wire = approach.connect(stages, report, connect_by, until).await?;
         let local = wire.local().ip();
-        report.source_ip = Some(local.to_string());
         let helo = self.inputs.helo.clone().unwrap_or_else(|| literal(local));
         report.helo = Some(helo.clone());
         let provider = recognise(host, None);
         let mut known = Known { helo, extensions: Extensions::default(), provider, encrypted: false, egress: Some(local) };
 
         if *security == Security::TLS {
-            wire = self.protect(Stage::ImplicitTls, stages, report, &mut known, wire).await?;
+            wire = approach.protect(Stage::ImplicitTls, stages, report, wire).await?;
+            known.encrypted = true;
         }
         let wire = slot.insert(wire);
         let banner = stages.run(Stage::Banner, self.greet(wire, &known, &mut report.tls_hello)).await?;
@@ -101,7 +103,8 @@ impl Attempt<'_> {
         if *security == Security::StartTLS {
             stages.run(Stage::StartTls, session::starttls(wire, &known.extensions, &self.about(&known))).await?;
             if let Some(plain) = slot.take() {
-                let encrypted = self.protect(Stage::Tls, stages, report, &mut known, plain).await?;
+                let encrypted = approach.protect(Stage::Tls, stages, report, plain).await?;
+                known.encrypted = true;
                 let wire = slot.insert(encrypted);
                 self.ehlo(Stage::Ehlo2, stages, report, &mut known, wire, &banner).await?;
             }
@@ -126,31 +129,6 @@ impl Attempt<'_> {
             stages.note(unanswered.said());
         }
         Ok(())
-    }
-
-    async fn connect(
-        &self,
-        stages: &mut Stages,
-        report: &mut Report,
-        connect_by: Instant,
-        until: Instant,
-    ) -> Result<Wire, Diagnosis> {
-        let Endpoint { host, port, .. } = self.endpoint;
-        let tcp = if let Some(proxy) = &self.vantage.proxy {
-            stages.skip(Stage::Dns, format!("{proxy} resolves the name"));
-            let tcp = stages.run(Stage::Proxy, self.vantage.connect_by(proxy, host, *port, connect_by)).await?;
-            stages.skip(Stage::Tcp, format!("through {proxy}"));
-            tcp
-        } else {
-            let addresses = stages.run(Stage::Dns, self.vantage.resolve(host, connect_by)).await?;
-            report.addresses = addresses.iter().map(ToString::to_string).collect();
-            stages.note(report.addresses.join(", "));
-            report.addresses.sort_unstable();
-            let tcp = stages.run(Stage::Tcp, self.vantage.connect(&addresses, *port, connect_by)).await?;
-            stages.note(tcp.peer().to_string());
-            tcp
-        };
-        Ok(Wire::new(tcp, Protocol::Smtp, until))
     }
 
     /// Waits for the greeting. On a port that is not SMTP's own, and once per generation, half of the time in silence is
@@ -214,31 +192,8 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn protect(
-        &self,
-        stage: Stage,
-        stages: &mut Stages,
-        report: &mut Report,
-        known: &mut Known,
-        wire: Wire,
-    ) -> Result<Wire, Diagnosis> {
-        let policy = &self.inputs.tls;
-        let mut examined = None;
-        let wire = stages.run(stage, async {
-            let (shown, result) = wire.into_tls(policy, &self.endpoint.host, stage).await;
-            examined = shown;
-            result
-        });
-        let wire = wire.await;
-        if let Some(examined) = examined {
-            report.tls_verified = examined.verified && wire.is_ok();
-            if wire.is_ok() {
-                stages.note(in_short(&examined.status, policy.skip_verify));
-            }
-            report.tls = Some(examined.status);
-        }
-        known.encrypted = wire.is_ok();
-        wire
+    fn approach(&self) -> Approach<'_> {
+        Approach { protocol: Protocol::Smtp, endpoint: self.endpoint, tls: &self.inputs.tls, vantage: self.vantage }
     }
 
     fn about<'b>(&'b self, known: &'b Known) -> About<'b> {
@@ -263,27 +218,9 @@ impl Attempt<'_> {
     /// Facts that hold for every failure on this endpoint; those that the failure knows itself stand.
     fn with_facts(&self, failure: Diagnosis, report: &Report) -> Diagnosis {
         let before_banner = failure.stage == Some(Stage::Banner);
-        let mut failure = failure
-            .fact("host", self.endpoint.host.as_str())
-            .fact("port", self.endpoint.port.to_string())
-            .fact("address", self.endpoint.to_string())
-            .fact("security", self.endpoint.security.as_str())
-            .fact("timeout", format!("{}s", self.inputs.timeout.as_secs_f64()))
-            .fact("tlsPort", "465")
-            .fact("minVersion", self.inputs.tls.min_version.as_str())
-            // Where the server did not tell its limit: "The server takes fewer bytes".
-            .fact("max", "fewer");
-        if let Some(login) = &self.inputs.login {
-            failure = failure
-                .fact("user", login.credential.user())
-                .fact("secret", login.secret.as_str())
-                .fact("changed", login.changed.as_deref().unwrap_or_default());
-        }
-        if let Some(client) = &self.inputs.tls.client
-            && failure.reason == Reason::ClientCertificateRejected
-        {
-            failure = failure.fact("subject", client.subject.as_str());
-        }
+        let failure = self.approach().with_facts(failure, self.inputs.timeout, self.inputs.login.as_ref());
+        // Where the server did not tell its limit: "The server takes fewer bytes".
+        let mut failure = failure.fact("tlsPort", "465").fact("max", "fewer");
         if failure.reason != Reason::ConnectionClosed || before_banner {
             let egress = report.observed_ip.as_deref().or(report.source_ip.as_deref());
             failure = failure.fact("egressIP", egress.unwrap_or_default());
@@ -326,13 +263,6 @@ fn literal(address: IpAddr) -> String {
         IpAddr::V4(address) => format!("[{address}]"),
         IpAddr::V6(address) => format!("[IPv6:{address}]"),
     }
-}
-
-fn in_short(status: &TlsStatus, skipped: bool) -> String {
-    let version = status.version.as_deref().unwrap_or("TLS");
-    let until = status.not_after.as_deref().unwrap_or("an unknown time");
-    let judged = if skipped { ", not verified" } else { "" };
-    format!("{version}, certificate until {until}{judged}")
 }
 
 #[cfg(test)]

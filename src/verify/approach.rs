@@ -1,0 +1,125 @@
+//! The way to a server, the same for every protocol: DNS, proxy, TCP and TLS; and what holds for every failure there.
+
+use std::{fmt, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Login, Report};
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{Security, TlsStatus},
+    },
+    mail::{Diagnosis, Stage, Stages, Vantage, authority, protocol::Protocol, tls::TlsPolicy, wire::Wire},
+};
+
+/// One place to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Name or IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&authority(&self.host, self.port))
+    }
+}
+
+/// An endpoint, and how it is approached.
+#[derive(Clone, Copy)]
+pub(super) struct Approach<'a> {
+    pub(super) protocol: Protocol,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) tls: &'a TlsPolicy,
+    pub(super) vantage: &'a Vantage,
+}
+
+impl Approach<'_> {
+    /// DNS and TCP, or the proxy.
+    pub(super) async fn connect(
+        &self,
+        stages: &mut Stages,
+        report: &mut Report,
+        connect_by: Instant,
+        until: Instant,
+    ) -> Result<Wire, Diagnosis> {
+        let Endpoint { host, port, .. } = self.endpoint;
+        let tcp = if let Some(proxy) = &self.vantage.proxy {
+            stages.skip(Stage::Dns, format!("{proxy} resolves the name"));
+            let tcp = stages.run(Stage::Proxy, self.vantage.connect_by(proxy, host, *port, connect_by)).await?;
+            stages.skip(Stage::Tcp, format!("through {proxy}"));
+            tcp
+        } else {
+            let addresses = stages.run(Stage::Dns, self.vantage.resolve(host, connect_by)).await?;
+            report.addresses = addresses.iter().map(ToString::to_string).collect();
+            stages.note(report.addresses.join(", "));
+            report.addresses.sort_unstable();
+            let tcp = stages.run(Stage::Tcp, self.vantage.connect(&addresses, *port, connect_by)).await?;
+            stages.note(tcp.peer().to_string());
+            tcp
+        };
+        report.source_ip = Some(tcp.local().ip().to_string());
+        Ok(Wire::new(tcp, self.protocol, until))
+    }
+
+    /// The step to TLS: [`Stage::ImplicitTls`], or [`Stage::Tls`] after the server agreed to it.
+    pub(super) async fn protect(
+        &self,
+        stage: Stage,
+        stages: &mut Stages,
+        report: &mut Report,
+        wire: Wire,
+    ) -> Result<Wire, Diagnosis> {
+        let mut examined = None;
+        let wire = stages.run(stage, async {
+            let (shown, result) = wire.into_tls(self.tls, &self.endpoint.host, stage).await;
+            examined = shown;
+            result
+        });
+        let wire = wire.await;
+        if let Some(examined) = examined {
+            report.tls_verified = examined.verified && wire.is_ok();
+            if wire.is_ok() {
+                stages.note(in_short(&examined.status, self.tls.skip_verify));
+            }
+            report.tls = Some(examined.status);
+        }
+        wire
+    }
+
+    /// Facts that hold for every failure on this endpoint; those that the failure knows itself stand.
+    pub(super) fn with_facts(&self, failure: Diagnosis, timeout: Duration, login: Option<&Login>) -> Diagnosis {
+        let mut failure = failure
+            .fact("host", self.endpoint.host.as_str())
+            .fact("port", self.endpoint.port.to_string())
+            .fact("address", self.endpoint.to_string())
+            .fact("security", self.endpoint.security.as_str())
+            .fact("timeout", format!("{}s", timeout.as_secs_f64()))
+            .fact("minVersion", self.tls.min_version.as_str())
+            .fact("protocol", self.protocol.as_str());
+        if let Some(login) = login {
+            failure = failure
+                .fact("user", login.credential.user())
+                .fact("secret", login.secret.as_str())
+                .fact("changed", login.changed.as_deref().unwrap_or_default());
+        }
+        match &self.tls.client {
+            Some(client) if failure.reason == Reason::ClientCertificateRejected => {
+                failure.fact("subject", client.subject.as_str())
+            }
+            _ => failure,
+        }
+    }
+}
+
+fn in_short(status: &TlsStatus, skipped: bool) -> String {
+    let version = status.version.as_deref().unwrap_or("TLS");
+    let until = status.not_after.as_deref().unwrap_or("an unknown time");
+    let judged = if skipped { ", not verified" } else { "" };
+    format!("{version}, certificate until {until}{judged}")
+}
