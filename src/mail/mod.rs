@@ -6,6 +6,7 @@
 pub mod diagnosis;
 pub mod dns;
 pub mod guard;
+pub mod imap;
 pub mod mailbox;
 pub mod message;
 pub mod protocol;
