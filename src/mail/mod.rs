@@ -8,6 +8,7 @@ pub mod dns;
 pub mod guard;
 pub mod mailbox;
 pub mod message;
+pub mod pop3;
 pub mod protocol;
 pub mod proxy;
 pub mod sasl;
