@@ -224,7 +224,7 @@ async fn each_mechanism_says_what_its_document_prints() {
         ),
         ("SASL XOAUTH2", Mechanism::XOAuth2, "t", "C: AUTH XOAUTH2 dXNlcj1yZWxheUBteC50ZXN0AWF1dGg9QmVhcmVyIHQBAQ==\nS: +OK"),
     ] {
-        let mut played = Played::met(&offering(keywords, &talk)).await;
+        let mut played = Played::met(&offering(keywords, talk)).await;
         let attempt = log_in(&mut played, mechanism, password).await;
         assert_eq!(attempt, Attempt::Accepted, "{mechanism:?}");
         played.said().await;
@@ -279,6 +279,7 @@ async fn a_refusal_says_whether_the_password_was_judged() {
         (user("-ERR sorry, no mailbox for you here"), "refused", Reason::AuthenticationFailed),
         (user("-ERR unknown command"), "not judged", Reason::AuthMechanismNotOffered),
         (user("-ERR must use TLS"), "not judged", Reason::TLSRequired),
+        (cram("+OK Logged in."), "failed", Reason::ProtocolError),
         (cram("-ERR no"), "not judged", Reason::AuthMechanismNotOffered),
         (cram("-ERR [AUTH] no such mechanism"), "not judged", Reason::AuthMechanismNotOffered),
         (cram("-ERR [LOGIN-DELAY] wait"), "too many", Reason::RateLimited),

@@ -142,6 +142,11 @@ impl Session {
     /// What an answer says of the password (promise 7). In doubt it was judged: an account that is locked costs more than a
     /// mechanism that is not tried.
     fn judge(&self, mechanism: Mechanism, reply: &Reply, shown: Shown, of_token: Option<String>, about: &About<'_>) -> Attempt {
+        if reply.positive && shown == Shown::Nothing {
+            // Who was shown nothing has nothing to take.
+            let rule = "the rules of AUTH (it takes a login before it was shown anything)".to_owned();
+            return Attempt::Failed(broke(rule).words(reply.text()));
+        }
         if reply.positive {
             return Attempt::Accepted;
         }
