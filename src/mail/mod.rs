@@ -6,8 +6,10 @@
 pub mod diagnosis;
 pub mod dns;
 pub mod guard;
+pub mod imap;
 pub mod mailbox;
 pub mod message;
+pub mod pop3;
 pub mod protocol;
 pub mod proxy;
 pub mod sasl;

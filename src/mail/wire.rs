@@ -271,6 +271,14 @@ impl Wire {
     /// # Errors
     /// As [`Wire::reply`].
     pub async fn raw_line(&mut self) -> Result<Vec<u8>, Diagnosis> {
+        self.raw_line_within(LINE).await
+    }
+
+    /// As [`Wire::raw_line`], with a bound of the caller's: a line of somebody's mail may be longer than any reply.
+    ///
+    /// # Errors
+    /// As [`Wire::reply`].
+    pub async fn raw_line_within(&mut self, most: usize) -> Result<Vec<u8>, Diagnosis> {
         let mut searched = 0;
         loop {
             if let Some(end) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
@@ -280,9 +288,9 @@ impl Wire {
                 return Ok(line);
             }
             searched = self.buffer.len();
-            if searched > LINE {
+            if searched > most {
                 let words = self.words_in_buffer();
-                return Err(broke(format!("the length of a line (over {LINE} bytes)")).words(words));
+                return Err(broke(format!("the length of a line (over {most} bytes)")).words(words));
             }
             self.more().await?;
         }

@@ -14,6 +14,7 @@ mod support;
 mod command;
 mod documented;
 mod login;
+mod pop3;
 mod send;
 
 use jiff::Timestamp;

@@ -18,6 +18,7 @@ mod alternates;
 mod coverage;
 mod hostile;
 mod logging_in;
+mod pop3;
 mod promise_login;
 mod promise_sending;
 mod promise_wire;

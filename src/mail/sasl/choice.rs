@@ -8,8 +8,8 @@ use crate::{
 };
 
 /// In this order, since mechanisms that look stronger fail more often on hashed password stores, and each failure counts
-/// towards a lockout.
-const PASSWORD: [Mechanism; 4] = [Mechanism::Plain, Mechanism::Login, Mechanism::CramMd5, Mechanism::Ntlm];
+/// towards a lockout. APOP is POP3's own: no other server offers it.
+const PASSWORD: [Mechanism; 5] = [Mechanism::Plain, Mechanism::Login, Mechanism::CramMd5, Mechanism::Ntlm, Mechanism::Apop];
 const TOKEN: [Mechanism; 2] = [Mechanism::XOAuth2, Mechanism::OAuthBearer];
 
 /// What a credential is.
@@ -44,11 +44,13 @@ pub struct Terms<'a> {
 pub fn choose(terms: &Terms<'_>) -> Result<Vec<Mechanism>, Diagnosis> {
     let family: &[Mechanism] = if terms.kind == Kind::Password { &PASSWORD } else { &TOKEN };
     let auto = terms.allowed.is_empty() || terms.allowed.contains(&Mechanism::Auto);
-    let wanted = if auto { family } else { terms.allowed };
-    if terms.offered.is_empty() {
-        return Err(Diagnosis::new(Reason::AuthNotOffered).detail("the server offers no AUTH").fact("allowed", list(wanted)));
-    }
     let offered = |mechanism: &Mechanism| terms.offered.iter().any(|name| name.eq_ignore_ascii_case(mechanism.as_str()));
+    // APOP rests on MD5 alone: inside TLS, which hides the password better, only who names it gets it.
+    let usual = |mechanism: &Mechanism| *mechanism != Mechanism::Apop || (!terms.verified_tls && offered(mechanism));
+    let wanted: Vec<_> = if auto { family.iter().copied().filter(usual).collect() } else { terms.allowed.to_vec() };
+    if terms.offered.is_empty() {
+        return Err(Diagnosis::new(Reason::AuthNotOffered).detail("the server offers no AUTH").fact("allowed", list(&wanted)));
+    }
     let common: Vec<_> = wanted.iter().copied().filter(|mechanism| family.contains(mechanism) && offered(mechanism)).collect();
     let shown_to_all = |mechanism: &Mechanism| shows_secret(*mechanism) && !terms.verified_tls && !terms.allow_plaintext;
     let fit: Vec<_> = common.iter().copied().filter(|mechanism| !shown_to_all(mechanism)).collect();
@@ -115,6 +117,12 @@ mod tests {
             (&[Auto], all, true, false, Token, &[XOAuth2, OAuthBearer]),
             (&[OAuthBearer], all, true, false, Token, &[OAuthBearer]),
             (&[Auto], all, false, true, Token, &[XOAuth2, OAuthBearer]),
+            (&[Auto], "APOP PLAIN CRAM-MD5", true, false, Password, &[Plain, CramMd5]),
+            (&[Auto], "APOP PLAIN CRAM-MD5", false, false, Password, &[CramMd5, Apop]),
+            (&[Auto], "PLAIN APOP", false, true, Password, &[Plain, Apop]),
+            (&[Apop], "PLAIN APOP", true, false, Password, &[Apop]),
+            (&[Apop, Plain], "PLAIN APOP", false, false, Password, &[Apop]),
+            (&[Auto], "APOP XOAUTH2", false, true, Token, &[XOAuth2]),
         ];
         for (allowed, offered, tls, plaintext, kind, want) in rows {
             assert_eq!(
@@ -133,6 +141,15 @@ mod tests {
         let other = choice(&[Plain], "GSSAPI NTLM", true, false, Kind::Password).unwrap_err();
         assert_eq!(other.reason, Reason::AuthMechanismNotOffered);
         assert_eq!(other.hint(), "The server offers GSSAPI, NTLM; you allow PLAIN. Some offer more after TLS.");
+    }
+
+    #[test]
+    fn nobody_is_told_of_apop_who_cannot_have_it() {
+        for (offered, verified_tls) in [("PLAIN LOGIN", false), ("GSSAPI APOP", true), ("", false)] {
+            let refused = choice(&[Auto], offered, verified_tls, false, Kind::Password).unwrap_err();
+            assert!(!refused.get("allowed").unwrap().contains("APOP"), "{offered}: {refused:?}");
+        }
+        assert!(choice(&[Apop], "APOP", false, false, Kind::Token).is_err(), "a token is no password");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A client or an account does too much, or logs in too often.
-pub(super) const TOO_MANY: &[&str] = &[
+pub(in crate::mail) const TOO_MANY: &[&str] = &[
     "too many",
     "too much mail",
     "too frequent",
@@ -29,11 +29,11 @@ pub(super) const TOO_MANY: &[&str] = &[
 ];
 
 /// A mailbox's own password is not taken, where two-step verification is on.
-pub(super) const APP_PASSWORD: &[&str] =
+pub(in crate::mail) const APP_PASSWORD: &[&str] =
     &["application-specific password", "application specific password", "app password", "app-specific password"];
 
 /// User or password is wrong, whatever the code says: some gateways answer with a 4xx, and count all the same.
-pub(super) const PASSWORD_WRONG: &[&str] = &[
+pub(in crate::mail) const PASSWORD_WRONG: &[&str] = &[
     "incorrect authentication data",
     "credentials invalid",
     "invalid credentials",
@@ -49,7 +49,7 @@ pub(super) const PASSWORD_WRONG: &[&str] = &[
 ];
 
 /// The password was looked at, although the code is one of those for mechanisms and commands; beside [`PASSWORD_WRONG`].
-pub(super) const PASSWORD_JUDGED: &[&str] = &[
+pub(in crate::mail) const PASSWORD_JUDGED: &[&str] = &[
     "authentication failed",
     "authentication failure",
     "authentication unsuccessful",

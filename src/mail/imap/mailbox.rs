@@ -1,0 +1,111 @@
+//! A mailbox over IMAP: opened, noted, looked at, cleaned up and left. Looking is in `look`, removing in `cleanup`, waiting
+//! in `wait`.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Session;
+use crate::mail::{
+    Diagnosis,
+    mailbox::{Cleanup, Mailbox, Mark, Shown, Sighting},
+};
+
+/// Which mailbox is opened, and how; names as people write them.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The folder's name, such as `INBOX`.
+    pub mailbox: String,
+    /// Folders for junk, beside those that the server tells of.
+    pub junk: Vec<String>,
+    /// Whether nothing in it will be changed.
+    pub read_only: bool,
+}
+
+/// A mailbox that is open over IMAP.
+pub struct ImapMailbox {
+    pub(super) session: Session,
+    pub(super) shown: Shown,
+    /// The mailbox's name as the server writes it.
+    pub(super) folder: String,
+    pub(super) writable: bool,
+    pub(super) trash: Option<String>,
+    /// How long the next wait between two looks is.
+    pub(super) step: Duration,
+    pub(super) idles: bool,
+    /// Whether what SELECT told still stands.
+    fresh: bool,
+}
+
+impl ImapMailbox {
+    /// Opens a mailbox in a session that is logged in.
+    ///
+    /// # Errors
+    /// `MailboxNotFound`, `MailboxAccessDenied`, `MailboxBusy` and what else a refusal means, at [`crate::mail::Stage::Select`].
+    pub async fn open(mut session: Session, wanted: &Wanted) -> Result<Self, Diagnosis> {
+        let idles = session.capability().await?.has("IDLE");
+        let folders = session.folders(&wanted.mailbox, &wanted.junk).await?;
+        session.select(&folders.mailbox, !wanted.read_only).await?;
+        let shown = Shown { name: folders.mailbox.clone(), messages: session.selected.exists, junk: folders.junk };
+        Ok(Self {
+            session,
+            shown,
+            folder: folders.mailbox,
+            writable: !wanted.read_only,
+            trash: folders.trash,
+            step: Duration::ZERO,
+            idles,
+            fresh: true,
+        })
+    }
+
+    /// Moves the deadline.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.session.set_deadline(deadline);
+    }
+
+    /// Opens the mailbox again, after another folder.
+    pub(super) async fn back(&mut self) -> Result<(), Diagnosis> {
+        if self.session.selected.name == self.folder { Ok(()) } else { self.session.select(&self.folder, self.writable).await }
+    }
+
+    /// RFC 9051 section 2.3.1.1. A folder that is open tells its UIDNEXT when it is opened; so it is, once more.
+    async fn note_now(&mut self) -> Result<Mark, Diagnosis> {
+        if !std::mem::take(&mut self.fresh) || self.session.selected.name != self.folder {
+            self.session.select(&self.folder, self.writable).await?;
+        }
+        self.step = Duration::ZERO;
+        Ok(Mark::Imap { validity: self.session.selected.validity, next: self.session.selected.next })
+    }
+}
+
+impl Mailbox for ImapMailbox {
+    fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    fn note(&mut self) -> BoxFuture<'_, Result<Mark, Diagnosis>> {
+        self.note_now().boxed()
+    }
+
+    fn look<'a>(&'a mut self, since: &'a Mark, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
+        self.look_now(since, codes).boxed()
+    }
+
+    fn look_in_junk<'a>(&'a mut self, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
+        self.look_at_junk(codes).boxed()
+    }
+
+    fn clean_up<'a>(&'a mut self, ours: &'a [Sighting], how: Cleanup) -> BoxFuture<'a, Result<usize, Diagnosis>> {
+        self.clean(ours, how).boxed()
+    }
+
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            self.session.logout().await.ok();
+        }
+        .boxed()
+    }
+}

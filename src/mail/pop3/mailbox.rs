@@ -1,0 +1,205 @@
+//! A maildrop (RFC 1939 section 5), looked at by TOP.
+
+use std::time::Duration;
+
+use futures::{FutureExt, future::BoxFuture};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{About, Reply, Session, classify, classify::wordings::says_gone, reply};
+use crate::mail::{
+    Diagnosis, Stage,
+    mailbox::{Cleanup, HEADER, Mailbox, Mark, Place, Shown, Sighting, recognise},
+    smtp::providers::Provider,
+    wire::broke,
+};
+
+/// A maildrop has no name; this is what people call it.
+pub(super) const NAME: &str = "INBOX";
+/// The most messages of one look.
+const NEWEST: u32 = 500;
+/// How many of the newest are looked at where the count did not grow: others may have removed as many as came.
+const AROUND: u32 = 50;
+/// The time for QUIT.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A maildrop that is open, in one session. It shows what was there when the session began: new mail is seen by a new
+/// session only, which is a new login (promise 9), and the session locks the maildrop as long as it lasts.
+pub struct Pop3Mailbox {
+    session: Session,
+    account: Account,
+    shown: Shown,
+    /// Our mails that this session has found: its numbers hold for no other.
+    found: Vec<Sighting>,
+    /// What was marked for removal: the server shows it no more.
+    deleted: Vec<u32>,
+}
+
+/// What [`About`] borrows.
+struct Account {
+    host: String,
+    port: u16,
+    user: String,
+    provider: Option<Provider>,
+}
+
+impl Account {
+    fn about(&self) -> About<'_> {
+        About { host: &self.host, port: self.port, user: &self.user, provider: self.provider }
+    }
+}
+
+impl Pop3Mailbox {
+    /// Counts the messages of a session that has logged in.
+    ///
+    /// # Errors
+    /// At the stage List: what a refusal of STAT means, `ProtocolError` where it counts nothing, and as [`reply::reply`].
+    pub async fn open(mut session: Session, about: &About<'_>) -> Result<Self, Diagnosis> {
+        let stat = reply::command(&mut session.wire, "STAT").await.map_err(|diagnosis| diagnosis.at(Stage::List))?;
+        if !stat.positive {
+            return Err(classify(Stage::List, &stat, about));
+        }
+        let messages = stat
+            .words
+            .split(' ')
+            .next()
+            .and_then(|count| count.parse().ok())
+            .ok_or_else(|| broke("RFC 1939 section 5 (STAT tells a count)".to_owned()).words(stat.text()).at(Stage::List))?;
+        let account =
+            Account { host: about.host.to_owned(), port: about.port, user: about.user.to_owned(), provider: about.provider };
+        let shown = Shown { name: NAME.to_owned(), messages, junk: Vec::new() };
+        Ok(Self { session, account, shown, found: Vec::new(), deleted: Vec::new() })
+    }
+
+    /// The header of one message, or what was said instead: it may have been removed by other means meanwhile.
+    async fn top(&mut self, number: u32) -> Result<Result<Vec<u8>, Reply>, Diagnosis> {
+        let wire = &mut self.session.wire;
+        let reply = reply::command(wire, &format!("TOP {number} 0")).await?;
+        if !reply.positive {
+            // With a code it is about the maildrop, not about this message.
+            return if reply.code.is_some() { Err(classify(Stage::Top, &reply, &self.account.about())) } else { Ok(Err(reply)) };
+        }
+        reply::listing(wire, HEADER).await.map(Ok)
+    }
+
+    async fn search(&mut self, noted: u32, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
+        let newest = self.shown.messages;
+        let depth = if newest > noted { newest - noted } else { AROUND };
+        let (mut sightings, mut refusal, mut seen) = (Vec::new(), None, false);
+        for number in (1..=newest).rev().take(depth.min(NEWEST) as usize) {
+            if self.deleted.contains(&number) {
+                continue;
+            }
+            match self.top(number).await? {
+                Ok(header) => {
+                    seen = true;
+                    sightings.extend(recognise(&header, codes, place(number)));
+                }
+                Err(gone) if says_gone(&gone.words) => {}
+                Err(refused) => refusal = refusal.or(Some(refused)),
+            }
+        }
+        match refusal {
+            Some(refused) if !seen => {
+                let diagnosis = classify(Stage::Top, &refused, &self.account.about());
+                Err(diagnosis.detail("the server does not show headers by TOP, and a mail is not fetched whole to look at it"))
+            }
+            _ => Ok(sightings),
+        }
+    }
+
+    /// Whether this number is that mail in this session. A place of another session tells nothing: its header is read again.
+    async fn is_there(&mut self, ours: &Sighting) -> Result<bool, Diagnosis> {
+        if self.found.contains(ours) {
+            return Ok(true);
+        }
+        let number = ours.place.number;
+        if !(1..=self.shown.messages).contains(&number) {
+            return Ok(false);
+        }
+        let Ok(header) = self.top(number).await? else { return Ok(false) };
+        Ok(recognise(&header, &[ours.code], place(number)).is_some_and(|now| now.run == ours.run))
+    }
+
+    async fn delete(&mut self, ours: &[Sighting]) -> Result<usize, Diagnosis> {
+        let mut count = 0;
+        for sighting in ours {
+            let number = sighting.place.number;
+            if self.deleted.contains(&number) || !self.is_there(sighting).await? {
+                continue;
+            }
+            let reply = reply::command(&mut self.session.wire, &format!("DELE {number}")).await?;
+            if !reply.positive && says_gone(&reply.words) {
+                continue;
+            }
+            if !reply.positive {
+                return Err(classify(Stage::Cleanup, &reply, &self.account.about()));
+            }
+            self.deleted.push(number);
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Mailbox for Pop3Mailbox {
+    fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// The count with which the session began.
+    fn note(&mut self) -> BoxFuture<'_, Result<Mark, Diagnosis>> {
+        let messages = self.shown.messages;
+        async move { Ok(Mark::Pop3 { messages }) }.boxed()
+    }
+
+    /// Looks at what came since, the newest first, at most 500. Where the count did not grow since it was noted, others have
+    /// removed mail: the newest 50 are looked at then.
+    fn look<'a>(&'a mut self, since: &'a Mark, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
+        let noted = match since {
+            Mark::Pop3 { messages } => *messages,
+            // Another protocol's: it does not hold.
+            Mark::Imap { .. } => 0,
+        };
+        async move {
+            let sightings = self.search(noted, codes).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
+            for sighting in &sightings {
+                if !self.found.contains(sighting) {
+                    self.found.push(sighting.clone());
+                }
+            }
+            Ok(sightings)
+        }
+        .boxed()
+    }
+
+    /// None: POP3 does not show folders.
+    fn look_in_junk<'a>(&'a mut self, _: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    /// Deletes by marking (DELE). The server removes at QUIT, in [`Mailbox::close`]: if that does not get through, it removes
+    /// nothing (RFC 1939 section 6), and the mails are there for the next session. Nothing can be marked as read over POP3.
+    fn clean_up<'a>(&'a mut self, ours: &'a [Sighting], how: Cleanup) -> BoxFuture<'a, Result<usize, Diagnosis>> {
+        async move {
+            match how {
+                Cleanup::Delete => self.delete(ours).await.map_err(|diagnosis| diagnosis.at(Stage::Cleanup)),
+                Cleanup::MarkSeen | Cleanup::Keep => Ok(0),
+            }
+        }
+        .boxed()
+    }
+
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            let wire = &mut self.session.wire;
+            wire.set_deadline(Instant::now() + GOODBYE);
+            self.session.quit().await.ok();
+        }
+        .boxed()
+    }
+}
+
+fn place(number: u32) -> Place {
+    Place { folder: String::new(), validity: 0, number, junk: false }
+}
