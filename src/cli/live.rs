@@ -18,7 +18,7 @@ use crate::{
         Reason,
         v1alpha1::{Level, MailServerSpec},
     },
-    mail::{Diagnosis, Vantage, dns::Resolver, guard::Guard, proxy::Proxy},
+    mail::{Diagnosis, Vantage, dns::Resolver, guard::Guard, protocol::Protocol, proxy::Proxy},
     verify::{
         Gate, References, Report,
         fingerprint::Key,
@@ -28,6 +28,7 @@ use crate::{
             inputs::{About, resolve},
             refused,
         },
+        mailbox,
         report::LoginOutcome,
     },
 };
@@ -111,18 +112,10 @@ impl Checker {
     /// Checks one server; `adjust` may change what came of the references. Progress is shown where standard error is a
     /// terminal.
     pub async fn check(&self, target: &Target<'_>, references: &dyn References, adjust: impl FnOnce(&mut Inputs)) -> Report {
-        let Target { namespace, name, spec } = *target;
-        let mut spec = spec.clone();
-        // It is checked from here, whoever else is to check it.
-        if let Some(verification) = &mut spec.verification {
-            (verification.actors, verification.actor_selector) = (None, None);
-        }
-        let about = About { namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
-        let mut inputs = match resolve(&spec, &about, references).await {
+        let inputs = match self.resolve(target, references, adjust).await {
             Ok(inputs) => inputs,
-            Err(failure) => return refused(&spec, failure),
+            Err(failure) => return refused(target.spec, failure),
         };
-        adjust(&mut inputs);
         let run = Run {
             id: &Uuid::new_v4().to_string(),
             code: Uuid::new_v4(),
@@ -136,6 +129,47 @@ impl Checker {
         let report = check(&inputs, &self.vantage, &self.refused, &run).await;
         output::progress_ends();
         report
+    }
+
+    /// The same for a mailbox: host, protection and account are written as those of a server.
+    pub async fn check_mailbox(
+        &self,
+        target: &Target<'_>,
+        (protocol, mailbox): (Protocol, &str),
+        references: &dyn References,
+        adjust: impl FnOnce(&mut Inputs),
+    ) -> Report {
+        let resolved = self.resolve(target, references, adjust).await;
+        let Inputs { endpoints, tls, login, level, timeout, resolving, .. } = match resolved {
+            Ok(inputs) => inputs,
+            Err(failure) => return refused(target.spec, failure),
+        };
+        let Some(endpoint) = endpoints.into_iter().next() else {
+            return refused(target.spec, Diagnosis::new(Reason::SpecInvalid).fact("fault", "there is no host"));
+        };
+        let (level, mailbox) = (level.min(self.most), mailbox.to_owned());
+        let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox, level, timeout, resolving };
+        let report = mailbox::check(&inputs, &self.vantage, &self.refused, Some(output::progress)).await;
+        output::progress_ends();
+        report
+    }
+
+    async fn resolve(
+        &self,
+        target: &Target<'_>,
+        references: &dyn References,
+        adjust: impl FnOnce(&mut Inputs),
+    ) -> Result<Inputs, Diagnosis> {
+        let Target { namespace, name, spec } = *target;
+        let mut spec = spec.clone();
+        // It is checked from here, whoever else is to check it.
+        if let Some(verification) = &mut spec.verification {
+            (verification.actors, verification.actor_selector) = (None, None);
+        }
+        let about = About { namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
+        let mut inputs = resolve(&spec, &about, references).await?;
+        adjust(&mut inputs);
+        Ok(inputs)
     }
 }
 

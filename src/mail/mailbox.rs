@@ -5,6 +5,7 @@
 
 use futures::future::BoxFuture;
 use mail_parser::{HeaderName, MessageParser};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::Diagnosis;
@@ -69,14 +70,23 @@ pub enum Cleanup {
 }
 
 /// What a mailbox shows of itself to whoever may open it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Shown {
     /// The folder's name.
     pub name: String,
     /// The messages in it.
     pub messages: u32,
     /// The folders for junk that the server tells of; none over POP3, which cannot see them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub junk: Vec<String>,
+}
+
+impl Shown {
+    /// `1 message`, `7 messages`.
+    #[must_use]
+    pub fn count(&self) -> String {
+        format!("{} {}", self.messages, if self.messages == 1 { "message" } else { "messages" })
+    }
 }
 
 /// A mailbox that is open. Every failure names its stage.

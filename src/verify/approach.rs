@@ -10,7 +10,12 @@ use crate::{
         Reason,
         v1alpha1::{Security, TlsStatus},
     },
-    mail::{Diagnosis, Stage, Stages, Vantage, authority, protocol::Protocol, tls::TlsPolicy, wire::Wire},
+    mail::{
+        Diagnosis, Stage, Stages, Vantage, authority,
+        protocol::Protocol,
+        tls::{Examination, TlsPolicy},
+        wire::Wire,
+    },
 };
 
 /// One place to connect to.
@@ -67,17 +72,18 @@ impl Approach<'_> {
         Ok(Wire::new(tcp, self.protocol, until))
     }
 
-    /// The step to TLS: [`Stage::ImplicitTls`], or [`Stage::Tls`] after the server agreed to it.
-    pub(super) async fn protect(
+    /// The step to TLS, [`Stage::ImplicitTls`], or [`Stage::Tls`] after the server agreed to it: runs it, and keeps what the
+    /// server showed.
+    pub(super) async fn protect<T>(
         &self,
         stage: Stage,
         stages: &mut Stages,
         report: &mut Report,
-        wire: Wire,
-    ) -> Result<Wire, Diagnosis> {
+        step: impl Future<Output = (Option<Examination>, Result<T, Diagnosis>)>,
+    ) -> Result<T, Diagnosis> {
         let mut examined = None;
         let wire = stages.run(stage, async {
-            let (shown, result) = wire.into_tls(self.tls, &self.endpoint.host, stage).await;
+            let (shown, result) = step.await;
             examined = shown;
             result
         });

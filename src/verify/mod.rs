@@ -9,6 +9,7 @@ pub mod fingerprint;
 pub mod gate;
 pub mod login;
 pub mod mail_server;
+pub mod mailbox;
 pub mod maintenance;
 pub mod references;
 pub mod report;

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     api::v1alpha1::{Capabilities, Level, TlsStatus},
-    mail::{Diagnosis, Stage, stage::Record},
+    mail::{Diagnosis, Stage, mailbox::Shown, stage::Record},
 };
 
 /// How a check ended.
@@ -53,6 +53,8 @@ pub struct Report {
     pub login: Option<LoginOutcome>,
     /// What became of the test mail, at level Deliver.
     pub delivery: Option<Delivery>,
+    /// The mailbox that was opened.
+    pub mailbox: Option<Shown>,
     /// The whole time.
     pub duration: Duration,
 }
@@ -102,6 +104,7 @@ impl Report {
             observed_ip: None,
             login: None,
             delivery: None,
+            mailbox: None,
             duration: Duration::ZERO,
         }
     }
@@ -155,6 +158,8 @@ impl Serialize for Report {
             tls: Option<&'a TlsStatus>,
             #[serde(skip_serializing_if = "Option::is_none")]
             capabilities: Option<&'a Capabilities>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            mailbox: Option<&'a Shown>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             addresses: &'a [String],
             #[serde(skip_serializing_if = "Option::is_none", rename = "sourceIP")]
@@ -184,6 +189,7 @@ impl Serialize for Report {
                 .collect(),
             tls: self.tls.as_ref(),
             capabilities: self.capabilities.as_ref(),
+            mailbox: self.mailbox.as_ref(),
             addresses: &self.addresses,
             source_ip: self.source_ip.as_deref(),
             observed_ip: self.observed_ip.as_deref(),
@@ -197,6 +203,9 @@ impl Report {
     #[must_use]
     pub fn message(&self) -> String {
         let Some(failure) = &self.failure else {
+            if let Some(shown) = &self.mailbox {
+                return format!("{} took the login; {} holds {}", self.endpoint, shown.name, shown.count());
+            }
             let how = match self.level {
                 Level::Connect => "answered",
                 Level::Authenticate if self.login.is_some() => "took the login",

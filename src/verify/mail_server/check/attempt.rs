@@ -91,7 +91,8 @@ impl Attempt<'_> {
         let mut known = Known { helo, extensions: Extensions::default(), provider, encrypted: false, egress: Some(local) };
 
         if *security == Security::TLS {
-            wire = approach.protect(Stage::ImplicitTls, stages, report, wire).await?;
+            let step = wire.into_tls(approach.tls, host, Stage::ImplicitTls);
+            wire = approach.protect(Stage::ImplicitTls, stages, report, step).await?;
             known.encrypted = true;
         }
         let wire = slot.insert(wire);
@@ -103,7 +104,8 @@ impl Attempt<'_> {
         if *security == Security::StartTLS {
             stages.run(Stage::StartTls, session::starttls(wire, &known.extensions, &self.about(&known))).await?;
             if let Some(plain) = slot.take() {
-                let encrypted = approach.protect(Stage::Tls, stages, report, plain).await?;
+                let step = plain.into_tls(approach.tls, host, Stage::Tls);
+                let encrypted = approach.protect(Stage::Tls, stages, report, step).await?;
                 known.encrypted = true;
                 let wire = slot.insert(encrypted);
                 self.ehlo(Stage::Ehlo2, stages, report, &mut known, wire, &banner).await?;

@@ -1,0 +1,90 @@
+//! IMAP: greeting, capabilities, STARTTLS, login, mailbox.
+
+use tokio::time::Instant;
+
+use super::{Granted, LoginOutcome, Visit, leaves_in_order};
+use crate::{
+    api::v1alpha1::Security,
+    mail::{
+        Diagnosis, Stage,
+        imap::{About, ImapMailbox, Session, Wanted},
+        mailbox::Mailbox,
+    },
+};
+
+pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), Diagnosis> {
+    let inputs = visit.inputs;
+    let wire = visit.connect(until).await?;
+    let about = About {
+        host: inputs.endpoint.host.clone(),
+        port: inputs.endpoint.port,
+        user: inputs.login.as_ref().map(|login| login.credential.user().to_owned()),
+        mailbox: inputs.mailbox.clone(),
+        allowed: inputs.login.as_ref().map(|login| login.mechanisms.clone()).unwrap_or_default(),
+        ..About::default()
+    };
+    let mut session = Session::new(wire, about);
+    let starttls = inputs.endpoint.security == Security::StartTLS;
+    let greeting = visit.stages.run(Stage::Greeting, session.greeting(starttls)).await?;
+    visit.stages.note(greeting.as_str());
+    ask(visit, &mut session, &greeting).await?;
+    if starttls {
+        visit.stages.run(Stage::StartTls, session.starttls()).await?;
+        let step = session.into_tls(visit.approach.tls, &inputs.endpoint.host, Stage::Tls);
+        session = visit.approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
+        ask(visit, &mut session, &greeting).await?;
+    }
+    if let Err(failure) = log_in(visit, &mut session).await {
+        if leaves_in_order(&failure) {
+            session.logout().await.ok();
+        }
+        return Err(failure);
+    }
+    if visit.login().is_none() {
+        return quit(visit, session.logout()).await;
+    }
+    let wanted = Wanted { mailbox: inputs.mailbox.clone(), junk: Vec::new(), read_only: true };
+    let mailbox = visit.stages.run(Stage::Select, ImapMailbox::open(session, &wanted)).await?;
+    visit.opened(mailbox.shown());
+    quit(visit, async {
+        Box::new(mailbox).close().await;
+        Ok(())
+    })
+    .await
+}
+
+async fn ask(visit: &mut Visit<'_>, session: &mut Session, greeting: &str) -> Result<(), Diagnosis> {
+    let known = visit.stages.run(Stage::Capability, async { session.capability().await.cloned() }).await?;
+    visit.learn(greeting, known.names(), &known.mechanisms());
+    Ok(())
+}
+
+async fn log_in(visit: &mut Visit<'_>, session: &mut Session) -> Result<(), Diagnosis> {
+    let Some(login) = visit.login() else { return Ok(()) };
+    let mechanisms = session.capability().await?.mechanisms();
+    let (deadline, encrypted) = (session.wire().deadline(), session.wire().is_encrypted());
+    let offer = visit.offer(&mechanisms, encrypted);
+    let (gate, outcome) = (visit.gate, &mut visit.report.login);
+    let mechanism = visit
+        .stages
+        .run(Stage::Auth, async {
+            let mut granted = Granted::ask(gate, login, offer, deadline).await?;
+            session.scrub(granted.redaction());
+            for mechanism in granted.mechanisms() {
+                *outcome = Some(LoginOutcome::Undecided);
+                let attempt = session.authenticate(mechanism, &granted.shown()).await;
+                if let Some(result) = granted.judge(attempt, outcome) {
+                    return result.map(|()| mechanism);
+                }
+            }
+            Err(granted.exhausted())
+        })
+        .await?;
+    visit.stages.note(format!("{} as {}", mechanism.as_str(), login.credential.user()));
+    Ok(())
+}
+
+async fn quit(visit: &mut Visit<'_>, goodbye: impl Future<Output = Result<(), Diagnosis>>) -> Result<(), Diagnosis> {
+    // Nothing that a server answers here matters.
+    visit.stages.run(Stage::Quit, async { Ok(goodbye.await.err()) }).await.map(|_| ())
+}

@@ -1,0 +1,144 @@
+//! The staged check of a mailbox, from here: connect, greet, protect, log in, open. Nothing in it is changed.
+
+mod imap;
+mod pop3;
+
+use std::time::{Duration, Instant as Clock};
+
+use tokio::time::Instant;
+
+use super::{
+    Endpoint, Gate, Login, Report,
+    approach::Approach,
+    login::{Granted, Offer},
+    report::LoginOutcome,
+};
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{Capabilities, Level},
+    },
+    mail::{
+        Diagnosis, Stage, Stages, Vantage,
+        diagnosis::printable,
+        mailbox::Shown,
+        protocol::Protocol,
+        stage::{Outcome, Record},
+        tls::TlsPolicy,
+        wire::Wire,
+    },
+};
+
+/// The time that a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Everything that a check needs.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// IMAP or POP3.
+    pub protocol: Protocol,
+    /// The server.
+    pub endpoint: Endpoint,
+    /// What its certificate must be.
+    pub tls: TlsPolicy,
+    /// The account; none where no login is set.
+    pub login: Option<Login>,
+    /// The mailbox that is opened, such as `INBOX`; POP3 has one alone.
+    pub mailbox: String,
+    /// Connect or Authenticate; no mailbox is sent to.
+    pub level: Level,
+    /// The time for all of it.
+    pub timeout: Duration,
+    /// The time that reading references took.
+    pub resolving: Duration,
+}
+
+/// Checks a mailbox: as far as the level says, the login and the mailbox behind it.
+pub async fn check(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, watcher: Option<fn(&Record)>) -> Report {
+    let begun = Clock::now();
+    let until = Instant::now() + inputs.timeout;
+    let secrets = Record { stage: Stage::Secrets, outcome: Outcome::Passed, duration: inputs.resolving, detail: None };
+    let mut visit = Visit {
+        inputs,
+        approach: Approach { protocol: inputs.protocol, endpoint: &inputs.endpoint, tls: &inputs.tls, vantage },
+        gate,
+        stages: Stages::watched(watcher).with(secrets),
+        report: Report::new(inputs.level, inputs.endpoint.to_string()),
+    };
+    let result = match inputs.protocol {
+        Protocol::Imap => imap::visit(&mut visit, until).await,
+        Protocol::Pop3 => pop3::visit(&mut visit, until).await,
+        Protocol::Smtp => Err(Diagnosis::new(Reason::SpecInvalid).fact("fault", "SMTP has no mailbox")),
+    };
+    let Visit { approach, stages, mut report, .. } = visit;
+    report.failure = result.err().map(|failure| {
+        let failure = approach.with_facts(failure, inputs.timeout, inputs.login.as_ref());
+        let egress = report.source_ip.as_deref().unwrap_or_default();
+        let tls_port = if inputs.protocol == Protocol::Imap { "993" } else { "995" };
+        failure.fact("mailbox", inputs.mailbox.as_str()).fact("tlsPort", tls_port).fact("egressIP", egress)
+    });
+    report.stages = stages.take();
+    report.duration = inputs.resolving + begun.elapsed();
+    report
+}
+
+/// A check under way.
+struct Visit<'a> {
+    inputs: &'a Inputs,
+    approach: Approach<'a>,
+    gate: &'a dyn Gate,
+    stages: Stages,
+    report: Report,
+}
+
+impl<'a> Visit<'a> {
+    /// DNS, TCP and, where the port speaks it from the first byte, TLS.
+    async fn connect(&mut self, until: Instant) -> Result<Wire, Diagnosis> {
+        let wire = self.approach.connect(&mut self.stages, &mut self.report, until, until).await?;
+        if self.inputs.endpoint.security != crate::api::v1alpha1::Security::TLS {
+            return Ok(wire);
+        }
+        let step = wire.into_tls(self.approach.tls, &self.inputs.endpoint.host, Stage::ImplicitTls);
+        self.approach.protect(Stage::ImplicitTls, &mut self.stages, &mut self.report, step).await
+    }
+
+    /// The account, if this check logs in.
+    fn login(&self) -> Option<&'a Login> {
+        self.inputs.login.as_ref().filter(|_| self.inputs.level >= Level::Authenticate)
+    }
+
+    fn offer(&self, mechanisms: &'a [String], encrypted: bool) -> Offer<'a> {
+        let Endpoint { host, port, .. } = &self.inputs.endpoint;
+        Offer { host, port: *port, mechanisms, verified_tls: encrypted && self.report.tls_verified }
+    }
+
+    /// What the server says of itself.
+    fn learn(&mut self, greeting: &str, capabilities: &[String], mechanisms: &[String]) {
+        self.stages.note(capabilities.join(", "));
+        self.report.capabilities = Some(Capabilities {
+            banner: Some(greeting.to_owned()).filter(|greeting| !greeting.is_empty()),
+            extensions: capabilities.iter().take(32).map(|capability| printable(capability, 64)).collect(),
+            auth_mechanisms: mechanisms.iter().take(16).map(|mechanism| printable(mechanism, 32)).collect(),
+            max_size: None,
+        });
+    }
+
+    fn opened(&mut self, shown: &Shown) {
+        let junk = if shown.junk.is_empty() { String::new() } else { format!("; junk: {}", shown.junk.join(", ")) };
+        self.stages.note(format!("{}, {}{junk}", shown.name, shown.count()));
+        self.report.mailbox = Some(shown.clone());
+    }
+}
+
+/// A refusal in words leaves a conversation that can be ended in order.
+fn leaves_in_order(failure: &Diagnosis) -> bool {
+    let broken = matches!(
+        failure.reason,
+        Reason::ConnectionClosed
+            | Reason::ConnectionReset
+            | Reason::ProtocolError
+            | Reason::ResponseTimedOut
+            | Reason::StartTLSInjection
+    );
+    !broken && failure.stage > Some(Stage::Greeting)
+}
