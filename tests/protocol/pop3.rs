@@ -159,6 +159,14 @@ async fn a_listing_without_end_is_bounded() {
     }
 }
 
+#[tokio::test]
+async fn a_dot_that_was_put_before_another_is_taken_away() {
+    // RFC 1939 section 3. A header line that is folded in an odd place may begin with one.
+    let talk = "S: +OK\nC: CAPA\nS: +OK\nS: ..x-dotted\nS: ..\nS: .";
+    let mut played = Played::met(talk).await;
+    assert_eq!(played.session().capabilities().unwrap().keywords, [".x-dotted", "."]);
+}
+
 // STLS
 
 #[tokio::test]
