@@ -149,7 +149,7 @@ impl Checker {
         };
         let (level, mailbox) = (level.min(self.most), mailbox.to_owned());
         let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox, level, timeout, resolving };
-        let report = mailbox::check(&inputs, &self.vantage, &self.refused, Some(output::progress)).await;
+        let report = Box::pin(mailbox::check(&inputs, &self.vantage, &self.refused, Some(output::progress))).await;
         output::progress_ends();
         report
     }

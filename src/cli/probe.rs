@@ -1,4 +1,4 @@
-//! `mailverity probe`: the staged check of a server that no manifest describes.
+//! `mailverity probe`: the staged check of a server or a mailbox that no manifest describes.
 
 use std::{fs, io::Read, path::PathBuf};
 
@@ -14,21 +14,23 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{Level, MailServerSpec, Security},
-    mail::tls::certificates,
+    mail::{protocol::Protocol, tls::certificates},
     manifest::Judge,
-    verify::{Credential, Stored, Verdict},
+    verify::{Credential, Stored, Verdict, mail_server::Inputs},
 };
 
-/// Check a mail server stage by stage: DNS, TCP, greeting, TLS, login and, if asked for, one mail.
+/// Check a mail server stage by stage: DNS, TCP, greeting, TLS, login and, if asked for, one mail; or a mailbox: the same
+/// up to the login, and the mailbox opened. Nothing in a mailbox is changed.
 ///
 /// Exit codes: 0 verified, 1 unverified, 2 bad usage.
 ///
 /// A password is read from a file or from standard input, never from the command line.
 #[derive(Debug, Args)]
 pub struct Probe {
-    /// smtp://host[:port], or smtps://host[:port] for TLS from the first byte.
+    /// smtp://host[:port], or smtps://host[:port] for TLS from the first byte; imap://, imaps://, pop3:// and pop3s:// for
+    /// a mailbox.
     url: String,
-    /// How the connection is protected; StartTLS for smtp://, TLS for smtps:// if absent.
+    /// How the connection is protected; StartTLS for smtp://, imap:// and pop3://, TLS for the others if absent.
     #[arg(long, value_parser = named::<Security>(&["None", "StartTLS", "TLS"]), ignore_case = true)]
     security: Option<Security>,
     /// PEM certificates that are trusted beside the public roots.
@@ -61,6 +63,9 @@ pub struct Probe {
     /// How far to go: Connect stops after the greeting (and TLS), Authenticate logs in, Deliver sends one mail.
     #[arg(long, value_parser = named::<Level>(LEVELS), ignore_case = true, default_value = "Authenticate")]
     level: Level,
+    /// The mailbox that is opened over IMAP; INBOX if absent.
+    #[arg(long, value_name = "NAME")]
+    mailbox: Option<String>,
     /// The sender of the mail that level Deliver sends.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
@@ -106,8 +111,9 @@ impl Probe {
         let from_here = Checker::new(self.way.vantage()?, self.level);
         let target = Target { namespace: HERE, name: HERE, spec: &spec };
         let is_token = self.token_file.is_some();
+        let place = self.mailbox()?;
         let report = alone(async {
-            let checked = from_here.check(&target, &given, |inputs| {
+            let adjust = |inputs: &mut Inputs| {
                 if let (Some(login), Some((value, flag))) = (&mut inputs.login, secret) {
                     // Hints speak of a Secret; here it is a file.
                     login.secret = format!("given by {flag}");
@@ -116,8 +122,14 @@ impl Probe {
                         login.credential = Credential::Token { user, token: SecretString::from(value) };
                     }
                 }
-            });
-            Ok::<_, std::io::Error>(checked.await)
+            };
+            Ok::<_, std::io::Error>(match place {
+                None => from_here.check(&target, &given, adjust).await,
+                Some(Place { protocol, .. }) => {
+                    let mailbox = self.mailbox.as_deref().unwrap_or("INBOX");
+                    from_here.check_mailbox(&target, (protocol, mailbox), &given, adjust).await
+                }
+            })
         });
         let report = report.map_err(Error::about("the runtime"))?;
         let verified = report.verdict() == Verdict::Verified;
@@ -139,9 +151,12 @@ impl Probe {
         if !self.url.contains("://") {
             return Err(Error::Usage(format!("{:?} is no URL; did you mean smtp://{}?", self.url, self.url)));
         }
+        let place = self.mailbox()?;
         let mut spec = json!({
-            "url": self.url,
-            "security": self.security,
+            "url": place.as_ref().is_none().then_some(&self.url),
+            "host": place.as_ref().map(|place| &place.host),
+            "port": place.as_ref().map(|place| place.port),
+            "security": place.as_ref().map_or(self.security, |place| Some(place.security)),
             "tls": {
                 "serverName": self.server_name,
                 "minVersion": self.min_version,
@@ -172,6 +187,49 @@ impl Probe {
     }
 }
 
+/// Where a mailbox is, by its URL.
+struct Place {
+    protocol: Protocol,
+    host: String,
+    port: u16,
+    security: Security,
+}
+
+impl Probe {
+    /// The mailbox that the URL names; none where it names an SMTP server, or nothing that is known.
+    fn mailbox(&self) -> Result<Option<Place>, Error> {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
+        let (protocol, by_tls, ports) = match scheme.to_ascii_lowercase().as_str() {
+            "imap" => (Protocol::Imap, false, (143, 993)),
+            "imaps" => (Protocol::Imap, true, (143, 993)),
+            "pop3" => (Protocol::Pop3, false, (110, 995)),
+            "pop3s" => (Protocol::Pop3, true, (110, 995)),
+            _ if self.mailbox.is_some() => return Err(Error::Usage("--mailbox: goes with imap:// and imaps:// only".to_owned())),
+            _ => return Ok(None),
+        };
+        if self.mailbox.is_some() && protocol == Protocol::Pop3 {
+            return Err(Error::Usage("--mailbox: POP3 has one mailbox alone".to_owned()));
+        }
+        if self.level == Level::Deliver || self.from.is_some() || self.to.is_some() || self.helo.is_some() {
+            let words = "--level Deliver, --from, --to and --helo go with smtp:// and smtps:// only: nothing is sent here";
+            return Err(Error::Usage(words.to_owned()));
+        }
+        if by_tls && self.security.is_some_and(|security| security != Security::TLS) {
+            return Err(Error::Usage(format!("--security: {scheme}:// means TLS; leave it out or set it to TLS")));
+        }
+        let security = if by_tls { Security::TLS } else { self.security.unwrap_or_default() };
+        let written = || Error::Usage(format!("the URL: must look like {scheme}://host:port, with no user, path or query"));
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().map_err(|_| written())?),
+            _ => (rest, if security == Security::TLS { ports.1 } else { ports.0 }),
+        };
+        if host.is_empty() || port == 0 || host.contains(['/', '?', '#']) {
+            return Err(written());
+        }
+        Ok(Some(Place { protocol, host: host.to_owned(), port, security }))
+    }
+}
+
 fn drop_nulls(value: &mut Value) {
     if let Value::Object(fields) = value {
         fields.retain(|_, field| !field.is_null());
@@ -183,6 +241,8 @@ fn drop_nulls(value: &mut Value) {
 fn flag(field: &str) -> &str {
     let flags = [
         ("spec.url", "the URL"),
+        ("spec.host", "the URL"),
+        ("spec.port", "the URL"),
         ("spec.security", "--security"),
         ("spec.tls.serverName", "--server-name"),
         ("spec.tls.caRef", "--ca-file"),
@@ -263,7 +323,14 @@ mod tests {
     fn what_makes_no_sense_is_said_of_the_flag_that_said_it() {
         for (flags, words) in [
             (&["a.test:587"][..], "did you mean smtp://a.test:587?"),
-            (&["imap://a.test"], "the URL: url must look like"),
+            (&["http://a.test"], "the URL: url must look like"),
+            (&["imap://a.test:x"], "the URL: must look like imap://host:port"),
+            (&["pop3://"], "the URL: must look like pop3://host:port"),
+            (&["imaps://a.test", "--security", "StartTLS"], "--security: imaps:// means TLS"),
+            (&["imap://a.test", "--level", "Deliver"], "nothing is sent here"),
+            (&["imap://a.test", "--helo", "b.test"], "nothing is sent here"),
+            (&["pop3s://a.test", "--mailbox", "Sent"], "--mailbox: POP3 has one mailbox alone"),
+            (&["smtp://a.test", "--mailbox", "Sent"], "--mailbox: goes with imap://"),
             (&["smtps://a.test", "--security", "None"], "--security: smtps:// means"),
             (&["smtp://a.test", "--timeout", "1h"], "--timeout: timeout must be between 1s and 5m"),
             (&["smtp://a.test", "--level", "Deliver", "--from", "a@b.test"], "--to: verification.level Deliver needs test.to"),

@@ -63,6 +63,7 @@ pub fn report(refused: bool) -> Report {
         observed_ip: None,
         login: Some(if refused { LoginOutcome::Refused } else { LoginOutcome::Accepted }),
         delivery: None,
+        mailbox: None,
         duration: Duration::from_millis(if refused { 2_041 } else { 41 }),
     }
 }

@@ -287,6 +287,7 @@ pub fn fine() -> Report {
             dot_sent: true,
             accepted: Some("250 2.0.0 queued".to_owned()),
         }),
+        mailbox: None,
         duration: Duration::from_millis(12),
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
     ask(visit, &mut session, &greeting).await?;
     if starttls {
         visit.stages.run(Stage::StartTls, session.starttls()).await?;
-        let step = session.into_tls(visit.approach.tls, &inputs.endpoint.host, Stage::Tls);
+        let step = Box::pin(session.into_tls(visit.approach.tls, &inputs.endpoint.host, Stage::Tls));
         session = visit.approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
         ask(visit, &mut session, &greeting).await?;
     }

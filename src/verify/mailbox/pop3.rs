@@ -29,7 +29,7 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
     ask(visit, &mut session, &greeting).await?;
     if endpoint.security == Security::StartTLS {
         visit.stages.run(Stage::Stls, session.stls(&about)).await?;
-        let step = session.into_tls(visit.approach.tls, &endpoint.host);
+        let step = Box::pin(session.into_tls(visit.approach.tls, &endpoint.host));
         session = visit.approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
         ask(visit, &mut session, &greeting).await?;
     }
