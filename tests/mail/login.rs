@@ -79,7 +79,7 @@ async fn a_login_is_not_offered_before_tls() {
     assert!(matches!(failure.reason, Reason::AuthNotOffered | Reason::TLSRequired), "{}", told(&report));
 }
 
-fn jwt(secret: &str, lifetime: i64) -> String {
+pub fn jwt(secret: &str, lifetime: i64) -> String {
     let now = jiff::Timestamp::now().as_second();
     let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let user = "alice@example.test";
