@@ -13,6 +13,7 @@ mod support;
 
 mod command;
 mod documented;
+mod imap;
 mod login;
 mod pop3;
 mod send;

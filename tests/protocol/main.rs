@@ -17,6 +17,7 @@ mod world;
 mod alternates;
 mod coverage;
 mod hostile;
+mod imap;
 mod logging_in;
 mod pop3;
 mod promise_login;

@@ -24,7 +24,7 @@ impl ImapMailbox {
         }
         let mut done = 0;
         for ((folder, validity), uids) in places {
-            done += self.clean_folder(folder, validity, uids, how).await.map_err(|diagnosis| at_cleanup(diagnosis))?;
+            done += self.clean_folder(folder, validity, uids, how).await.map_err(at_cleanup)?;
         }
         Ok(done)
     }

@@ -30,8 +30,11 @@ pub(super) struct Selected {
 }
 
 impl Selected {
-    /// Keeps what a status in passing tells: `* OK [UIDNEXT 7]`.
+    /// Keeps what a status in passing tells while a folder is being opened: `* OK [UIDNEXT 7]`.
     pub(super) fn learn(&mut self, said: &Said) {
+        if !self.name.is_empty() {
+            return;
+        }
         let number = |name| said.argument(name).and_then(|number| number.parse().ok());
         self.validity = number("UIDVALIDITY").unwrap_or(self.validity);
         self.next = number("UIDNEXT").unwrap_or(self.next);

@@ -1,6 +1,6 @@
 //! The login: AUTHENTICATE (RFC 9051 section 6.2.2) by any mechanism, or the command LOGIN (section 6.2.3).
 
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use secrecy::{ExposeSecret, SecretBox, SecretSlice, SecretString};
 use tokio::time::Instant;
 
 use super::{
@@ -127,7 +127,10 @@ impl Session {
     async fn say_login(&mut self, arguments: &[Argument]) -> Result<End, Diagnosis> {
         tracing::trace!(client = "LOGIN [redacted]", "command");
         let at_once = self.offers("LITERAL+");
-        let mut line = b"LOGIN".to_vec();
+        // Large enough, or what grows leaves copies of the password behind that nobody wipes.
+        let room = 64 + arguments.iter().map(Argument::length).sum::<usize>();
+        let mut line = Vec::with_capacity(room);
+        line.extend_from_slice(b"LOGIN");
         let mut tag = None;
         for argument in arguments {
             line.push(b' ');
@@ -137,7 +140,8 @@ impl Session {
                     let count = octets.expose_secret().len();
                     line.extend_from_slice(format!("{{{count}{}}}\r\n", if at_once { "+" } else { "" }).as_bytes());
                     if !at_once {
-                        let tag = self.carry_on(&mut tag, &mut line).await?;
+                        let piece = std::mem::replace(&mut line, Vec::with_capacity(room));
+                        let tag = self.carry_on(&mut tag, piece).await?;
                         // Who refuses here has seen no more than the user name.
                         loop {
                             match self.turn(&tag).await? {
@@ -152,7 +156,7 @@ impl Session {
             }
         }
         line.extend_from_slice(b"\r\n");
-        let tag = self.carry_on(&mut tag, &mut line).await?;
+        let tag = self.carry_on(&mut tag, line).await?;
         loop {
             match self.turn(&tag).await? {
                 Turn::Done(said) => return Ok((said, true)),
@@ -163,8 +167,9 @@ impl Session {
     }
 
     /// Sends what is written so far of a command, which begins with its tag.
-    async fn carry_on(&mut self, tag: &mut Option<String>, line: &mut Vec<u8>) -> Result<String, Diagnosis> {
-        let piece = SecretSlice::from(std::mem::take(line));
+    async fn carry_on(&mut self, tag: &mut Option<String>, piece: Vec<u8>) -> Result<String, Diagnosis> {
+        // Boxed as it is, not copied into a smaller allocation.
+        let piece = SecretBox::new(Box::new(piece));
         if let Some(tag) = tag {
             self.wire.write(piece.expose_secret()).await?;
             return Ok(tag.clone());
@@ -199,6 +204,15 @@ fn not_judged(mut diagnosis: Diagnosis) -> Diagnosis {
 enum Argument {
     Quoted(SecretString),
     Literal(SecretSlice<u8>),
+}
+
+impl Argument {
+    fn length(&self) -> usize {
+        match self {
+            Self::Quoted(text) => text.expose_secret().len(),
+            Self::Literal(octets) => octets.expose_secret().len(),
+        }
+    }
 }
 
 fn arguments(login: &Login<'_>) -> Result<[Argument; 2], SaslError> {

@@ -99,6 +99,7 @@ impl Session {
     async fn searched(&mut self, sought: &Sought<'_>) -> Result<Vec<Sighting>, Diagnosis> {
         let mut uids = BTreeSet::new();
         for code in sought.codes {
+            self.hide(*code);
             let search = format!("UID SEARCH UID {}:* HEADER SUBJECT \"{code}\"", sought.from);
             let answer = self.command(Stage::Search, &search).await?;
             if answer.said.status == Status::Bye {

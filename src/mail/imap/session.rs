@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant as Clock};
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     About, Capabilities, Said, Status, classify,
@@ -36,6 +37,8 @@ pub struct Session {
     pub(super) round_trip: Duration,
     reader: Reader,
     tags: u32,
+    /// Codes that are cut out of what the server says.
+    hidden: Vec<Uuid>,
     /// The server greeted with PREAUTH.
     pub(super) greeted_as_known: bool,
 }
@@ -69,6 +72,7 @@ impl Session {
             round_trip: Duration::ZERO,
             reader: Reader::default(),
             tags: 0,
+            hidden: Vec::new(),
             greeted_as_known: false,
         }
     }
@@ -87,6 +91,14 @@ impl Session {
     /// From here on these are cut out of everything that the server says.
     pub fn scrub(&mut self, secrets: Redaction) {
         self.wire.scrub(secrets);
+    }
+
+    /// From here on this code is cut out as well: a server may echo a search for it (promise 14).
+    pub(super) fn hide(&mut self, code: Uuid) {
+        if !self.hidden.contains(&code) {
+            self.hidden.push(code);
+            self.wire.scrub_proof(code.to_string().as_bytes(), 0);
+        }
     }
 
     /// Waits for the greeting, and gives its words. What it says of capabilities counts until TLS.
@@ -185,12 +197,12 @@ impl Session {
         if answer.said.status == Status::Ok { Ok(answer) } else { Err(classify(stage, &answer.said, &self.about)) }
     }
 
-    /// Sends a command and reads up to its end. A command that no log may show is one of `login`'s.
+    /// Sends a command and reads up to its end. What shows a secret is said by `login` alone.
     ///
     /// # Errors
     /// As [`Wire::raw_line`], and `ProtocolError` for an answer to what was not asked.
     pub(super) async fn command(&mut self, stage: Stage, command: &str) -> Result<Answer, Diagnosis> {
-        // A code that is searched for is a secret too (promise 14).
+        // A code that is searched for is a secret too.
         let shown = if stage == Stage::Search { "[redacted]" } else { command };
         tracing::trace!(client = %shown, "command");
         self.converse(command).await.map_err(|diagnosis| diagnosis.at(stage))
@@ -236,7 +248,11 @@ impl Session {
                     .words(said.words()))
             }
             Response::Untagged(said) if said.status == Status::Bye => Ok(self.goodbye(tag, said).await),
-            Response::Unreadable(text) => Err(broke("the syntax of responses (RFC 9051 section 7)".to_owned()).words(text)),
+            Response::Unreadable(text) => {
+                let broken = broke("the syntax of responses (RFC 9051 section 7)".to_owned());
+                // In an open folder it may be a piece of somebody's mail.
+                Err(if self.selected.name.is_empty() { broken.words(text) } else { broken })
+            }
             Response::Continue(text) => Ok(Turn::Asked(text)),
             other => Ok(Turn::Data(other)),
         }

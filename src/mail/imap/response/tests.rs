@@ -50,7 +50,7 @@ fn a_folder_is_read_in_each_form_of_its_name() {
         (br#"* LIST (\Junk) "/" "&BBoEPgRABDcEOAQ9BDA-" ("OLDNAME" ("x"))"#, Some("&BBoEPgRABDcEOAQ9BDA-")),
         (b"* LIST (\\Junk) \"/\" {11}\r\na\r\nb LOGOUT", None),
         (br#"* LIST (\Junk) "/""#, None),
-        (br#"* LIST (\Junk"#, None),
+        (br"* LIST (\Junk", None),
     ] {
         let want = name.map(|name| {
             let mut folder = Folder { attributes: vec!["\\junk".into()], name: name.into() };
