@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Login, Report};
 use crate::{
@@ -12,11 +12,15 @@ use crate::{
     },
     mail::{
         Diagnosis, Stage, Stages, Vantage, authority,
-        protocol::Protocol,
-        tls::{Examination, TlsPolicy},
+        protocol::{Found, Protocol},
+        tls::{self, Examination, TlsPolicy},
+        vantage::connect,
         wire::Wire,
     },
 };
+
+/// Who speaks before the greeting is blocked as a spammer on these (promise 12): no TLS hello is tried there.
+const NEVER_FIRST: [u16; 2] = [25, 587];
 
 /// One place to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +76,43 @@ impl Approach<'_> {
         Ok(Wire::new(tcp, self.protocol, until))
     }
 
+    /// Waits for the server to speak. On a port that is not SMTP's own, half of the time in silence is enough to ask on a
+    /// second connection whether TLS is spoken; the first goes on waiting. `hello` says whether that was asked.
+    ///
+    /// # Errors
+    /// `WrongTLSMode` where TLS is spoken, `WrongProtocol` where something else is.
+    pub(super) async fn hears(&self, wire: &Wire, hello: &mut bool) -> Result<(), Diagnosis> {
+        if self.vantage.proxy.is_some() || !may_speak_first(self.endpoint) {
+            return Ok(());
+        }
+        let (peer, deadline) = (wire.peer(), wire.deadline());
+        let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+        if timeout_at(half, wire.hears_something()).await.is_ok() {
+            return Ok(());
+        }
+        let ask = async {
+            let stream = connect(peer, deadline).await.ok()?;
+            *hello = true;
+            match tls::handshake(stream, self.tls, &self.endpoint.host, deadline).await.1 {
+                Ok(_) => Some(Found::Tls),
+                Err(failure) => failure.spoke(self.protocol),
+            }
+        };
+        let found = tokio::select! {
+            biased;
+            () = wire.hears_something() => None,
+            found = ask => found,
+        };
+        match found {
+            None => Ok(()),
+            Some(other @ Found::Other(_)) => Err(other.diagnose(peer, self.protocol)),
+            Some(Found::Tls) => Err(Diagnosis::new(Reason::WrongTLSMode)
+                .fact("found", "TLS")
+                .fact("mode", "TLS")
+                .detail(format!("{peer} does not greet, and answers a TLS hello"))),
+        }
+    }
+
     /// The step to TLS, [`Stage::ImplicitTls`], or [`Stage::Tls`] after the server agreed to it: runs it, and keeps what the
     /// server showed.
     pub(super) async fn protect<T>(
@@ -123,9 +164,30 @@ impl Approach<'_> {
     }
 }
 
+/// Whether a TLS hello may be tried at all where an endpoint does not greet (promise 12).
+fn may_speak_first(endpoint: &Endpoint) -> bool {
+    endpoint.security != Security::TLS && !NEVER_FIRST.contains(&endpoint.port)
+}
+
 fn in_short(status: &TlsStatus, skipped: bool) -> String {
     let version = status.version.as_deref().unwrap_or("TLS");
     let until = status.not_after.as_deref().unwrap_or("an unknown time");
     let judged = if skipped { ", not verified" } else { "" };
     format!("{version}, certificate until {until}{judged}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_hello_is_never_tried_on_ports_where_who_speaks_first_is_blocked() {
+        let endpoint = |port, security| Endpoint { host: "mx.test".to_owned(), port, security };
+        for security in [Security::None, Security::StartTLS] {
+            for (port, may) in [(25, false), (587, false), (465, true), (2525, true), (1025, true)] {
+                assert_eq!(may_speak_first(&endpoint(port, security)), may, "{port} {security:?}");
+            }
+        }
+        assert!(!may_speak_first(&endpoint(465, Security::TLS)), "TLS is spoken there anyway");
+    }
 }

@@ -19,6 +19,7 @@ mod coverage;
 mod hostile;
 mod imap;
 mod logging_in;
+mod mailboxes;
 mod pop3;
 mod promise_login;
 mod promise_sending;

@@ -15,12 +15,13 @@ use mailverity::{
         Alternate, Auth, AuthType, CaKind, CaRef, ClientCertificateRef, Level, MailServerSpec, Mechanism, SecretRef, Security,
         Sender, Test, Tls, Verification,
     },
-    mail::{Diagnosis, Vantage, dns::Resolver, guard::Guard},
+    mail::{Diagnosis, Vantage, dns::Resolver, guard::Guard, protocol::Protocol},
     verify::{
         Gate, References, Report, Stored,
         fingerprint::Key,
         gate::Account,
-        mail_server::{Run, check, inputs, refused, resolve},
+        mail_server::{Inputs, Run, check, inputs, refused, resolve},
+        mailbox,
         report::LoginOutcome,
     },
 };
@@ -96,6 +97,8 @@ impl Gate for Doorkeeper {
 
 /// What a user wrote, and what is around the check.
 pub struct World {
+    /// The mailbox's protocol, where it is one that is checked; `spec` then says where it is, and the account.
+    pub mailbox: Option<Protocol>,
     pub spec: MailServerSpec,
     pub kept: Kept,
     pub gate: Doorkeeper,
@@ -159,6 +162,7 @@ pub fn starttls() -> World {
     let gate =
         Doorkeeper { log: Log::default(), login: None, send: None, still: AtomicI64::new(i64::MAX), why_not: Mutex::new(None) };
     World {
+        mailbox: None,
         spec,
         kept,
         gate,
@@ -290,6 +294,9 @@ impl World {
             Err(failure) => return refused(&self.spec, failure),
         };
         inputs.timeout = time;
+        if let Some(protocol) = self.mailbox {
+            return self.check_mailbox(inputs, protocol, vantage).await;
+        }
         let run = Run {
             id: "run-1",
             code: CODE,
@@ -301,5 +308,12 @@ impl World {
             watcher: None,
         };
         check(&inputs, vantage, &self.gate, &run).await
+    }
+
+    async fn check_mailbox(&self, inputs: Inputs, protocol: Protocol, vantage: &Vantage) -> Report {
+        let Inputs { endpoints, tls, login, level, timeout, resolving, .. } = inputs;
+        let endpoint = endpoints.into_iter().next().unwrap();
+        let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox: "INBOX".to_owned(), level, timeout, resolving };
+        mailbox::check(&inputs, vantage, &self.gate, None).await
     }
 }

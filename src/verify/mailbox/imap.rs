@@ -25,14 +25,20 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
     };
     let mut session = Session::new(wire, about);
     let starttls = inputs.endpoint.security == Security::StartTLS;
-    let greeting = visit.stages.run(Stage::Greeting, session.greeting(starttls)).await?;
-    visit.stages.note(greeting.as_str());
-    ask(visit, &mut session, &greeting).await?;
+    let (approach, hello) = (visit.approach, &mut visit.report.tls_hello);
+    let greeting = async {
+        approach.hears(session.wire(), hello).await?;
+        session.greeting(starttls).await
+    };
+    let greeting = visit.stages.run(Stage::Greeting, greeting).await?;
+    let greeting = without_code(&greeting);
+    visit.stages.note(greeting);
+    ask(visit, &mut session, greeting).await?;
     if starttls {
         visit.stages.run(Stage::StartTls, session.starttls()).await?;
         let step = Box::pin(session.into_tls(visit.approach.tls, &inputs.endpoint.host, Stage::Tls));
         session = visit.approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
-        ask(visit, &mut session, &greeting).await?;
+        ask(visit, &mut session, greeting).await?;
     }
     if let Err(failure) = log_in(visit, &mut session).await {
         if leaves_in_order(&failure) {
@@ -51,6 +57,14 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
         Ok(())
     })
     .await
+}
+
+/// The capabilities in a greeting are told apart from its words.
+fn without_code(greeting: &str) -> &str {
+    match greeting.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((_, words)) => words.trim_start(),
+        None => greeting,
+    }
 }
 
 async fn ask(visit: &mut Visit<'_>, session: &mut Session, greeting: &str) -> Result<(), Diagnosis> {

@@ -23,7 +23,12 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
         provider: providers::recognise(&endpoint.host, None),
     };
     let mut session = Session::new(visit.connect(until).await?);
-    let greeting = visit.stages.run(Stage::Greeting, session.greeting(&about)).await?;
+    let (approach, hello) = (visit.approach, &mut visit.report.tls_hello);
+    let greeting = async {
+        approach.hears(session.wire(), hello).await?;
+        session.greeting(&about).await
+    };
+    let greeting = visit.stages.run(Stage::Greeting, greeting).await?;
     visit.stages.note(greeting.as_str());
     about.provider = providers::recognise(&endpoint.host, Some(&greeting));
     ask(visit, &mut session, &greeting).await?;

@@ -5,7 +5,7 @@ mod login;
 
 use std::{net::IpAddr, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Run;
 use crate::{
@@ -16,14 +16,12 @@ use crate::{
     mail::{
         Diagnosis, Stage, Stages, Vantage,
         diagnosis::printable,
-        protocol::{Found, Protocol},
+        protocol::Protocol,
         smtp::{
             About, Extensions, Reply,
             providers::{Provider, recognise},
             session,
         },
-        tls,
-        vantage::connect,
         wire::Wire,
     },
     verify::{
@@ -33,8 +31,6 @@ use crate::{
     },
 };
 
-/// Who speaks before the greeting is blocked as a spammer on these (promise 12): no TLS hello is tried there.
-const NEVER_FIRST: [u16; 2] = [25, 587];
 /// The time that a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -91,7 +87,7 @@ impl Attempt<'_> {
         let mut known = Known { helo, extensions: Extensions::default(), provider, encrypted: false, egress: Some(local) };
 
         if *security == Security::TLS {
-            let step = wire.into_tls(approach.tls, host, Stage::ImplicitTls);
+            let step = Box::pin(wire.into_tls(approach.tls, host, Stage::ImplicitTls));
             wire = approach.protect(Stage::ImplicitTls, stages, report, step).await?;
             known.encrypted = true;
         }
@@ -104,7 +100,7 @@ impl Attempt<'_> {
         if *security == Security::StartTLS {
             stages.run(Stage::StartTls, session::starttls(wire, &known.extensions, &self.about(&known))).await?;
             if let Some(plain) = slot.take() {
-                let step = plain.into_tls(approach.tls, host, Stage::Tls);
+                let step = Box::pin(plain.into_tls(approach.tls, host, Stage::Tls));
                 let encrypted = approach.protect(Stage::Tls, stages, report, step).await?;
                 known.encrypted = true;
                 let wire = slot.insert(encrypted);
@@ -133,40 +129,12 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Waits for the greeting. On a port that is not SMTP's own, and once per generation, half of the time in silence is
-    /// enough to ask on a second connection whether TLS is spoken; the first goes on waiting.
+    /// Waits for the greeting; once per generation a TLS hello may be tried on the way.
     async fn greet(&self, wire: &mut Wire, known: &Known, tls_hello: &mut bool) -> Result<Reply, Diagnosis> {
-        let about = self.about(known);
-        if !self.run.may_greet_with_tls || self.vantage.proxy.is_some() || !may_speak_first(self.endpoint) {
-            return session::banner(wire, &about).await;
+        if self.run.may_greet_with_tls {
+            self.approach().hears(wire, tls_hello).await?;
         }
-        let (peer, deadline) = (wire.peer(), wire.deadline());
-        let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-        if timeout_at(half, wire.hears_something()).await.is_ok() {
-            return session::banner(wire, &about).await;
-        }
-        let hello = async {
-            let stream = connect(peer, deadline).await.ok()?;
-            *tls_hello = true;
-            match tls::handshake(stream, &self.inputs.tls, &self.endpoint.host, deadline).await.1 {
-                Ok(_) => Some(Found::Tls),
-                Err(failure) => failure.spoke(Protocol::Smtp),
-            }
-        };
-        let found = tokio::select! {
-            biased;
-            () = wire.hears_something() => None,
-            found = hello => found,
-        };
-        match found {
-            None => return session::banner(wire, &about).await,
-            Some(other @ Found::Other(_)) => return Err(other.diagnose(peer, Protocol::Smtp)),
-            Some(Found::Tls) => {}
-        }
-        Err(Diagnosis::new(Reason::WrongTLSMode)
-            .fact("found", "TLS")
-            .fact("mode", "TLS")
-            .detail(format!("{peer} does not greet, and answers a TLS hello")))
+        session::banner(wire, &self.about(known)).await
     }
 
     async fn ehlo(
@@ -231,11 +199,6 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether a TLS hello may be tried at all where an endpoint does not greet (promise 12).
-fn may_speak_first(endpoint: &Endpoint) -> bool {
-    endpoint.security != Security::TLS && !NEVER_FIRST.contains(&endpoint.port)
-}
-
 /// A refusal in words leaves a conversation that can be ended in order, before the 354 of DATA as well as after the final
 /// dot; between the two a QUIT would be part of the mail.
 fn leaves_in_order(failure: &Diagnosis) -> bool {
@@ -270,17 +233,6 @@ fn literal(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tls_hello_is_never_tried_on_ports_where_who_speaks_first_is_blocked() {
-        let endpoint = |port, security| Endpoint { host: "mx.test".to_owned(), port, security };
-        for security in [Security::None, Security::StartTLS] {
-            for (port, may) in [(25, false), (587, false), (465, true), (2525, true), (1025, true)] {
-                assert_eq!(may_speak_first(&endpoint(port, security)), may, "{port} {security:?}");
-            }
-        }
-        assert!(!may_speak_first(&endpoint(465, Security::TLS)), "TLS is spoken there anyway");
-    }
 
     #[test]
     fn an_address_literal_is_written_as_rfc_5321_has_it() {
