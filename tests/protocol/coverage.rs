@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mailverity::api::Reason;
 
-use crate::{logging_in, protecting, proxy, reaching, references, rows::reasons, sending};
+use crate::{imap, logging_in, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
 const NOT_OF_A_CHECK: [Reason; 13] = [
@@ -26,7 +26,8 @@ const NOT_OF_A_CHECK: [Reason; 13] = [
 #[test]
 fn every_reason_that_a_check_can_have_is_made_to_happen_by_a_conversation() {
     let tables = [references::ROWS, reaching::ROWS, proxy::ROWS, protecting::ROWS, logging_in::ROWS, sending::ROWS];
-    let happened: BTreeSet<Reason> = tables.into_iter().flat_map(reasons).collect();
+    let shut = imap::looking::SHUT.into_iter().map(|(_, reason)| reason);
+    let happened: BTreeSet<Reason> = tables.into_iter().flat_map(reasons).chain(shut).collect();
     let expected: BTreeSet<Reason> = Reason::ALL.iter().copied().filter(|reason| !NOT_OF_A_CHECK.contains(reason)).collect();
     let missing: Vec<_> = expected.difference(&happened).collect();
     let surplus: Vec<_> = happened.difference(&expected).collect();
