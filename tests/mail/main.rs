@@ -15,6 +15,7 @@ mod command;
 mod documented;
 mod imap;
 mod login;
+mod mailboxes;
 mod pop3;
 mod send;
 

@@ -74,15 +74,19 @@ pub const ROWS: &[Row] = &[
     row(WrongProtocol, Greeting, "speaks HTTP", pop3, "S: HTTP/1.1 400 Bad Request"),
     row(WrongTLSMode, Greeting, "does not greet, and answers a TLS hello", imap, "
         TIME: 3s
-        -- sees a TLS hello
         -- TLS good
     "),
-    row(WrongTLSMode, ImplicitTls, "in plain text", imaps, "S: * OK ready"),
-    row(ResponseTimedOut, Greeting, "said nothing", pop3, "
+    row(WrongTLSMode, Greeting, "TLS from the first byte", pop3, r"-- says \x15\x03\x01\x00\x02\x02\x28"),
+    row(WrongTLSMode, ImplicitTls, "in plain text", imaps, "
+        -- sees a TLS hello
+        S: * OK ready
+    "),
+    row(ResponseTimedOut, Greeting, "did not end its line", pop3, "
         TIME: 1s
+        -- says +OK rea
         -- hangs
     "),
-    row(ConnectionClosed, Greeting, "too many", imap, "S: * BYE too many connections from your address"),
+    row(RateLimited, Greeting, "too many", imap, "S: * BYE too many connections from your address"),
     row(ConnectionClosed, Greeting, "closed the connection", pop3, "-- closes"),
     row(ProtocolError, Capability, "tag", imap, "
         S: * OK ready
@@ -98,9 +102,7 @@ pub const ROWS: &[Row] = &[
     // TLS
     row(StartTLSNotOffered, StartTls, "CAPABILITY did not offer STARTTLS", imap_starttls, "
         S: * OK [CAPABILITY IMAP4rev1] ready
-        C: *
-        S: * CAPABILITY IMAP4rev1
-        S: a1 OK done
+        C: a1 LOGOUT
     "),
     row(StartTLSRefused, StartTls, "TLS not available", imap_starttls, "
         S: * OK ready
@@ -109,6 +111,7 @@ pub const ROWS: &[Row] = &[
         S: a1 OK done
         C: a2 STARTTLS
         S: a2 NO TLS not available
+        C: a3 LOGOUT
     "),
     row(StartTLSInjection, Tls, "a3 OK injected", imap_starttls, "
         S: * OK ready
@@ -125,9 +128,10 @@ pub const ROWS: &[Row] = &[
         S: +OK
         S: USER
         S: .
+        C: QUIT
     "),
-    row(CertificateExpired, ImplicitTls, "", imaps, "-- TLS expired"),
-    row(HostnameMismatch, ImplicitTls, "", imaps, "-- TLS other name"),
+    row(CertificateExpired, ImplicitTls, "", imaps, "-- TLS ended in 2021"),
+    row(HostnameMismatch, ImplicitTls, "", imaps, "-- TLS for other.test"),
     // The login
     row(AuthNotOffered, Auth, "", imap_login, "
         S: * OK ready
@@ -267,7 +271,7 @@ async fn a_mailbox_is_opened_read_only_and_left_in_order() {
     let played = imap_login()
         .plays(
             "
-            S: * OK [CAPABILITY IMAP4rev1] mx.test ready
+            S: * OK mx.test ready
             C: a1 CAPABILITY
             S: * CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR
             S: a1 OK done

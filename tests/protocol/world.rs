@@ -295,7 +295,7 @@ impl World {
         };
         inputs.timeout = time;
         if let Some(protocol) = self.mailbox {
-            return self.check_mailbox(inputs, protocol, vantage).await;
+            return Box::pin(self.check_mailbox(inputs, protocol, vantage)).await;
         }
         let run = Run {
             id: "run-1",
@@ -314,6 +314,6 @@ impl World {
         let Inputs { endpoints, tls, login, level, timeout, resolving, .. } = inputs;
         let endpoint = endpoints.into_iter().next().unwrap();
         let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox: "INBOX".to_owned(), level, timeout, resolving };
-        mailbox::check(&inputs, vantage, &self.gate, None).await
+        Box::pin(mailbox::check(&inputs, vantage, &self.gate, None)).await
     }
 }

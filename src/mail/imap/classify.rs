@@ -1,7 +1,7 @@
 //! From what a server said to why: NO, BAD or BYE at a stage becomes a [`Diagnosis`].
 //!
-//! Asked in this order: the provider's own rows ([`super::providers`]), the response code (RFC 5530), words
-//! ([`super::words`]), then the stage.
+//! Asked in this order: the provider's own rows (`providers`), the response code (RFC 5530), words
+//! (`words`), then the stage.
 
 use super::{Said, Status, providers, words};
 use crate::{

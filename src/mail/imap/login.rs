@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use super::{
     Said, Session, Status, classify,
     classify::{LoginJudgement, of_login},
-    session::{COURTESY, Turn},
+    conversation::Turn,
+    session::COURTESY,
 };
 use crate::{
     api::{Reason, v1alpha1::Mechanism},

@@ -6,6 +6,7 @@
 mod capabilities;
 pub mod classify;
 mod cleanup;
+mod conversation;
 mod folders;
 mod login;
 mod look;

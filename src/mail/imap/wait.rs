@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{
-    ImapMailbox, Status, classify,
-    session::{COURTESY, Turn},
-};
+use super::{ImapMailbox, Status, classify, conversation::Turn, session::COURTESY};
 use crate::mail::{Diagnosis, Stage, wire::broke};
 
 /// The first step is not shorter, whatever the round trip.

@@ -13,6 +13,18 @@ use crate::{
 };
 
 pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), Diagnosis> {
+    let mut slot = None;
+    let result = converse(visit, until, &mut slot).await;
+    if let (Err(failure), Some(session)) = (&result, &mut slot)
+        && leaves_in_order(failure)
+    {
+        session.logout().await.ok();
+    }
+    result
+}
+
+/// The stages. Where one fails, the session that can still be ended in order is left in `slot`.
+async fn converse(visit: &mut Visit<'_>, until: Instant, slot: &mut Option<Session>) -> Result<(), Diagnosis> {
     let inputs = visit.inputs;
     let wire = visit.connect(until).await?;
     let about = About {
@@ -23,7 +35,7 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
         allowed: inputs.login.as_ref().map(|login| login.mechanisms.clone()).unwrap_or_default(),
         ..About::default()
     };
-    let mut session = Session::new(wire, about);
+    let session = slot.insert(Session::new(wire, about));
     let starttls = inputs.endpoint.security == Security::StartTLS;
     let (approach, hello) = (visit.approach, &mut visit.report.tls_hello);
     let greeting = async {
@@ -33,30 +45,29 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
     let greeting = visit.stages.run(Stage::Greeting, greeting).await?;
     let greeting = without_code(&greeting);
     visit.stages.note(greeting);
-    ask(visit, &mut session, greeting).await?;
+    ask(visit, session, greeting).await?;
     if starttls {
         visit.stages.run(Stage::StartTls, session.starttls()).await?;
-        let step = Box::pin(session.into_tls(visit.approach.tls, &inputs.endpoint.host, Stage::Tls));
-        session = visit.approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
-        ask(visit, &mut session, greeting).await?;
-    }
-    if let Err(failure) = log_in(visit, &mut session).await {
-        if leaves_in_order(&failure) {
-            session.logout().await.ok();
+        if let Some(plain) = slot.take() {
+            let step = Box::pin(plain.into_tls(approach.tls, &inputs.endpoint.host, Stage::Tls));
+            let encrypted = approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
+            ask(visit, slot.insert(encrypted), greeting).await?;
         }
-        return Err(failure);
     }
+    let Some(session) = slot.as_mut() else { return Ok(()) };
+    log_in(visit, session).await?;
     if visit.login().is_none() {
         return quit(visit, session.logout()).await;
     }
+    let Some(session) = slot.take() else { return Ok(()) };
     let wanted = Wanted { mailbox: inputs.mailbox.clone(), junk: Vec::new(), read_only: true };
     let mailbox = visit.stages.run(Stage::Select, ImapMailbox::open(session, &wanted)).await?;
     visit.opened(mailbox.shown());
-    quit(visit, async {
+    let goodbye = async {
         Box::new(mailbox).close().await;
         Ok(())
-    })
-    .await
+    };
+    quit(visit, goodbye).await
 }
 
 /// The capabilities in a greeting are told apart from its words.

@@ -14,7 +14,19 @@ use crate::{
 };
 
 pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), Diagnosis> {
-    let inputs = visit.inputs;
+    let mut slot = None;
+    let result = converse(visit, until, &mut slot).await;
+    if let (Err(failure), Some(session)) = (&result, &mut slot)
+        && leaves_in_order(failure)
+    {
+        quit(session).await;
+    }
+    result
+}
+
+/// The stages. Where one fails, the session that can still be ended in order is left in `slot`.
+async fn converse(visit: &mut Visit<'_>, until: Instant, slot: &mut Option<Session>) -> Result<(), Diagnosis> {
+    let (inputs, approach) = (visit.inputs, visit.approach);
     let endpoint = &inputs.endpoint;
     let mut about = About {
         host: &endpoint.host,
@@ -22,8 +34,8 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
         user: inputs.login.as_ref().map(|login| login.credential.user()).unwrap_or_default(),
         provider: providers::recognise(&endpoint.host, None),
     };
-    let mut session = Session::new(visit.connect(until).await?);
-    let (approach, hello) = (visit.approach, &mut visit.report.tls_hello);
+    let session = slot.insert(Session::new(visit.connect(until).await?));
+    let hello = &mut visit.report.tls_hello;
     let greeting = async {
         approach.hears(session.wire(), hello).await?;
         session.greeting(&about).await
@@ -31,37 +43,32 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
     let greeting = visit.stages.run(Stage::Greeting, greeting).await?;
     visit.stages.note(greeting.as_str());
     about.provider = providers::recognise(&endpoint.host, Some(&greeting));
-    ask(visit, &mut session, &greeting).await?;
+    ask(visit, session, &greeting).await?;
     if endpoint.security == Security::StartTLS {
         visit.stages.run(Stage::Stls, session.stls(&about)).await?;
-        let step = Box::pin(session.into_tls(visit.approach.tls, &endpoint.host));
-        session = visit.approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
-        ask(visit, &mut session, &greeting).await?;
-    }
-    if let Err(failure) = log_in(visit, &mut session, &about).await {
-        if leaves_in_order(&failure) {
-            quit(&mut session).await;
+        if let Some(plain) = slot.take() {
+            let step = Box::pin(plain.into_tls(approach.tls, &endpoint.host));
+            let encrypted = approach.protect(Stage::Tls, &mut visit.stages, &mut visit.report, step).await?;
+            ask(visit, slot.insert(encrypted), &greeting).await?;
         }
-        return Err(failure);
     }
+    let Some(session) = slot.as_mut() else { return Ok(()) };
+    log_in(visit, session, &about).await?;
     if visit.login().is_none() {
-        return visit
-            .stages
-            .run(Stage::Quit, async {
-                quit(&mut session).await;
-                Ok(())
-            })
-            .await;
+        let goodbye = async {
+            quit(session).await;
+            Ok(())
+        };
+        return visit.stages.run(Stage::Quit, goodbye).await;
     }
+    let Some(session) = slot.take() else { return Ok(()) };
     let mailbox = visit.stages.run(Stage::List, Pop3Mailbox::open(session, &about)).await?;
     visit.opened(mailbox.shown());
-    visit
-        .stages
-        .run(Stage::Quit, async {
-            Box::new(mailbox).close().await;
-            Ok(())
-        })
-        .await
+    let goodbye = async {
+        Box::new(mailbox).close().await;
+        Ok(())
+    };
+    visit.stages.run(Stage::Quit, goodbye).await
 }
 
 async fn ask(visit: &mut Visit<'_>, session: &mut Session, greeting: &str) -> Result<(), Diagnosis> {

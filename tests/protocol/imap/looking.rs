@@ -133,18 +133,21 @@ async fn junk_is_looked_at_without_changing_it_and_the_mailbox_is_opened_again()
     played.ends_as_written().await;
 }
 
+/// What is answered to SELECT, and why that is.
+pub const SHUT: [(&str, Reason); 8] = [
+    ("NO [NONEXISTENT] Mailbox doesn't exist: INBOX", Reason::MailboxNotFound),
+    ("NO Mailbox does not exist", Reason::MailboxNotFound),
+    ("NO [NOPERM] Permission denied", Reason::MailboxAccessDenied),
+    ("BAD User is authenticated but not connected.", Reason::MailboxAccessDenied),
+    ("NO [INUSE] Mailbox is locked", Reason::MailboxBusy),
+    ("NO [UNAVAILABLE] later", Reason::ServerBusy),
+    ("NO no", Reason::MailboxNotFound),
+    ("BAD what", Reason::ProtocolError),
+];
+
 #[tokio::test]
 async fn a_mailbox_that_cannot_be_opened_says_why() {
-    for (answer, reason) in [
-        ("NO [NONEXISTENT] Mailbox doesn't exist: INBOX", Reason::MailboxNotFound),
-        ("NO Mailbox does not exist", Reason::MailboxNotFound),
-        ("NO [NOPERM] Permission denied", Reason::MailboxAccessDenied),
-        ("BAD User is authenticated but not connected.", Reason::MailboxAccessDenied),
-        ("NO [INUSE] Mailbox is locked", Reason::MailboxBusy),
-        ("NO [UNAVAILABLE] later", Reason::ServerBusy),
-        ("NO no", Reason::MailboxNotFound),
-        ("BAD what", Reason::ProtocolError),
-    ] {
+    for (answer, reason) in SHUT {
         let talk = format!("{LOGGED_IN}\nC: a2 LIST \"\" \"*\"\nS: a2 OK none\nC: a3 SELECT \"INBOX\"\nS: a3 {answer}");
         let failure = Played::start(&talk).await.opens().await.err().unwrap();
         assert_eq!((failure.reason, failure.stage), (reason, Some(Stage::Select)), "{answer}");

@@ -3,7 +3,7 @@
 mod hostile;
 mod idling;
 mod logging_in;
-mod looking;
+pub mod looking;
 mod removing;
 
 use std::{net::SocketAddr, time::Duration};
