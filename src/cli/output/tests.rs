@@ -91,10 +91,10 @@ fn checked() -> Vec<Outcome> {
 fn people_see_stages_with_times_and_the_hint_last() {
     assert_eq!(
         render(Format::Text, &probe(true), Style::Plain).unwrap(),
-        "  ok   DNS         1.2ms  192.0.2.25
-  ok   TCP         0.4ms
-  skip STARTTLS    0.0ms  TLS is on already
-  FAIL AUTH        2.01s  535 5.7.8 Error: authentication failed
+        "  ok   DNS           1.2ms  192.0.2.25
+  ok   TCP           0.4ms
+  skip STARTTLS      0.0ms  TLS is on already
+  FAIL AUTH          2.01s  535 5.7.8 Error: authentication failed
   Server: smtp.corp.example ESMTP; AUTH PLAIN LOGIN
   TLS: TLSv1.3, until 2027-01-31T12:00:00Z
 Unverified smtp.corp.example:587 in 2.04s: AuthenticationFailed: AUTH: 535 5.7.8 Error: authentication failed

@@ -109,7 +109,7 @@ fn check(report: &Report, style: Style, out: &mut String) {
             Ended::Skipped => ("skip", DIM),
         };
         let line = format!(
-            "  {} {:<8} {:>8}  {}",
+            "  {} {:<10} {:>8}  {}",
             style.paint(color, word),
             record.stage.as_str(),
             human(record.duration),
