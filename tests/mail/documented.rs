@@ -19,7 +19,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
         let quoted = |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
         for name in quoted(cells[1]) {
             let name = name.trim_end_matches("[]").to_owned();
-            let within = ["stages", "tls", "capabilities", "findings"].contains(&name.as_str());
+            let within = ["stages", "tls", "capabilities", "mailbox", "findings"].contains(&name.as_str());
             names.insert(name, if within { quoted(cells[3]).into_iter().collect() } else { BTreeSet::new() });
         }
     }
@@ -37,8 +37,12 @@ fn used(report: &Value, names: &mut BTreeMap<String, BTreeSet<String>>) {
 }
 
 fn probe(form: &str, password: &str) -> Ran {
+    probe_by(("smtp", "SUBMISSION_PORT"), form, password)
+}
+
+fn probe_by((scheme, port): (&str, &str), form: &str, password: &str) -> Ran {
     let stack = Stack::get();
-    let url = format!("smtp://localhost:{}", stack.port("SUBMISSION_PORT"));
+    let url = format!("{scheme}://localhost:{}", stack.port(port));
     let login = ["--username", "held@example.test", "--password-file", "-"];
     run(&[&["probe", &url, "--ca-file", stack.var("CA_FILE"), "-o", form], &login[..]].concat(), password)
 }
@@ -50,6 +54,7 @@ fn json_has_the_documented_names_and_no_others() {
     let mut found = BTreeMap::new();
     used(&probe("json", "held-secret").json(), &mut found);
     used(&probe("json", "wrong").json(), &mut found);
+    used(&probe_by(("imaps", "IMAPS_PORT"), "json", "held-secret").json(), &mut found);
     for line in run(&["check", "-f", "-", "-o", "json"], BAD).lines() {
         used(&line, &mut found);
     }
