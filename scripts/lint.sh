@@ -34,6 +34,7 @@ shell() {
 step format cargo fmt --check
 step clippy cargo clippy --quiet --all-targets --locked -- -D warnings
 step 'clippy, long tests' cargo clippy --quiet --test soak --locked -- -D warnings
+step 'links in documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib --locked
 step 'generated files' generated
 step 'shell scripts' shell
 if ((${#failed[@]})); then

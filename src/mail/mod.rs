@@ -1,4 +1,4 @@
-//! Protocols: DNS, TLS, SMTP and what they stand on. Nothing here knows Kubernetes.
+//! Protocols: DNS, TLS, SMTP, IMAP, POP3 and what they stand on. Nothing here knows Kubernetes.
 //!
 //! Every failure leaves as a [`Diagnosis`] that keeps the server's own words. One type, [`wire::Wire`], stands between us
 //! and every server; stages are run by one recorder, [`stage::Stages`].

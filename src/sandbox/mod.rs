@@ -1,7 +1,7 @@
 //! A small mail server on loopback for trying the product: SMTP that takes mail, POP3 that reads it, TLS, a login.
 //!
 //! Nothing in it leaves the machine and nothing is kept: mail lives in memory and goes with the process. Everything
-//! starts at [`Sandbox::start`]; [`smtp`] and [`pop3`] are the two protocols, each straight code over a `peer::Peer`.
+//! starts at [`Sandbox::start`]; `smtp` and `pop3` are the two protocols, each straight code over a `peer::Peer`.
 
 mod auth;
 mod certificate;

@@ -1,7 +1,7 @@
 //! Protocol tests: scripted peers on loopback, one conversation a fault, and the promises that are kept on the wire.
 //!
 //! A conversation is written the way an RFC prints it (see `script`) and played by `player`; `world` is what a user wrote.
-//! The tables (`resolving`, `reaching`, `protecting`, `logging_in`, `sending`) make every reason of a check happen, which
+//! The tables (`references`, `reaching`, `proxy`, `protecting`, `logging_in`, `sending`, `mailboxes`) make every reason of a check happen, which
 //! `coverage` proves; the other modules each hold a group of promises.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,6 +1,6 @@
 //! SMTP (RFC 5321): what a server says, what it offers, and what its refusals mean.
 //!
-//! Words only: nothing here touches a socket. Replies become reasons in [`classify`].
+//! Words only: nothing here touches a socket. Replies become reasons in [`classify()`].
 
 pub mod classify;
 pub mod extensions;

@@ -51,7 +51,7 @@ pub struct Seen<'a> {
     pub mode: Mode,
     /// Whether more than `--max-new-at-once` objects are fresh at the same time: a restored or rebuilt cluster.
     pub crowded: bool,
-    /// The check of this object that is running now, as [`super::decide`] gave it.
+    /// The check of this object that is running now, as [`super::decide()`] gave it.
     pub running: Option<Check>,
     /// When this process began to lead.
     pub since: Timestamp,
