@@ -24,6 +24,8 @@ pub const SUSPENDED: &str = "Suspended";
 pub const CERTIFICATE_EXPIRING: &str = "CertificateExpiring";
 /// Present when True: a refused credential is not tried for a while.
 pub const CREDENTIAL_HELD: &str = "CredentialHeld";
+/// SPF, DKIM or DMARC speak for the sender's domain, as the receiving server wrote.
+pub const SENDER_ALIGNED: &str = "SenderAligned";
 /// Present when True: it works, but not as it should.
 pub const DEGRADED: &str = "Degraded";
 /// Present when True: a new generation is not judged yet (kstatus).

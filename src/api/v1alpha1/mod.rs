@@ -8,7 +8,10 @@
 mod access;
 mod auth;
 pub mod condition;
+mod email_profile;
+mod email_profile_status;
 mod mail_server;
+mod reference;
 mod sender;
 mod span;
 mod status;
@@ -19,7 +22,16 @@ pub use access::{AllowedNamespaces, NamespacesFrom};
 pub use auth::{
     Auth, AuthType, Cloud, Grant, Mechanism, OAuth2, OAuth2Client, OAuth2Provider, SecretKeyRef, SecretRef, WorkloadIdentity,
 };
+pub use email_profile::{
+    EmailProfile, EmailProfileSpec, Gmail, Graph, MailProvider, MailboxCleanup, MailboxFolder, MailboxProtocol, MailboxServer,
+    Outgoing, OutgoingAuth, ProfileVerification, VerificationMode,
+};
+pub use email_profile_status::{
+    ActorClaim, AuthenticationResults, EmailProfileStatus, OutgoingStatus, ProfileActorState, ProfileActorStatus,
+    VerificationStatus,
+};
 pub use mail_server::{Alternate, Limits, MailServer, MailServerSpec, MailServerStatus, Security, Test, Usage};
+pub use reference::ObjectRef;
 pub use sender::Sender;
 pub use span::Span;
 pub use status::{
