@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
-    api::{Reason, v1alpha1::condition as c},
+    api::{Class, Reason, v1alpha1::condition as c},
     mail::Diagnosis,
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub const MESSAGE: usize = 1024;
 
 /// The order in which conditions stand in a status: the summary first.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     c::READY,
     c::VERIFIED,
     c::ACCEPTED,
@@ -23,6 +23,7 @@ const ORDER: [&str; 15] = [
     c::TLS_VALID,
     c::AUTHENTICATED,
     c::DELIVERY_TESTED,
+    c::SENDER_ALIGNED,
     c::SUSPENDED,
     c::CREDENTIAL_HELD,
     c::CERTIFICATE_EXPIRING,
@@ -124,6 +125,36 @@ impl Conditions {
     pub fn still_hold(&mut self) {
         for condition in &mut self.list {
             condition.observed_generation = Some(self.generation);
+        }
+    }
+
+    /// kstatus's two conditions, which follow from Ready: never both, as it takes the first in the list. `before` is Ready's
+    /// status and reason before it was made anew, `class` that of a failure that was told now.
+    pub fn kstatus(&mut self, before: Option<(String, String)>, class: Option<Class>, pending: bool) {
+        let Some(ready) = self.get(c::READY).cloned() else { return };
+        let was_stalled = self.is(c::STALLED, Truth::True);
+        // Where nothing new was found, what the last finding was classed as still holds: a 4xx may have made it transient.
+        let class = class.unwrap_or_else(|| match before {
+            Some((status, reason)) if (&status, &reason) == (&ready.status, &ready.reason) => {
+                if was_stalled {
+                    Class::User
+                } else {
+                    Class::Transient
+                }
+            }
+            _ => Reason::ALL.iter().find(|known| known.as_str() == ready.reason).map_or(Class::Transient, |known| known.class()),
+        });
+        if pending {
+            self.drop(c::STALLED);
+            let diagnosis = Diagnosis::new(Reason::NewGeneration).fact("generation", self.generation.to_string());
+            self.set(c::RECONCILING, Truth::True, diagnosis.reason.as_str(), &diagnosis.hint());
+            return;
+        }
+        self.drop(c::RECONCILING);
+        if ready.status == "False" && class == Class::User {
+            self.set(c::STALLED, Truth::True, ready.reason, &ready.message);
+        } else {
+            self.drop(c::STALLED);
         }
     }
 

@@ -5,14 +5,17 @@ pub mod approach;
 pub mod breaker;
 pub mod budget;
 pub mod conditions;
+pub mod events;
 pub mod fingerprint;
 pub mod gate;
+pub mod halt;
 pub mod login;
 pub mod mail_server;
 pub mod mailbox;
 pub mod maintenance;
 pub mod references;
 pub mod report;
+pub mod resolve;
 pub mod schedule;
 pub mod sharing;
 

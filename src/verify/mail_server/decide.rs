@@ -3,16 +3,16 @@
 
 use jiff::Timestamp;
 
-use super::{Mode, PauseScope, Seen};
+use super::{Mode, Seen};
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{Claim, DEFAULT_ACTOR, Level, SUSPEND_UNTIL, State, condition::DELIVERY_TESTED},
+        v1alpha1::{Claim, DEFAULT_ACTOR, Level, State, condition::DELIVERY_TESTED},
     },
-    mail::{Diagnosis, diagnosis::printable},
+    mail::Diagnosis,
     verify::{
         breaker::Hold,
-        maintenance::Windows,
+        halt::Halt,
         schedule::{back_off, catch_up, due_after, later, stagger},
     },
 };
@@ -105,7 +105,7 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     if seen.deleted {
         return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
     }
-    if let Some(Halt { diagnosis, until, state }) = halt(seen) {
+    if let Some(Halt { diagnosis, until, state }) = seen.brakes().halt() {
         return Plan { what: What::Rest(Because::Halted(diagnosis)), next: until, state };
     }
     let (what, next) = match refusal(seen) {
@@ -119,40 +119,8 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
         }
         None => at_work(seen),
     };
-    let next = [next, window_start(seen), expiry_warning(seen)].into_iter().flatten().min();
+    let next = [next, seen.brakes().window_start(), expiry_warning(seen)].into_iter().flatten().min();
     Plan { what, next, state: State::Active }
-}
-
-/// A reason to let nothing out.
-pub(super) struct Halt {
-    /// Which.
-    pub diagnosis: Diagnosis,
-    /// When it ends by itself.
-    pub until: Option<Timestamp>,
-    /// The word for it in the status.
-    pub state: State,
-}
-
-/// Whether the object is suspended, paused or in maintenance; the first of them in this order.
-pub(super) fn halt(seen: &Seen<'_>) -> Option<Halt> {
-    let told = |reason, until: Option<Timestamp>| Diagnosis::new(reason).fact("until", until.map(told_time).unwrap_or_default());
-    if seen.spec.suspend == Some(true) {
-        return Some(Halt { diagnosis: told(Reason::Suspended, None), until: None, state: State::Suspended });
-    }
-    if let Some(until) = suspended_until(seen).ok().flatten() {
-        let until = Some(until);
-        return Some(Halt { diagnosis: told(Reason::Suspended, until), until, state: State::Suspended });
-    }
-    if let Some(pause) = seen.pause.as_ref().filter(|pause| pause.until.is_none_or(|until| until > seen.now)) {
-        let diagnosis = told(Reason::Paused, pause.until).fact("configmap", &pause.config_map);
-        let diagnosis = match pause.scope {
-            PauseScope::All => diagnosis.detail("Everything is paused"),
-            PauseScope::Namespace => diagnosis.detail("This namespace is paused"),
-        };
-        return Some(Halt { diagnosis, until: pause.until, state: State::Paused });
-    }
-    let until = windows(seen).ok()?.open_until(seen.now);
-    until.map(|_| Halt { diagnosis: told(Reason::Maintenance, until), until, state: State::Suspended })
 }
 
 /// Why nothing can be checked: the spec as a whole, the Actors that it names, or its references.
@@ -162,7 +130,7 @@ pub(super) fn refusal(seen: &Seen<'_>) -> Option<Diagnosis> {
 
 /// What makes no sense in the spec or its annotations, whatever the cluster holds.
 pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
-    suspended_until(seen).err().or_else(|| windows(seen).err())
+    seen.brakes().unacceptable()
 }
 
 /// Which of the Actors that the spec names does not exist. `default` is the operator itself, and needs no object.
@@ -171,25 +139,6 @@ fn actors(seen: &Seen<'_>) -> Option<Diagnosis> {
     let unknown = verification.actors.iter().flatten().find(|actor| actor.name != DEFAULT_ACTOR);
     let unknown = unknown.map(|actor| Diagnosis::new(Reason::ActorNotFound).fact("name", &actor.name));
     unknown.or_else(|| verification.actor_selector.as_ref().map(|_| Diagnosis::new(Reason::NoActorSelected)))
-}
-
-fn windows(seen: &Seen<'_>) -> Result<Windows, Diagnosis> {
-    Windows::read(seen.spec.maintenance.as_deref().unwrap_or_default())
-}
-
-fn window_start(seen: &Seen<'_>) -> Option<Timestamp> {
-    windows(seen).ok()?.next_start(seen.now)
-}
-
-/// The end of a suspension by annotation, if it is still to come.
-fn suspended_until(seen: &Seen<'_>) -> Result<Option<Timestamp>, Diagnosis> {
-    let Some(written) = seen.suspend_until else { return Ok(None) };
-    if let Ok(until) = written.trim().parse::<Timestamp>() {
-        return Ok(Some(until).filter(|until| *until > seen.now));
-    }
-    // Whoever wrote it wanted silence: nothing goes out until it is mended.
-    let fault = format!("annotation {SUSPEND_UNTIL} {:?} is no RFC 3339 time", printable(written, 64));
-    Err(Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault))
 }
 
 /// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.
@@ -310,16 +259,6 @@ fn id(seen: &Seen<'_>) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.as_ref()[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
-}
-
-/// A time as messages tell it: RFC 3339 in whole seconds, as the status has it.
-pub(super) fn told_time(time: Timestamp) -> String {
-    whole_seconds(time).to_string()
-}
-
-/// A time without the part of a second that the status would lose.
-pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 #[cfg(test)]

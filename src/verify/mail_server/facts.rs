@@ -3,7 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Check, decide::whole_seconds, inputs::endpoints, judge::is_open, status::claim_of};
+use super::{Check, inputs::endpoints, judge::is_open, status::claim_of};
 use crate::{
     api::v1alpha1::{
         ActorStatus, Capabilities, CheckPhase, DEFAULT_ACTOR, EndpointStatus, LastCheck, MailServerSpec, MailServerStatus,
@@ -13,6 +13,7 @@ use crate::{
     verify::{
         Report,
         conditions::{MESSAGE, cut},
+        halt::whole_seconds,
         report::human,
     },
 };

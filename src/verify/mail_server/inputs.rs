@@ -2,23 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use secrecy::{ExposeSecret, SecretString};
-
 use crate::{
     api::{
         Reason,
-        v1alpha1::{
-            ALLOWED_HOSTS, Alternate, Auth, AuthType, CaKind, CaRef, Level, MailServerSpec, Mechanism, Security, Sender, Test,
-            Tls,
-        },
+        v1alpha1::{Alternate, Level, MailServerSpec, Security, Sender, Test, Tls},
     },
-    mail::{
-        Diagnosis, Stage,
-        guard::bare,
-        tls::{ClientIdentity, MinVersion, TlsPolicy, certificates},
+    mail::{Diagnosis, Stage, tls::TlsPolicy},
+    verify::{
+        Endpoint, Login, References,
+        gate::Account,
+        resolve::{account, host_name, invalid, port_number, trust},
     },
-    verify::{Credential, Endpoint, Login, References, Stored, fingerprint::Key, gate::Account},
 };
+
+pub use crate::verify::resolve::About;
 
 /// Everything that a check needs.
 #[derive(Clone, Debug)]
@@ -65,21 +62,6 @@ impl Inputs {
     }
 }
 
-/// Which object is resolved, and the rules of the installation.
-#[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
-    /// The object's namespace.
-    pub namespace: &'a str,
-    /// The object's name.
-    pub name: &'a str,
-    /// The object's UID; empty where it lives in a file.
-    pub uid: &'a str,
-    /// The installation's key.
-    pub key: &'a Key,
-    /// Whether each Secret must name the hosts that it may go to.
-    pub require_allowed_hosts: bool,
-}
-
 /// The endpoints of a spec: the primary, then the alternates.
 ///
 /// # Errors
@@ -122,23 +104,6 @@ fn primary(spec: &MailServerSpec) -> Result<Endpoint, Diagnosis> {
     Ok(Endpoint { host: host_name(host, "host")?, port: port_number(spec.port)?.unwrap_or(security.smtp_port()), security })
 }
 
-fn host_name(host: &str, field: &str) -> Result<String, Diagnosis> {
-    let host = bare(host.trim());
-    if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || "/@?#".contains(c)) {
-        return Err(invalid(&format!("{field} is no name and no IP address")));
-    }
-    Ok(host.to_owned())
-}
-
-fn port_number(port: Option<i32>) -> Result<Option<u16>, Diagnosis> {
-    let number = |port| u16::try_from(port).ok().filter(|port| *port > 0).ok_or_else(|| invalid("a port is between 1 and 65535"));
-    port.map(number).transpose()
-}
-
-fn invalid(fault: &str) -> Diagnosis {
-    Diagnosis::new(Reason::SpecInvalid).detail(fault).fact("fault", fault)
-}
-
 /// Resolves a spec.
 ///
 /// # Errors
@@ -151,9 +116,9 @@ async fn resolve_unstaged(spec: &MailServerSpec, about: &About<'_>, references: 
     let begun = Instant::now();
     let endpoints = endpoints(spec)?;
     actors(spec)?;
-    let (tls, tls_fingerprint) = tls_policy(spec.tls.as_ref(), about, references).await?;
+    let (tls, tls_fingerprint) = trust(spec.tls.as_ref(), about, references).await?;
     let login = match &spec.auth {
-        Some(auth) => login(auth, about, references, &endpoints, tls.skip_verify).await?,
+        Some(auth) => account(auth, about, references, &endpoints, tls.skip_verify).await?,
         None => None,
     };
     let sender_domain = spec.sender.as_ref().and_then(|sender| sender.address.rsplit_once('@')).map(|(_, domain)| domain);
@@ -209,186 +174,4 @@ fn actors(spec: &MailServerSpec) -> Result<(), Diagnosis> {
             .detail(format!("there is no Actor {}", actor.name))),
         None => Ok(()),
     }
-}
-
-async fn tls_policy(tls: Option<&Tls>, about: &About<'_>, references: &dyn References) -> Result<(TlsPolicy, String), Diagnosis> {
-    let Some(tls) = tls else { return Ok((TlsPolicy::default(), String::new())) };
-    let mut seen: Vec<Vec<u8>> = Vec::new();
-    let mut added = Vec::new();
-    if let Some(ca) = &tls.ca_ref {
-        let pem = bundle(ca, about, references).await?;
-        let kind = if ca.kind == CaKind::Secret { "Secret" } else { "ConfigMap" };
-        let broken = |fault: String| {
-            Diagnosis::new(Reason::CABundleInvalid)
-                .fact("kind", kind)
-                .fact("name", ca.name.as_str())
-                .fact("key", ca.key.as_str())
-                .detail(format!("{kind} {} key {} holds no PEM certificate that can be read", ca.name, ca.key))
-                .fact("fault", fault)
-        };
-        added = certificates(&pem).map_err(broken)?;
-        if added.is_empty() {
-            return Err(broken(String::new()));
-        }
-        seen.push(pem);
-    }
-    let min = if tls.min_version.as_deref() == Some("1.3") { MinVersion::Tls13 } else { MinVersion::Tls12 };
-    let mut policy = TlsPolicy::new(&added, min);
-    policy.server_name.clone_from(&tls.server_name);
-    policy.skip_verify = tls.insecure_skip_verify.unwrap_or(false);
-    if let Some(reference) = &tls.client_certificate_ref {
-        let place = format!("{}/{}", about.namespace, reference.name);
-        let secret = secret(references, about.namespace, &reference.name, "tls.crt and tls.key").await?;
-        let missing: Vec<&str> = ["tls.crt", "tls.key"].into_iter().filter(|key| !secret.data.contains_key(*key)).collect();
-        let (Some(chain), Some(key)) = (secret.data.get("tls.crt"), secret.data.get("tls.key")) else {
-            return Err(key_missing(&place, &missing, &secret));
-        };
-        let unfit = |fault: String| {
-            Diagnosis::new(Reason::ClientCertificateInvalid)
-                .fact("secret", place.as_str())
-                .detail(format!("Secret {place}: {fault}"))
-                .fact("fault", fault)
-        };
-        policy.client = Some(ClientIdentity::from_pem(chain, key).map_err(unfit)?);
-        seen.extend([chain.clone(), key.clone()]);
-    }
-    let parts: Vec<&[u8]> = seen.iter().map(Vec::as_slice).collect();
-    Ok((policy, about.key.hash(&parts)))
-}
-
-async fn bundle(ca: &CaRef, about: &About<'_>, references: &dyn References) -> Result<Vec<u8>, Diagnosis> {
-    let (kind, found) = match ca.kind {
-        CaKind::ConfigMap => ("ConfigMap", references.config_map(about.namespace, &ca.name).await?),
-        CaKind::Secret => ("Secret", references.secret(about.namespace, &ca.name).await?),
-    };
-    let missing = match found {
-        Some(mut stored) => match stored.data.remove(&ca.key) {
-            Some(pem) => return Ok(pem),
-            None => format!("{kind} {} has no key {}", ca.name, ca.key),
-        },
-        None => format!("there is no {kind} {}", ca.name),
-    };
-    Err(Diagnosis::new(Reason::CABundleNotFound)
-        .fact("kind", kind)
-        .fact("name", ca.name.as_str())
-        .fact("key", ca.key.as_str())
-        .detail(missing))
-}
-
-async fn login(
-    auth: &Auth,
-    about: &About<'_>,
-    references: &dyn References,
-    endpoints: &[Endpoint],
-    skip_verify: bool,
-) -> Result<Option<Login>, Diagnosis> {
-    match auth.r#type {
-        AuthType::None => return Ok(None),
-        AuthType::OAuth2 => {
-            let fault = "this version fetches no access tokens yet: use auth.type Password until it does";
-            return Err(Diagnosis::new(Reason::OAuthTokenFailed).detail(fault).fact("fault", fault));
-        }
-        AuthType::Password => {}
-    }
-    let reference = auth.secret_ref.as_ref().ok_or_else(|| invalid("auth.type Password needs auth.secretRef"))?;
-    let place = format!("{}/{}", about.namespace, reference.name);
-    let keys = match &auth.username {
-        Some(_) => reference.password_key.clone(),
-        None => format!("{} and {}", reference.username_key, reference.password_key),
-    };
-    let secret = secret(references, about.namespace, &reference.name, &keys).await?;
-    let wanted: Vec<&str> = match &auth.username {
-        Some(_) => vec![&reference.password_key],
-        None => vec![&reference.username_key, &reference.password_key],
-    };
-    let missing: Vec<&str> = wanted.iter().copied().filter(|key| !secret.data.contains_key(*key)).collect();
-    if !missing.is_empty() {
-        return Err(key_missing(&place, &missing, &secret));
-    }
-    let user = match &auth.username {
-        Some(user) => user.clone(),
-        None => value(&place, &reference.username_key, &secret)?.expose_secret().to_owned(),
-    };
-    let password = value(&place, &reference.password_key, &secret)?;
-    pinned(&place, &secret, about.require_allowed_hosts, endpoints, skip_verify)?;
-    let fingerprint = about.key.hash(&[b"account", user.as_bytes(), password.expose_secret().as_bytes()]);
-    Ok(Some(Login {
-        credential: Credential::Password { user, password },
-        mechanisms: auth.mechanisms.clone().unwrap_or_else(|| vec![Mechanism::Auto]),
-        allow_plaintext: auth.allow_plaintext.unwrap_or(false),
-        secret: place,
-        changed: secret.changed.clone(),
-        fingerprint,
-    }))
-}
-
-async fn secret(references: &dyn References, namespace: &str, name: &str, keys: &str) -> Result<Stored, Diagnosis> {
-    references.secret(namespace, name).await?.ok_or_else(|| {
-        Diagnosis::new(Reason::SecretNotFound)
-            .fact("secret", format!("{namespace}/{name}"))
-            .fact("keys", keys)
-            .detail(format!("there is no Secret {namespace}/{name}"))
-    })
-}
-
-fn key_missing(place: &str, missing: &[&str], secret: &Stored) -> Diagnosis {
-    let present: Vec<&str> = secret.data.keys().map(String::as_str).take(16).collect();
-    let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
-    Diagnosis::new(Reason::SecretKeyMissing)
-        .fact("secret", place)
-        .fact("missing", missing.join(", "))
-        .detail(format!("Secret {place} lacks {}", missing.join(", ")))
-        .fact("present", present)
-}
-
-fn value(place: &str, key: &str, secret: &Stored) -> Result<SecretString, Diagnosis> {
-    let unfit = |fault: &str| {
-        Diagnosis::new(Reason::SecretInvalid)
-            .fact("secret", place)
-            .fact("key", key)
-            .fact("fault", fault)
-            .detail(format!("key {key} of Secret {place} {fault}"))
-    };
-    let bytes = secret.data.get(key).map(Vec::as_slice).unwrap_or_default();
-    let text = std::str::from_utf8(bytes).map_err(|_| unfit("is no UTF-8 text"))?;
-    if text.is_empty() {
-        return Err(unfit("is empty"));
-    }
-    if text.ends_with(['\n', '\r']) {
-        return Err(unfit("ends in a newline"));
-    }
-    if text.contains('\0') {
-        return Err(unfit("holds a NUL, which no login can carry"));
-    }
-    Ok(SecretString::from(text))
-}
-
-/// The Secret's own word on where it may go, and the installation's rule that there must be one.
-fn pinned(place: &str, secret: &Stored, required: bool, endpoints: &[Endpoint], skip_verify: bool) -> Result<(), Diagnosis> {
-    let denied = |host: &str, fault: &str| {
-        Diagnosis::new(Reason::SecretHostNotAllowed)
-            .fact("secret", place)
-            .fact("host", host)
-            .fact("fault", fault)
-            .detail(format!("Secret {place} may not go to {host}: {fault}"))
-    };
-    let Some(allowed) = secret.annotations.get(ALLOWED_HOSTS) else {
-        return match endpoints.first() {
-            Some(endpoint) if required => {
-                Err(denied(&endpoint.host, "this installation demands the annotation, and it is missing"))
-            }
-            _ => Ok(()),
-        };
-    };
-    let same =
-        |host: &str, known: &str| bare(known.trim()).trim_end_matches('.').eq_ignore_ascii_case(host.trim_end_matches('.'));
-    for endpoint in endpoints {
-        if !allowed.split(',').any(|known| same(&endpoint.host, known)) {
-            return Err(denied(&endpoint.host, "the annotation does not name it"));
-        }
-        if endpoint.security == Security::None || skip_verify {
-            return Err(denied(&endpoint.host, "a pinned Secret goes only through verified TLS"));
-        }
-    }
-    Ok(())
 }

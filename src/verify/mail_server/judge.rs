@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     Because, Check, Mode, Plan, Seen, Trigger, What,
-    decide::{Halt, refusal, told_time, trigger, unacceptable, whole_seconds},
+    decide::{refusal, trigger, unacceptable},
     status::{News, expiry_warning, with_facts},
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     verify::{
         Report,
         conditions::{Conditions, Truth, sentence, sentence_of},
+        halt::{Halt, told_time, whole_seconds},
         report::LoginOutcome,
     },
 };
@@ -401,37 +402,7 @@ impl Judge<'_> {
         } else {
             self.conditions.mirror(c::READY, c::VERIFIED);
         }
-        self.kstatus(before, pending);
-    }
-
-    fn kstatus(&mut self, before: Option<(String, String)>, pending: bool) {
-        let Some(ready) = self.conditions.get(c::READY).cloned() else { return };
-        let was_stalled = self.conditions.is(c::STALLED, Truth::True);
-        // Where nothing new was found, what the last finding was classed as still holds: a 4xx may have made it transient.
-        let class = self.class.unwrap_or_else(|| match before {
-            Some((status, reason)) if (&status, &reason) == (&ready.status, &ready.reason) => {
-                if was_stalled {
-                    Class::User
-                } else {
-                    Class::Transient
-                }
-            }
-            _ => Reason::ALL.iter().find(|known| known.as_str() == ready.reason).map_or(Class::Transient, |known| known.class()),
-        });
-        // Never both: kstatus takes the first in the list.
-        if pending {
-            self.conditions.drop(c::STALLED);
-            let generation = self.seen.generation.to_string();
-            let diagnosis = Diagnosis::new(Reason::NewGeneration).fact("generation", generation);
-            self.conditions.set(c::RECONCILING, Truth::True, diagnosis.reason.as_str(), &diagnosis.hint());
-        } else {
-            self.conditions.drop(c::RECONCILING);
-            if ready.status == "False" && class == Class::User {
-                self.conditions.set(c::STALLED, Truth::True, ready.reason, &ready.message);
-            } else {
-                self.conditions.drop(c::STALLED);
-            }
-        }
+        self.conditions.kstatus(before, self.class, pending);
     }
 
     /// Why the credentials are not tried. Its times stand in the status and do not move while the hold lasts.

@@ -13,8 +13,10 @@ mod samples;
 pub mod seen;
 pub mod status;
 
+pub use crate::verify::events::Event;
+pub use crate::verify::halt::{Mode, Pause, PauseScope};
 pub use check::{Run, check, refused};
 pub use decide::{Because, Check, Plan, Trigger, What, decide};
 pub use inputs::{Inputs, resolve};
-pub use seen::{Mode, Observed, Pause, PauseScope, Seen};
-pub use status::{Event, claim, differs, status, transitions};
+pub use seen::{Observed, Seen};
+pub use status::{claim, differs, status, transitions};

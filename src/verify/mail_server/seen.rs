@@ -7,7 +7,11 @@ use super::{Check, Inputs};
 use crate::{
     api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus, condition::SUSPENDED},
     mail::{Diagnosis, diagnosis::printable},
-    verify::{breaker::Hold, gate::Account},
+    verify::{
+        breaker::Hold,
+        gate::Account,
+        halt::{Brakes, Mode, Pause},
+    },
 };
 
 /// The most characters of a verify request that are echoed, and so that count (status.lastHandledVerifyRequest).
@@ -92,37 +96,19 @@ impl From<&Inputs> for Observed {
     }
 }
 
-/// A pause by `kubectl mail pause`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pause {
-    /// When it ends by itself.
-    pub until: Option<Timestamp>,
-    /// The `ConfigMap` that says so, as namespace/name.
-    pub config_map: String,
-    /// What it stops.
-    pub scope: PauseScope,
-}
-
-/// What a pause stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PauseScope {
-    /// The whole installation.
-    All,
-    /// The namespace of the object.
-    Namespace,
-}
-
-/// Whether the installation sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// It connects and logs in, and sends and deletes nothing (promise 4).
-    Observe,
-    /// It does all that specs ask for.
-    #[default]
-    Enforce,
-}
-
 impl Seen<'_> {
+    /// What may stop it.
+    #[must_use]
+    pub fn brakes(&self) -> Brakes<'_> {
+        Brakes {
+            suspend: self.spec.suspend == Some(true),
+            suspend_until: self.suspend_until,
+            pause: self.pause.as_ref(),
+            maintenance: self.spec.maintenance.as_deref().unwrap_or_default(),
+            now: self.now,
+        }
+    }
+
     /// Whether the level asks for a login and one is set.
     #[must_use]
     pub fn logs_in(&self) -> bool {

@@ -3,33 +3,19 @@
 //! `facts`.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{
-    Because, Check, Plan, Seen, What,
-    decide::{halt, told_time, whole_seconds},
-    facts, judge,
-};
+use super::{Because, Check, Plan, Seen, What, facts, judge};
 use crate::{
-    api::v1alpha1::{CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus, condition as c},
+    api::v1alpha1::{CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus},
     mail::{Diagnosis, Stage},
     verify::{
         Report,
-        conditions::{MESSAGE, Truth, cut},
+        events::{self, Event},
+        halt::{told_time, whole_seconds},
         schedule::{back_off, due_after, later},
     },
 };
-
-/// An Event that a transition is worth.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Warning or Normal.
-    pub warning: bool,
-    /// The reason, from the table.
-    pub reason: String,
-    /// What happened, at most 1024 bytes.
-    pub note: String,
-}
 
 /// What is known now that was not known when the last status was written.
 pub(super) enum News<'a> {
@@ -41,6 +27,12 @@ pub(super) enum News<'a> {
     Found(&'a Check, &'a Report),
     /// A claim has no result and never will.
     Lost(&'a Claim, Diagnosis),
+}
+
+/// The Events that go with the change from one status to the next: one for each cause.
+#[must_use]
+pub fn transitions(old: Option<&MailServerStatus>, new: &MailServerStatus) -> Vec<Event> {
+    events::transitions(old.map(|old| old.conditions.as_slice()), &new.conditions)
 }
 
 /// The status to be told.
@@ -60,7 +52,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&Report>) -> MailServ
         (What::Settle(claim), _) => News::Lost(claim, lost()),
         _ => News::None,
     };
-    let halted = halt(seen);
+    let halted = seen.brakes().halt();
     facts::endpoint(&mut status, seen.spec);
     status.state = Some(halted.as_ref().map(|halt| halt.state).unwrap_or_default());
     status.used_by.get_or_insert(0);
@@ -119,58 +111,6 @@ pub fn differs(old: Option<&MailServerStatus>, new: &MailServerStatus) -> bool {
         status
     };
     old.map(timeless).as_ref() != Some(&timeless(new))
-}
-
-/// The Events that go with the change from one status to the next: one for each cause.
-#[must_use]
-pub fn transitions(old: Option<&MailServerStatus>, new: &MailServerStatus) -> Vec<Event> {
-    // The summary comes last: where it only repeats what stands before, it is silent.
-    const TOLD: [&str; 9] = [
-        c::ACCEPTED,
-        c::SUSPENDED,
-        c::DELIVERY_TESTED,
-        c::VERIFIED,
-        c::RESOLVED_REFS,
-        c::CREDENTIAL_HELD,
-        c::DEGRADED,
-        c::CERTIFICATE_EXPIRING,
-        c::READY,
-    ];
-    let find = |status: &MailServerStatus, kind: &str| status.conditions.iter().find(|c| c.type_ == kind).cloned();
-    // A refused login is told where it was refused, and not once more for the hold that it brings.
-    let refused = find(new, c::AUTHENTICATED).is_some_and(|c| c.status == Truth::False.as_str());
-    let mut events: Vec<Event> = Vec::new();
-    for kind in TOLD.into_iter().filter(|kind| !(refused && *kind == c::CREDENTIAL_HELD)) {
-        let event = event(kind, old.and_then(|old| find(old, kind)).as_ref(), find(new, kind));
-        events.extend(event.filter(|event| events.iter().all(|told| told.reason != event.reason)));
-    }
-    events
-}
-
-/// What one condition's change is worth.
-fn event(kind: &str, old: Option<&Condition>, new: Option<Condition>) -> Option<Event> {
-    let was = |truth: Truth| old.is_some_and(|c| c.status == truth.as_str());
-    // Those that stand there only while they are True.
-    let passing = [c::SUSPENDED, c::CREDENTIAL_HELD, c::DEGRADED, c::CERTIFICATE_EXPIRING].contains(&kind);
-    let tell = |warning: bool, c: Condition| Event { warning, reason: c.reason, note: cut(&c.message, MESSAGE).to_owned() };
-    let other = |new: &Condition| old.is_none_or(|old| old.reason != new.reason);
-    match (passing, new) {
-        (true, Some(new)) if other(&new) => Some(tell(kind != c::SUSPENDED, new)),
-        (true, None) if kind == c::SUSPENDED && old.is_some() => {
-            Some(Event { warning: false, reason: "Resumed".to_owned(), note: "Checks go on.".to_owned() })
-        }
-        (true, _) | (false, None) => None,
-        (false, Some(new)) => match new.status.as_str() {
-            "False" if !was(Truth::False) || other(&new) => Some(tell(true, new)),
-            "True" if !was(Truth::True) => match kind {
-                c::ACCEPTED => Some(Event { reason: c::ACCEPTED.to_owned(), ..tell(false, new) }),
-                c::VERIFIED => Some(Event { reason: c::VERIFIED.to_owned(), ..tell(false, new) }),
-                c::DELIVERY_TESTED => Some(tell(false, new)),
-                _ => None,
-            },
-            _ => None,
-        },
-    }
 }
 
 /// How long before its end a certificate is warned of; two weeks if nothing is said.
