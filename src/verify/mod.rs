@@ -1,6 +1,7 @@
 //! What the product decides: from a spec, its secrets and a vantage to stages, conditions and the time of the next
 //! check. Knows [`crate::api`] and [`crate::mail`], not the cluster.
 
+pub mod agenda;
 pub mod approach;
 pub mod breaker;
 pub mod budget;

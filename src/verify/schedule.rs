@@ -60,6 +60,16 @@ pub fn back_off(failures: u32, uid: &str, interval: Duration) -> Duration {
     whole.saturating_sub(share(&[uid, "back-off", &failures.to_string()], whole / 10))
 }
 
+/// The id of a check or run of an object that begins now: a UUID of version 8 (RFC 9562).
+#[must_use]
+pub fn begun(uid: &str, generation: i64, now: Timestamp) -> String {
+    let words = format!("{uid}\0{generation}\0{}", now.as_nanosecond());
+    let digest = ring::digest::digest(&ring::digest::SHA256, words.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
 /// A time and a duration, and the end of time if that is too far.
 #[must_use]
 pub fn later(time: Timestamp, by: Duration) -> Timestamp {

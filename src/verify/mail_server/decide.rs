@@ -11,9 +11,10 @@ use crate::{
     },
     mail::Diagnosis,
     verify::{
+        agenda::Agenda,
         breaker::Hold,
         halt::Halt,
-        schedule::{back_off, catch_up, due_after, later, stagger},
+        schedule::{back_off, begun, due_after, later},
     },
 };
 
@@ -170,57 +171,37 @@ fn at_work(seen: &Seen<'_>) -> (What, Option<Timestamp>) {
 pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     let status = seen.status;
     let checked = status.is_some_and(|status| status.inputs_observed.is_some() || status.last_check.is_some());
-    let due = match (checked, seen.request()) {
-        (true, _) if !seen.is_unchanged() => return Ok(Trigger::Changed),
-        // A request that came with a restored object was answered in its former life.
-        (_, Some(_)) if !seen.is_fresh() => return Ok(Trigger::Requested),
-        (true, _) => due(seen),
-        (false, _) => first_due(seen),
-    };
-    // What fell due while it was halted did so with many others, as a rule: they do not all run when it ends.
-    let planned = status.is_some_and(|status| status.next_check_time.is_some());
-    let overdue = due <= seen.now && planned && seen.was_halted();
-    let due = if overdue { catch_up(seen.now, seen.uid, seen.spec.interval().get()) } else { due };
+    if checked && !seen.is_unchanged() {
+        return Ok(Trigger::Changed);
+    }
+    // A request that came with a restored object was answered in its former life.
+    if seen.request().is_some() && !seen.is_fresh() {
+        return Ok(Trigger::Requested);
+    }
+    let due = agenda(seen, checked).due();
     if due > seen.now {
         return Err(due);
     }
     Ok(if checked { Trigger::Due } else { Trigger::First })
 }
 
-/// When an object that was never checked is due.
-fn first_due(seen: &Seen<'_>) -> Timestamp {
-    let interval = seen.spec.interval().get();
-    if seen.is_fresh() {
-        let sends = seen.spec.level() == Level::Deliver && seen.mode == Mode::Enforce;
-        let from = seen.created.map_or(seen.since, |created| created.max(seen.since));
-        return if seen.crowded && sends { stagger(from, seen.uid, interval) } else { seen.now };
+fn agenda<'a>(seen: &Seen<'a>, checked: bool) -> Agenda<'a> {
+    let status = seen.status;
+    Agenda {
+        uid: seen.uid,
+        interval: seen.spec.interval().get(),
+        fresh: seen.is_fresh(),
+        spread: seen.crowded && seen.spec.level() == Level::Deliver && seen.mode == Mode::Enforce,
+        checked,
+        planned: status.and_then(|status| status.next_check_time.as_ref()).map(|planned| planned.0),
+        current: status.and_then(|status| status.observed_generation) == Some(seen.generation),
+        was_held: status.is_some_and(|status| status.credential_held_until.is_some()) && seen.hold().is_none(),
+        was_halted: seen.was_halted(),
+        failed: status.and_then(|status| status.consecutive_failures).unwrap_or(0) > 0,
+        created: seen.created,
+        since: seen.since,
+        now: seen.now,
     }
-    let status = seen.status.filter(|status| status.observed_generation == Some(seen.generation));
-    // What was planned for the end of a hold is due when the hold is gone before: the Secret changed.
-    let was_held = status.is_some_and(|status| status.credential_held_until.is_some()) && seen.hold().is_none();
-    match status.and_then(|status| status.next_check_time.as_ref()) {
-        Some(planned) if planned.0 < seen.since => catch_up(seen.since, seen.uid, interval),
-        Some(_) if was_held => seen.now,
-        Some(planned) => planned.0,
-        None => seen.now,
-    }
-}
-
-/// When the schedule, a back-off or the end of a hold makes the next check of a checked object due.
-fn due(seen: &Seen<'_>) -> Timestamp {
-    let interval = seen.spec.interval().get();
-    let Some((status, planned)) = seen.status.and_then(|status| Some((status, status.next_check_time.as_ref()?.0))) else {
-        return seen.now;
-    };
-    if planned < seen.since {
-        return catch_up(seen.since, seen.uid, interval);
-    }
-    if planned <= seen.now || status.observed_generation == Some(seen.generation) {
-        return planned;
-    }
-    // A changed interval moves the next check and runs none; a back-off goes on as it was.
-    let slot = due_after(seen.now, seen.uid, interval);
-    if status.consecutive_failures.unwrap_or(0) > 0 { slot.min(planned) } else { slot }
 }
 
 fn check(seen: &Seen<'_>, trigger: Trigger) -> Check {
@@ -228,7 +209,7 @@ fn check(seen: &Seen<'_>, trigger: Trigger) -> Check {
     let level = if sends { seen.spec.level() } else { seen.spec.level().min(Level::Authenticate) };
     let failures = seen.status.and_then(|status| status.consecutive_failures).unwrap_or(0);
     Check {
-        id: id(seen),
+        id: begun(seen.uid, seen.generation, seen.now),
         started: seen.now,
         trigger,
         level,
@@ -248,17 +229,6 @@ fn is_mail_due(seen: &Seen<'_>) -> bool {
     let Some(claim) = &status.claim else { return true };
     let owed = status.conditions.iter().any(|c| c.type_ == DELIVERY_TESTED && c.status == "Unknown");
     owed || due_after(claim.started_at.0, seen.uid, seen.spec.interval().get()) <= seen.now
-}
-
-/// The id of a check that begins now: a UUID of version 8 (RFC 9562), made from object and time.
-fn id(seen: &Seen<'_>) -> String {
-    let digest = ring::digest::digest(
-        &ring::digest::SHA256,
-        format!("{}\0{}\0{}", seen.uid, seen.generation, seen.now.as_nanosecond()).as_bytes(),
-    );
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_ref()[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::mail::Stage;
 use crate::verify::mail_server::{
-    Pause,
+    Pause, PauseScope,
     samples::{Case, account, at, failed, fine, refused_login, server, timed_out, uncertain},
 };
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{Capabilities, State, TlsStatus},
+        v1alpha1::{Capabilities, State, TlsStatus, condition as c},
     },
     mail::stage::{Outcome, Record},
     verify::{

@@ -1,0 +1,303 @@
+//! What is to be done with an `EmailProfile` now, and when to look again. Pure: the clock, the cluster and the network are
+//! all in [`Seen`]. Next: `status`.
+
+use jiff::Timestamp;
+
+use super::Seen;
+use crate::{
+    api::{
+        Class, Reason,
+        v1alpha1::{ActorClaim, EmailProfileStatus, ProfileActorState as Stand, State, VerificationStatus},
+    },
+    mail::Diagnosis,
+    verify::{
+        agenda::Agenda,
+        breaker::Hold,
+        halt::Mode,
+        schedule::{back_off, begun, due_after, later},
+    },
+};
+
+/// What is to be done, and when to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What is to be done now.
+    pub what: What,
+    /// When to decide again, if nothing happens before; none: only a change brings something new.
+    pub next: Option<Timestamp>,
+    /// Whether the object is at work.
+    pub state: State,
+}
+
+/// What is to be done now. A run that is under way goes on only under `Rest(Because::Running)`; under anything else it is to
+/// be cancelled, and what follows takes up what it has begun.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// Nothing can be sent or looked at: the spec or its references do not allow it.
+    Refuse(Diagnosis),
+    /// Nothing is to be done.
+    Rest(Because),
+    /// A run begins, or goes on.
+    Run(Run),
+}
+
+/// Why nothing is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// No run is due.
+    NotDue,
+    /// A run is under way.
+    Running,
+    /// Suspended, paused or in maintenance: nothing goes out. The diagnosis says which.
+    Halted(Diagnosis),
+    /// The credentials were refused and are not tried now (promise 8).
+    Held(Hold),
+    /// A `MailServer` that it names does not work: one alert for one cause.
+    Waits(Diagnosis),
+    /// The object is being deleted.
+    Deleted,
+}
+
+/// A run, or what is left of it: who has to find a mail, and who is sent one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its id, from which the codes are made, and which logs, status.verification, claims and the mails' header carry.
+    pub id: String,
+    /// When it began, perhaps in another process.
+    pub begun: Timestamp,
+    /// When this part of it was decided on.
+    pub started: Timestamp,
+    /// Why it runs.
+    pub trigger: Trigger,
+    /// What each actor that is not done has to do.
+    pub errands: Vec<Errand>,
+    /// Whether the login to the outgoing server is to be proved.
+    pub outgoing: bool,
+    /// What the mailbox held before the run's first mail, where that is known.
+    pub mark: Option<String>,
+    /// The generation that it judges.
+    pub generation: i64,
+    /// [`super::Observed::inputs`] that it judges.
+    pub inputs: String,
+    /// [`super::Observed::credentials`] that it uses.
+    pub credentials: Option<String>,
+    /// The value of the verify request that it answers.
+    pub request: Option<String>,
+}
+
+/// What one actor has to do in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// The actor's name.
+    pub actor: String,
+    /// How it begins.
+    pub begin: Begin,
+    /// 1, and one more for each try of this actor in this run before it.
+    pub attempt: i32,
+}
+
+/// How an actor begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Its mail is sent once it has opened the mailbox.
+    Send,
+    /// Its mail was sent, or is sent by a person: it is looked for until then.
+    Look {
+        /// When its time is over.
+        until: Timestamp,
+    },
+    /// No mail is due: the mailbox is opened and left.
+    Visit,
+}
+
+/// Why a run runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// There was none before.
+    First,
+    /// The spec, a Secret, a CA bundle or the sender changed.
+    Changed,
+    /// The annotation `mailverity.dev/verify-requested-at` has a new value.
+    Requested,
+    /// The schedule.
+    Due,
+    /// What is left of a run: mails that are looked for, or a try that failed before its mail was sent.
+    GoesOn,
+}
+
+/// What is to be done now.
+#[must_use]
+pub fn decide(seen: &Seen<'_>) -> Plan {
+    if seen.deleted {
+        return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
+    }
+    let brakes = seen.brakes();
+    if let Some(halt) = brakes.halt() {
+        return Plan { what: What::Rest(Because::Halted(halt.diagnosis)), next: halt.until, state: halt.state };
+    }
+    let (what, next) = match refusal(seen) {
+        Some(diagnosis) => {
+            // A reference that could not be read is read again, as nobody tells of a right that was granted; one that is
+            // missing makes itself known when it comes.
+            let again = later(seen.now, back_off(1, seen.uid, seen.spec.interval().get()));
+            let unread = diagnosis.class == Class::Transient || diagnosis.reason == Reason::RefUnreadable;
+            let next = unread.then_some(again);
+            (What::Refuse(diagnosis), next)
+        }
+        None => at_work(seen),
+    };
+    let next = [next, brakes.window_start(), super::status::expiry_warning(seen)].into_iter().flatten().min();
+    Plan { what, next, state: State::Active }
+}
+
+/// Why nothing can be sent or looked at.
+pub(super) fn refusal(seen: &Seen<'_>) -> Option<Diagnosis> {
+    seen.brakes().unacceptable().or_else(|| seen.observed.as_ref().err().cloned())
+}
+
+/// What is to be done with an object that nothing halts and whose spec and references are fine.
+fn at_work(seen: &Seen<'_>) -> (What, Option<Timestamp>) {
+    if let Some(run) = &seen.running {
+        let same = seen.observed.as_ref().is_ok_and(|observed| observed.inputs == run.inputs);
+        let answers = seen.request().is_none_or(|request| run.request.as_ref() == Some(&request));
+        if same && answers && run.generation == seen.generation {
+            return (What::Rest(Because::Running), None);
+        }
+    }
+    if let Some(waits) = seen.observed.as_ref().ok().and_then(|observed| observed.waits.clone()) {
+        return (What::Rest(Because::Waits(waits)), None);
+    }
+    if let Some(hold) = seen.hold() {
+        return (What::Rest(Because::Held(hold.clone())), Some(hold.until));
+    }
+    match trigger(seen) {
+        Ok(trigger) => (What::Run(run(seen, trigger)), None),
+        Err(due) => (What::Rest(Because::NotDue), Some(due)),
+    }
+}
+
+/// What makes a run due now, or else when one will be.
+pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
+    let status = seen.status;
+    let checked = status.is_some_and(|status| status.inputs_observed.is_some());
+    if checked && !seen.is_unchanged() {
+        return Ok(Trigger::Changed);
+    }
+    // A request that came with a restored object was answered in its former life.
+    if seen.request().is_some() && !seen.is_fresh() {
+        return Ok(Trigger::Requested);
+    }
+    if status.is_some_and(|status| seen.actors().iter().any(|actor| awaited_until(seen, status, actor).is_some())) {
+        return Ok(Trigger::GoesOn);
+    }
+    let due = agenda(seen, checked).due();
+    if due > seen.now {
+        return Err(due);
+    }
+    let Some(verification) = status.and_then(|status| status.verification.as_ref()).filter(|_| checked) else {
+        return Ok(Trigger::First);
+    };
+    let begun = verification.started_at.as_ref().map_or(seen.now, |time| time.0);
+    let slot = due_after(begun, seen.uid, seen.spec.interval().get());
+    Ok(if slot <= seen.now { Trigger::Due } else { Trigger::GoesOn })
+}
+
+fn agenda<'a>(seen: &Seen<'a>, checked: bool) -> Agenda<'a> {
+    let status = seen.status;
+    Agenda {
+        uid: seen.uid,
+        interval: seen.spec.interval().get(),
+        fresh: seen.is_fresh(),
+        spread: seen.crowded && !seen.is_manual() && seen.mode == Mode::Enforce,
+        checked,
+        planned: status.and_then(|status| status.next_run_time.as_ref()).map(|planned| planned.0),
+        current: status.and_then(|status| status.observed_generation) == Some(seen.generation),
+        was_held: status.is_some_and(|status| status.credential_held_until.is_some()) && seen.hold().is_none(),
+        was_halted: seen.was_halted(),
+        failed: status.and_then(|status| status.consecutive_failures).unwrap_or(0) > 0,
+        created: seen.created,
+        since: seen.since,
+        now: seen.now,
+    }
+}
+
+/// The claim that an actor's mail was sent under in this run.
+pub(super) fn claim_of<'a>(status: &'a EmailProfileStatus, actor: &str) -> Option<&'a ActorClaim> {
+    let run = &status.verification.as_ref()?.run_id;
+    status.claims.iter().find(|claim| claim.actor == actor && claim.id == *run)
+}
+
+/// Until when an actor's mail is looked for, if it is.
+fn awaited_until(seen: &Seen<'_>, status: &EmailProfileStatus, actor: &str) -> Option<Timestamp> {
+    let told = status.actors.iter().find(|told| told.name == actor)?;
+    let verification = status.verification.as_ref().filter(|_| told.state == Stand::AwaitingMessage)?;
+    if seen.is_manual() {
+        return verification.deadline.as_ref().map(|deadline| deadline.0);
+    }
+    let claim = claim_of(status, actor)?;
+    // Counted from the moment that the server took the mail, where that was told.
+    let from = told.sent_time.as_ref().map_or(claim.started_at.0, |sent| sent.0.max(claim.started_at.0));
+    Some(later(from, seen.spec.timeout().get()))
+}
+
+fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
+    let status = seen.status;
+    let last = status.and_then(|status| status.verification.as_ref());
+    let goes_on = last.filter(|last| trigger == Trigger::GoesOn || asks_again(seen, last, trigger));
+    let (id, since) = match goes_on {
+        Some(last) => (last.run_id.clone(), last.started_at.as_ref().map_or(seen.now, |time| time.0)),
+        None => (begun(seen.uid, seen.generation, seen.now), seen.now),
+    };
+    let errands = seen.actors().iter().filter_map(|actor| errand(seen, actor, trigger, goes_on)).collect();
+    let proved = goes_on.is_some() && status.and_then(|s| s.outgoing.as_ref()).is_some_and(|o| o.state == Stand::Verified);
+    let observed = seen.observed.as_ref().ok();
+    Run {
+        id,
+        begun: since,
+        started: seen.now,
+        trigger,
+        errands,
+        outgoing: observed.is_some_and(|observed| observed.outgoing.is_some()) && !proved,
+        mark: goes_on.and_then(|last| last.mailbox_mark.clone()),
+        generation: seen.generation,
+        inputs: observed.map(|observed| observed.inputs.clone()).unwrap_or_default(),
+        credentials: observed.and_then(|observed| observed.credentials().map(str::to_owned)),
+        request: seen.request(),
+    }
+}
+
+/// Whether a request restarts the deadline of the mail that a person was asked for: the code that was shown stays good until
+/// it was found.
+fn asks_again(seen: &Seen<'_>, last: &VerificationStatus, trigger: Trigger) -> bool {
+    let all_found = || seen.actors().iter().all(|a| seen.actor(a).is_some_and(|told| told.state == Stand::Verified));
+    seen.is_manual() && trigger == Trigger::Requested && last.subject.is_some() && !all_found()
+}
+
+/// What an actor has to do; nothing where it is done.
+fn errand(seen: &Seen<'_>, actor: &str, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Option<Errand> {
+    let told = seen.actor(actor).filter(|_| goes_on.is_some());
+    let attempt = told.and_then(|told| told.attempt).unwrap_or(0);
+    let errand = |begin, attempt: i32| Some(Errand { actor: actor.to_owned(), begin, attempt: attempt.clamp(1, 1000) });
+    let next = attempt.saturating_add(1);
+    if seen.mode == Mode::Observe {
+        return errand(Begin::Visit, next);
+    }
+    if let Some(until) = seen.status.filter(|_| goes_on.is_some()).and_then(|status| awaited_until(seen, status, actor))
+        && trigger == Trigger::GoesOn
+    {
+        return errand(Begin::Look { until }, attempt);
+    }
+    if seen.is_manual() {
+        // Nobody is asked for a mail each day: what a person proved once is kept up by the login alone.
+        return match trigger {
+            Trigger::Due => errand(Begin::Visit, 1),
+            Trigger::GoesOn if told.is_some_and(|told| told.state == Stand::Verified) => None,
+            Trigger::GoesOn => errand(Begin::Visit, next),
+            _ => errand(Begin::Look { until: later(seen.now, seen.spec.timeout().get()) }, 1),
+        };
+    }
+    let settled = told.is_some() && seen.status.is_some_and(|status| claim_of(status, actor).is_some());
+    let found = told.is_some_and(|told| told.state == Stand::Verified);
+    // A mail that left is not sent again in its run (promise 3).
+    if settled || (found && goes_on.is_some()) { None } else { errand(Begin::Send, next) }
+}
