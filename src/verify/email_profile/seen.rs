@@ -38,8 +38,10 @@ pub struct Seen<'a> {
     pub status: Option<&'a EmailProfileStatus>,
     /// What its references came to.
     pub observed: Result<Observed, Diagnosis>,
-    /// The breaker's longest hold on any of its accounts.
+    /// The breaker's hold on the mailbox's account.
     pub held: Option<Hold>,
+    /// The breaker's hold on the account at the outgoing server, where that is another.
+    pub outgoing_held: Option<Hold>,
     /// A pause of everything or of its namespace.
     pub pause: Option<Pause>,
     /// Whether the installation sends.

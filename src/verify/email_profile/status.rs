@@ -1,0 +1,272 @@
+//! The status that follows from what was seen, decided and found. Pure; whether it is written is for [`differs`] to say. What
+//! the conditions say is in `judge`, what was found in `facts`.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    Because, Begin, Plan, Run, RunReport, Seen, Trigger, What, facts,
+    judge::{self, Verdict},
+};
+use crate::{
+    api::v1alpha1::{ActorClaim, EmailProfileStatus, ProfileActorState as Stand, VerificationStatus},
+    mail::Diagnosis,
+    verify::{
+        events::{self, Event},
+        halt::{told_time, whole_seconds},
+        report::LoginOutcome,
+        schedule::{back_off, due_after, later},
+    },
+};
+
+/// What the claims of a run are for.
+const PURPOSE: &str = "Verification";
+
+/// What is known now that was not known when the last status was written.
+pub(super) enum News<'a> {
+    /// Nothing.
+    None,
+    /// A run begins or goes on.
+    Begun(&'a Run),
+    /// A run has ended, or a part of it.
+    Found(&'a Run, &'a RunReport),
+}
+
+/// The status to be told.
+///
+/// At the end of a run `seen` is observed anew, `plan.what` is the `Run` that began it, and `report` what it found.
+#[must_use]
+pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&RunReport>) -> EmailProfileStatus {
+    let mut status = seen.status.cloned().unwrap_or_default();
+    let report = report.map(|report| completed(seen, report));
+    let news = match (&plan.what, &report) {
+        (What::Rest(Because::Deleted), _) => return status,
+        (What::Run(run), Some(report)) => News::Found(run, report),
+        (What::Run(run), None) => News::Begun(run),
+        _ => News::None,
+    };
+    let halted = seen.brakes().halt();
+    status.state = Some(halted.as_ref().map(|halt| halt.state).unwrap_or_default());
+    remember_hold(&mut status, seen, &news);
+    match &news {
+        News::Found(run, report) => {
+            begin(&mut status, seen, run);
+            facts::found(&mut status, run, report);
+        }
+        News::Begun(run) if run.errands.iter().any(|errand| matches!(errand.begin, Begin::Look { .. })) => {
+            begin(&mut status, seen, run);
+        }
+        News::None | News::Begun(_) => {}
+    }
+    facts::roll_call(&mut status, seen);
+    let verdict = judge::conditions(&mut status, seen, plan, &news, halted.as_ref());
+    plan_next(&mut status, seen, plan, &news, &verdict);
+    status.observed_generation = Some(seen.generation);
+    status
+}
+
+/// The status that takes the claim to send `actor` its mail (promise 1): to be applied with the resourceVersion of `seen`, and
+/// the mail may be sent only if that was accepted.
+///
+/// What the run judges and answers is noted with it: a process that dies before it can tell the result leaves behind that the
+/// mail may have gone, and nothing that would send another (promise 2).
+#[must_use]
+pub fn claim(seen: &Seen<'_>, run: &Run, actor: &str, mark: &str, now: Timestamp) -> EmailProfileStatus {
+    let mut status = seen.status.cloned().unwrap_or_default();
+    begin(&mut status, seen, run);
+    let attempt = run.errands.iter().find(|errand| errand.actor == actor).map_or(1, |errand| errand.attempt);
+    let now = whole_seconds(now);
+    status.claims.retain(|claim| claim.actor != actor);
+    status.claims.push(ActorClaim {
+        id: run.id.clone(),
+        actor: actor.to_owned(),
+        purpose: PURPOSE.to_owned(),
+        attempt,
+        started_at: Time(now),
+    });
+    if let Some(verification) = &mut status.verification {
+        let deadline = later(now, seen.spec.timeout().get());
+        verification.deadline = verification.deadline.take().filter(|old| old.0 > deadline).or(Some(Time(deadline)));
+        // The first mark of a run holds for all its mails.
+        verification.mailbox_mark.get_or_insert_with(|| mark.to_owned());
+    }
+    facts::awaits(&mut status, actor, attempt);
+    judges(&mut status, run);
+    status
+}
+
+/// Notes the run itself, where it is a new one: what an earlier one claimed is over.
+fn begin(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run) {
+    if run.errands.iter().all(|errand| errand.begin == Begin::Visit) && !run.errands.is_empty() {
+        // A visit proves nothing by itself, and takes nothing away.
+        status.verification.get_or_insert_with(|| VerificationStatus { run_id: run.id.clone(), ..VerificationStatus::default() });
+        return;
+    }
+    if status.verification.as_ref().is_none_or(|known| known.run_id != run.id) {
+        status.claims.clear();
+        let started_at = Some(Time(whole_seconds(run.begun)));
+        let to = Some(seen.spec.address.clone());
+        status.verification = Some(VerificationStatus { run_id: run.id.clone(), started_at, to, ..VerificationStatus::default() });
+        if let Some(outgoing) = &mut status.outgoing {
+            outgoing.state = Stand::Pending;
+        }
+    }
+    let until = run.errands.iter().filter_map(|errand| match errand.begin {
+        Begin::Look { until } => Some(until),
+        _ => None,
+    });
+    if let (true, Some(until), Some(verification)) = (seen.is_manual(), until.max(), &mut status.verification) {
+        verification.deadline = Some(Time(whole_seconds(until)));
+        for errand in &run.errands {
+            facts::awaits(status, &errand.actor, errand.attempt);
+        }
+        judges(status, run);
+    }
+}
+
+/// Notes what a run judges, uses and answers.
+fn judges(status: &mut EmailProfileStatus, run: &Run) {
+    status.inputs_observed = Some(run.inputs.clone());
+    // Where refusals are remembered, those speak of what is noted.
+    if status.credential_held_until.is_none() {
+        status.credentials_observed.clone_from(&run.credentials);
+    }
+    status.last_handled_verify_request = run.request.clone().or(status.last_handled_verify_request.take());
+}
+
+/// Shows the subject of the mail that a person is asked for: mode Manual alone.
+#[must_use]
+pub fn with_subject(mut status: EmailProfileStatus, run: &Run, code: uuid::Uuid) -> EmailProfileStatus {
+    if let Some(verification) = status.verification.as_mut().filter(|verification| verification.run_id == run.id) {
+        verification.subject = Some(format!("({code})"));
+    }
+    status
+}
+
+/// Whether a status is worth writing: it differs in more than times.
+#[must_use]
+pub fn differs(old: Option<&EmailProfileStatus>, new: &EmailProfileStatus) -> bool {
+    let timeless = |status: &EmailProfileStatus| {
+        let mut status = status.clone();
+        status.next_run_time = None;
+        for condition in &mut status.conditions {
+            condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+        }
+        status
+    };
+    old.map(timeless).as_ref() != Some(&timeless(new))
+}
+
+/// The Events that go with the change from one status to the next: one for each cause.
+#[must_use]
+pub fn transitions(old: Option<&EmailProfileStatus>, new: &EmailProfileStatus) -> Vec<Event> {
+    events::transitions(old.map(|old| old.conditions.as_slice()), &new.conditions)
+}
+
+/// A report in which each failure knows what is known here and not where it was found.
+fn completed(seen: &Seen<'_>, report: &RunReport) -> RunReport {
+    let mut report = report.clone();
+    for actor in &mut report.actors {
+        actor.report.failure = actor.report.failure.take().map(|failure| with_facts(seen, failure));
+    }
+    if let Some(outgoing) = &mut report.outgoing {
+        outgoing.failure = outgoing.failure.take().map(|failure| with_facts(seen, failure));
+    }
+    report
+}
+
+pub(super) fn with_facts(seen: &Seen<'_>, failure: Diagnosis) -> Diagnosis {
+    let observed = seen.observed.as_ref().ok();
+    let fact = |value: Option<&String>| value.cloned().unwrap_or_default();
+    let hold = seen.hold().or(seen.outgoing_held.as_ref());
+    failure
+        .fact("until", hold.map(|hold| told_time(hold.until)).unwrap_or_default())
+        .fact("secret", fact(observed.and_then(|observed| observed.secret.as_ref())))
+        .fact("changed", fact(observed.and_then(|observed| observed.secret_changed.as_ref())))
+        .fact("from", fact(observed.and_then(|observed| observed.from.as_ref())))
+        .fact("to", seen.spec.address.as_str())
+        // The time itself would move from run to run.
+        .fact("next", "the time in status.nextRunTime")
+}
+
+/// When the certificate that was seen begins to be warned of, if that is still to come: no run is needed to tell it.
+pub(super) fn expiry_warning(seen: &Seen<'_>) -> Option<Timestamp> {
+    let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
+    let from = not_after.checked_sub(judge::warning(seen)).ok()?;
+    Some(from).filter(|from| *from > seen.now)
+}
+
+/// Notes the breaker's hold, so that it survives this process (promise 8), and forgets it with its credentials.
+fn remember_hold(status: &mut EmailProfileStatus, seen: &Seen<'_>, news: &News<'_>) {
+    let other = || seen.outgoing_held.as_ref().filter(|hold| hold.until > seen.now);
+    if let Some(hold) = seen.hold().or_else(other) {
+        status.credential_held_until = Some(Time(whole_seconds(hold.until)));
+        status.credential_refusals = i32::try_from(hold.refusals).ok().filter(|refusals| *refusals > 0);
+        status.credentials_observed = Some(hold.credentials.clone());
+        return;
+    }
+    let accepted = matches!(news, News::Found(_, report)
+        if report.actors.iter().any(|actor| actor.report.login == Some(LoginOutcome::Accepted)));
+    let known = status.credentials_observed.as_deref();
+    let others =
+        seen.observed.as_ref().is_ok_and(|seen| !seen.accounts.iter().any(|account| Some(account.secret.as_str()) == known));
+    if accepted || others {
+        if status.next_run_time == status.credential_held_until {
+            status.next_run_time = None;
+        }
+        status.credential_held_until = None;
+        status.credential_refusals = None;
+    }
+}
+
+/// When it is looked at next, and what the run that ended has answered.
+fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news: &News<'_>, verdict: &Verdict) {
+    let interval = seen.spec.interval().get();
+    let run = match news {
+        News::Found(run, _) => *run,
+        News::Begun(_) => return,
+        News::None => {
+            match &plan.what {
+                What::Refuse(diagnosis) if judge::unresolves(diagnosis) => {
+                    // What comes back is looked at anew, even if it is what it was.
+                    status.inputs_observed = None;
+                    status.next_run_time = None;
+                }
+                What::Rest(Because::Held(hold)) => status.next_run_time = Some(Time(whole_seconds(hold.until))),
+                What::Rest(Because::NotDue) if seen.is_fresh() => {
+                    status.last_handled_verify_request = seen.request().or(status.last_handled_verify_request.take());
+                    status.next_run_time = plan_due(seen);
+                }
+                What::Rest(Because::NotDue) if seen.was_halted() || status.observed_generation != Some(seen.generation) => {
+                    status.next_run_time = plan_due(seen);
+                }
+                _ => {}
+            }
+            return;
+        }
+    };
+    if verdict.cut {
+        // What is open is taken up again at once, or when the halt ends.
+        status.next_run_time = Some(Time(whole_seconds(seen.now)));
+        return;
+    }
+    judges(status, run);
+    let from = if run.trigger == Trigger::GoesOn { run.begun } else { run.started };
+    let mut slot = due_after(from, seen.uid, interval);
+    if slot <= seen.now {
+        slot = due_after(seen.now, seen.uid, interval);
+    }
+    let soon = later(seen.now, back_off(verdict.failures.max(1), seen.uid, interval));
+    let next = match (seen.hold(), verdict.room, verdict.retry) {
+        (Some(hold), ..) => hold.until,
+        (None, Some(room), _) => room.max(soon.min(slot)),
+        (None, None, true) => soon.min(slot),
+        (None, None, false) => slot,
+    };
+    status.next_run_time = Some(Time(whole_seconds(next)));
+}
+
+/// The time that `decide` would wait for.
+fn plan_due(seen: &Seen<'_>) -> Option<Time> {
+    super::decide::trigger(seen).err().map(|due| Time(whole_seconds(due)))
+}
