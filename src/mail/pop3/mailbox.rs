@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use futures::{FutureExt, future::BoxFuture};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::{About, Reply, Session, classify, classify::wordings::says_gone, reply};
 use crate::mail::{
     Diagnosis, Stage,
-    mailbox::{Cleanup, HEADER, Mailbox, Mark, Place, Shown, Sighting, recognise},
+    mailbox::{Cleanup, Earlier, HEADER, Mailbox, Mark, Place, Shown, Sighting, recognise},
     smtp::providers::Provider,
     wire::broke,
 };
@@ -108,6 +108,30 @@ impl Pop3Mailbox {
         }
     }
 
+    /// Among the newest: the rest is left to later runs.
+    async fn search_for_earlier(&mut self, runs: &Earlier<'_>, most: usize) -> Result<Vec<Sighting>, Diagnosis> {
+        let newest = self.shown.messages;
+        let oldest = newest.saturating_sub(AROUND) + 1;
+        let mut sightings = Vec::new();
+        for number in (oldest..=newest).filter(|number| !self.deleted.contains(number)).collect::<Vec<_>>() {
+            if sightings.len() == most {
+                break;
+            }
+            // Who does not show it keeps it.
+            let Ok(header) = self.top(number).await? else { continue };
+            sightings.extend(runs.recognise(&header, place(number)));
+        }
+        Ok(sightings)
+    }
+
+    fn keep(&mut self, sightings: &[Sighting]) {
+        for sighting in sightings {
+            if !self.found.contains(sighting) {
+                self.found.push(sighting.clone());
+            }
+        }
+    }
+
     /// Whether this number is that mail in this session. A place of another session tells nothing: its header is read again.
     async fn is_there(&mut self, ours: &Sighting) -> Result<bool, Diagnosis> {
         if self.found.contains(ours) {
@@ -163,11 +187,7 @@ impl Mailbox for Pop3Mailbox {
         };
         async move {
             let sightings = self.search(noted, codes).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
-            for sighting in &sightings {
-                if !self.found.contains(sighting) {
-                    self.found.push(sighting.clone());
-                }
-            }
+            self.keep(&sightings);
             Ok(sightings)
         }
         .boxed()
@@ -188,6 +208,33 @@ impl Mailbox for Pop3Mailbox {
             }
         }
         .boxed()
+    }
+
+    fn earlier<'a>(&'a mut self, runs: &'a Earlier<'a>, most: usize) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
+        async move {
+            let sightings = self.search_for_earlier(runs, most).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
+            self.keep(&sightings);
+            Ok(sightings)
+        }
+        .boxed()
+    }
+
+    /// No: a session would keep others from the maildrop, and shows nothing new.
+    fn stays(&self) -> bool {
+        false
+    }
+
+    /// Only lets the time go by.
+    fn wait(&mut self, until: Instant) -> BoxFuture<'_, Result<bool, Diagnosis>> {
+        async move {
+            sleep_until(until).await;
+            Ok(false)
+        }
+        .boxed()
+    }
+
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.session.wire.set_deadline(deadline);
     }
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
