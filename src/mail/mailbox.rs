@@ -13,6 +13,8 @@ use super::Diagnosis;
 
 /// The header of every mail that we send: installation, object and run (promise 5).
 pub const RUN: &str = "X-Mailverity-Run";
+/// The most reports on deliveries of one look that are read.
+pub const REPORTS: usize = 10;
 /// The most octets of a mail's header that are read.
 pub const HEADER: usize = 64 * 1024;
 
@@ -129,6 +131,16 @@ pub trait Mailbox: Send {
     /// The mails of earlier runs, at most so many, the oldest first where that is known. None where the server cannot search
     /// for them: a sweep is a courtesy.
     fn earlier<'a>(&'a mut self, runs: &'a Earlier<'a>, most: usize) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>>;
+
+    /// Where reports on deliveries stand (RFC 3464), among the mails that looks have passed since this was asked last: the
+    /// newest few.
+    fn reports(&mut self) -> Vec<Place>;
+
+    /// The start of a mail, at most [`MOST`](super::bounce::MOST) octets of it; none where it is gone.
+    fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>>;
+
+    /// Removes one mail that was read in this session and found to be a report on ours.
+    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>>;
 
     /// Whether the session stays open and shows what comes. If not, it shows what was there when it began, and looking again
     /// takes a new session.

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{ImapMailbox, Session, Status, classify, folders::quoted, response::Fetched, response::Response};
 use crate::mail::{
     Diagnosis, Stage,
-    mailbox::{Earlier, Mark, Place, RUN, Sighting, recognise},
+    bounce::{MOST, announces_report},
+    mailbox::{Earlier, Mark, Place, REPORTS, RUN, Sighting, recognise},
 };
 
 /// The newest messages that are looked at, where more are new.
@@ -21,7 +22,7 @@ const FIRST: u32 = 5;
 /// The most messages that a SEARCH may bring.
 const FOUND: usize = 100;
 /// A stranger's header may be of any size, and must not keep us from ours: the start of each is enough.
-const FIELDS: &str = "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILVERITY-RUN AUTHENTICATION-RESULTS)]<0.8192>)";
+const FIELDS: &str = "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILVERITY-RUN AUTHENTICATION-RESULTS CONTENT-TYPE)]<0.8192>)";
 
 /// What is looked for.
 struct Sought<'a> {
@@ -121,6 +122,17 @@ impl ImapMailbox {
     }
 }
 
+impl ImapMailbox {
+    pub(super) async fn read_start(&mut self, place: &Place) -> Result<Option<Vec<u8>>, Diagnosis> {
+        self.back().await?;
+        if (place.folder.as_str(), place.validity) != (self.folder.as_str(), self.session.selected.validity) {
+            return Ok(None);
+        }
+        let fetched = self.session.fetched(&format!("UID FETCH {} (UID BODY.PEEK[]<0.{MOST}>)", place.number)).await?;
+        Ok(fetched.into_iter().find(|fetched| fetched.uid == Some(place.number)).and_then(|fetched| fetched.header))
+    }
+}
+
 impl Session {
     /// Goes from the newest message back, until one is old or so many were seen; and whether an old one, or the first of
     /// all, was reached. By numbers, not UIDs: those have gaps of any width.
@@ -189,10 +201,20 @@ impl Session {
     }
 
     /// Those that are ours and new: `7:*` also brings the last message where its UID is lower (RFC 9051 section 9, seq-range).
-    fn ours(&self, fetched: Vec<Fetched>, sought: &Sought<'_>) -> Vec<Sighting> {
-        let placed = fetched.into_iter().filter_map(|fetched| self.placed(fetched, sought.junk));
-        let new = placed.filter(|(place, _)| place.number >= sought.from);
-        new.filter_map(|(place, header)| recognise(&header, sought.codes, place)).collect()
+    fn ours(&mut self, fetched: Vec<Fetched>, sought: &Sought<'_>) -> Vec<Sighting> {
+        let mut ours = Vec::new();
+        for fetched in fetched {
+            let Some((place, header)) = self.placed(fetched, sought.junk) else { continue };
+            if place.number < sought.from {
+                continue;
+            }
+            match recognise(&header, sought.codes, place.clone()) {
+                Some(sighting) => ours.push(sighting),
+                None if !sought.junk && self.reports.len() < REPORTS && announces_report(&header) => self.reports.push(place),
+                None => {}
+            }
+        }
+        ours
     }
 
     /// Where a message is, and its header.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Session, look::Looked};
 use crate::mail::{
     Diagnosis,
-    mailbox::{Cleanup, Earlier, Mailbox, Mark, Shown, Sighting},
+    mailbox::{Cleanup, Earlier, Mailbox, Mark, Place, Shown, Sighting},
 };
 
 /// Which mailbox is opened, and how; names as people write them.
@@ -116,6 +116,18 @@ impl Mailbox for ImapMailbox {
 
     fn earlier<'a>(&'a mut self, runs: &'a Earlier<'a>, most: usize) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
         self.look_for_earlier(runs, most).boxed()
+    }
+
+    fn reports(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.session.reports)
+    }
+
+    fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>> {
+        self.read_start(place).boxed()
+    }
+
+    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.remove_one(place).boxed()
     }
 
     fn stays(&self) -> bool {

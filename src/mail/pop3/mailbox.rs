@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::{About, Reply, Session, classify, classify::wordings::says_gone, reply};
 use crate::mail::{
     Diagnosis, Stage,
-    mailbox::{Cleanup, Earlier, HEADER, Mailbox, Mark, Place, Shown, Sighting, recognise},
+    bounce::{MOST, announces_report},
+    mailbox::{Cleanup, Earlier, HEADER, Mailbox, Mark, Place, REPORTS, Shown, Sighting, recognise},
     smtp::providers::Provider,
     wire::broke,
 };
@@ -20,6 +21,8 @@ pub(super) const NAME: &str = "INBOX";
 const NEWEST: u32 = 500;
 /// How many of the newest are looked at where the count did not grow: others may have removed as many as came.
 const AROUND: u32 = 50;
+/// The lines of a report's text that are read: what it tells stands before the mail that came back.
+const REPORT: u32 = 200;
 /// The time for QUIT.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,10 @@ pub struct Pop3Mailbox {
     shown: Shown,
     /// Our mails that this session has found: its numbers hold for no other.
     found: Vec<Sighting>,
+    /// Reports on deliveries that were passed.
+    reports: Vec<Place>,
+    /// Those that were read.
+    read: Vec<Place>,
     /// What was marked for removal: the server shows it no more.
     deleted: Vec<u32>,
 }
@@ -68,18 +75,23 @@ impl Pop3Mailbox {
         let account =
             Account { host: about.host.to_owned(), port: about.port, user: about.user.to_owned(), provider: about.provider };
         let shown = Shown { name: NAME.to_owned(), messages, junk: Vec::new() };
-        Ok(Self { session, account, shown, found: Vec::new(), deleted: Vec::new() })
+        Ok(Self { session, account, shown, found: Vec::new(), reports: Vec::new(), read: Vec::new(), deleted: Vec::new() })
     }
 
     /// The header of one message, or what was said instead: it may have been removed by other means meanwhile.
     async fn top(&mut self, number: u32) -> Result<Result<Vec<u8>, Reply>, Diagnosis> {
+        self.start(number, 0, HEADER).await
+    }
+
+    /// The header of one message, and so many lines of its text.
+    async fn start(&mut self, number: u32, lines: u32, most: usize) -> Result<Result<Vec<u8>, Reply>, Diagnosis> {
         let wire = &mut self.session.wire;
-        let reply = reply::command(wire, &format!("TOP {number} 0")).await?;
+        let reply = reply::command(wire, &format!("TOP {number} {lines}")).await?;
         if !reply.positive {
             // With a code it is about the maildrop, not about this message.
             return if reply.code.is_some() { Err(classify(Stage::Top, &reply, &self.account.about())) } else { Ok(Err(reply)) };
         }
-        reply::listing(wire, HEADER).await.map(Ok)
+        reply::listing(wire, most).await.map(Ok)
     }
 
     async fn search(&mut self, noted: u32, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
@@ -93,7 +105,11 @@ impl Pop3Mailbox {
             match self.top(number).await? {
                 Ok(header) => {
                     seen = true;
-                    sightings.extend(recognise(&header, codes, place(number)));
+                    match recognise(&header, codes, place(number)) {
+                        Some(sighting) => sightings.push(sighting),
+                        None if self.reports.len() < REPORTS && announces_report(&header) => self.reports.push(place(number)),
+                        None => {}
+                    }
                 }
                 Err(gone) if says_gone(&gone.words) => {}
                 Err(refused) => refusal = refusal.or(Some(refused)),
@@ -152,17 +168,22 @@ impl Pop3Mailbox {
             if self.deleted.contains(&number) || !self.is_there(sighting).await? {
                 continue;
             }
-            let reply = reply::command(&mut self.session.wire, &format!("DELE {number}")).await?;
-            if !reply.positive && says_gone(&reply.words) {
-                continue;
-            }
-            if !reply.positive {
-                return Err(classify(Stage::Cleanup, &reply, &self.account.about()));
-            }
-            self.deleted.push(number);
-            count += 1;
+            count += usize::from(self.mark_for_removal(number).await?);
         }
         Ok(count)
+    }
+
+    /// Whether it was there.
+    async fn mark_for_removal(&mut self, number: u32) -> Result<bool, Diagnosis> {
+        let reply = reply::command(&mut self.session.wire, &format!("DELE {number}")).await?;
+        if !reply.positive && says_gone(&reply.words) {
+            return Ok(false);
+        }
+        if !reply.positive {
+            return Err(classify(Stage::Cleanup, &reply, &self.account.about()));
+        }
+        self.deleted.push(number);
+        Ok(true)
     }
 }
 
@@ -215,6 +236,29 @@ impl Mailbox for Pop3Mailbox {
             let sightings = self.search_for_earlier(runs, most).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
             self.keep(&sightings);
             Ok(sightings)
+        }
+        .boxed()
+    }
+
+    fn reports(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.reports)
+    }
+
+    fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>> {
+        async move {
+            self.read.push(place.clone());
+            Ok(self.start(place.number, REPORT, MOST).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?.ok())
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async move {
+            // In another session the number may be somebody else's.
+            if self.read.contains(place) && !self.deleted.contains(&place.number) {
+                self.mark_for_removal(place.number).await.map_err(|diagnosis| diagnosis.at(Stage::Cleanup))?;
+            }
+            Ok(())
         }
         .boxed()
     }

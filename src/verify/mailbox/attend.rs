@@ -19,6 +19,7 @@ use super::Inputs;
 use crate::{
     mail::{
         Diagnosis, Vantage,
+        bounce::Bounce,
         mailbox::{Cleanup, Mark, Sighting},
         stage::Record,
     },
@@ -96,14 +97,16 @@ pub enum Begin<'a> {
 /// What came of a search.
 #[derive(Debug)]
 pub struct Finding {
-    /// The stages of the last session, and why the search failed: none where the mail was found. `MessageNotReceived` and
-    /// `MessageInJunk` are verdicts on the mail; any other failure is of the mailbox or of the dispatch. A cleanup that failed
+    /// The stages of the last session, and why the search failed: none where the mail was found. `MessageNotReceived`,
+    /// `MessageInJunk` and `MessageBounced` are verdicts on the mail; any other failure is of the mailbox or of the dispatch. A cleanup that failed
     /// is a failed stage, and no failure.
     pub report: Report,
     /// The mail, where it was found in the mailbox.
     pub found: Option<Found>,
     /// The mail, where it was found in a folder for junk alone.
     pub in_junk: Option<Found>,
+    /// The last report that a server on the way still tries: information, where the mail was not found.
+    pub delayed: Option<Bounce>,
     /// What the mailbox held before; none where it could not be noted, so that nothing was sent.
     pub mark: Option<Mark>,
     /// What is known of the mail that was dispatched here.

@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     Begin, Dispatched, Finding, Patience, Search,
-    look::{Ending, GRACE, Quest},
-    settle::{found, settle},
+    look::{Ending, GRACE, Ids, Quest},
+    settle::{found, settle, settle_report},
     times::{BackOff, next_look},
 };
 use crate::{
@@ -62,6 +62,7 @@ pub(super) async fn run<'a>(around: Around<'a>, search: &'a Search<'a>, begin: B
     let finding = Finding {
         report: Report::new(around.inputs.level, around.inputs.endpoint.to_string()),
         found: None,
+        delayed: None,
         in_junk: None,
         mark: None,
         dispatched: None,
@@ -83,12 +84,15 @@ impl<'a> Running<'a> {
         let patience = self.around.inputs.timeout;
         let dispatch = match begin {
             Begin::Send(dispatch) => dispatch,
-            Begin::Resume { mark, until, message_id: _, envelope_id: _ } => {
+            Begin::Resume { mark, until, message_id, envelope_id } => {
                 self.finding.mark.clone_from(&mark);
                 let accepted = until.checked_sub(self.search.timeout).unwrap_or(until);
                 // Without a mark all that is there may be new, as with one that does not hold.
                 let mark = mark.unwrap_or(Mark::Pop3 { messages: 0 });
-                return Some((Quest::new(self.search, mark, accepted, until, patience), None));
+                let ids = Ids { message: message_id, envelope: envelope_id };
+                let mut quest = Quest::new(self.search, mark, accepted, patience, ids);
+                quest.until = until;
+                return Some((quest, None));
             }
         };
         let mut open = self.open(Instant::now() + patience).await?;
@@ -109,9 +113,10 @@ impl<'a> Running<'a> {
         }
         match dispatch.dispatch(&mark).await {
             Ok(dispatched) => {
-                let Dispatched { at, .. } = dispatched;
+                let Dispatched { at, message_id, envelope_id } = dispatched.clone();
+                let ids = Ids { message: message_id, envelope: envelope_id };
                 self.finding.dispatched = Some(dispatched);
-                Some((Quest::new(self.search, mark, at, at + self.search.timeout, patience), open))
+                Some((Quest::new(self.search, mark, at, patience, ids), open))
             }
             Err(failure) => {
                 if let Some(open) = open {
@@ -194,12 +199,17 @@ impl<'a> Running<'a> {
             judged
         };
         let result = visit.stages.run(stage, looking).await;
+        self.finding.delayed.clone_from(&quest.delayed);
         let (copies, then) = match ending {
             None => {
                 self.close(Open { visit, mailbox }, result).await;
                 return self.tried_again();
             }
             Some(Ending::NotYet) => (Vec::new(), Then::LookAgain),
+            Some(Ending::Bounced(_, place)) => {
+                settle_report(self.search, &place, mailbox.as_mut(), &mut visit.stages).await;
+                (Vec::new(), Then::Over)
+            }
             Some(Ending::Nowhere) => (Vec::new(), Then::Over),
             Some(Ending::Found(copies)) => {
                 visit.stages.note("found");

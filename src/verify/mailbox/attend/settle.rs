@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{Finding, Found, Search, look::GRACE};
 use crate::mail::{
     Diagnosis, Stage, Stages,
-    mailbox::{Cleanup, Earlier, Mailbox, Sighting},
+    mailbox::{Cleanup, Earlier, Mailbox, Place, Sighting},
 };
 
 /// The most mails of earlier runs that one run removes.
@@ -45,6 +45,14 @@ pub(super) async fn settle(
             Cleanup::MarkSeen => format!("marked as read: {}", finding.removed),
             _ => format!("removed: {}, of earlier runs: {}", finding.removed, finding.swept),
         });
+    }
+}
+
+/// Removes the report that our mail came back: it names our mail, so it is ours.
+pub(super) async fn settle_report(search: &Search<'_>, place: &Place, mailbox: &mut dyn Mailbox, stages: &mut Stages) {
+    if search.cleanup == Cleanup::Delete {
+        mailbox.set_deadline(Instant::now() + GRACE);
+        stages.run(Stage::Cleanup, mailbox.remove(place)).await.ok();
     }
 }
 
