@@ -152,6 +152,12 @@ reasons! {
     MailboxAccessDenied: User, Some(c::VERIFIED), "The account may not open the mailbox.", "The server does not let {user} open the mailbox; enable {protocol} for the account[ at {provider}], or grant it the right to read.";
     MailboxBusy: Transient, Some(c::VERIFIED), "Another session holds the mailbox.", "Another session holds the mailbox; POP3 admits one at a time. Close other mail clients of this account.";
 
+    // Watching for a mail
+    MessageNotReceived: Transient, Some(c::VERIFIED), "The mail was taken, and did not come in time.", "Not in {mailbox} after {timeout}[; sent at {sentAt}][, taken with {accepted}][, Message-ID {messageID}]. Greylisting, quarantine, transport rules, forwarding, or junk, which POP3 cannot see, may hold it. If mail is slow, raise verification.timeout, or use mode Manual.";
+    MessageInJunk: User, Some(c::VERIFIED), "The mail came into a folder for junk.", "The mail was found in {folder}; put the sender[ {from}] on the mailbox's list of safe senders.";
+    MessageBounced: User, Some(c::VERIFIED), "The mail came back.", "The mail[ to {recipient}] came back[ from {remote}][ with {status}][: {reply}].";
+    MessageDelayed: Information, Some(c::VERIFIED), "A server on the way has not delivered the mail yet, and goes on trying.", "The mail is held up[ before {remote}][ with {status}][: {reply}]; the server goes on trying.";
+
     // Sending
     SenderRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the sender's address, whoever uses it.", "The server refuses From {from}; use an address of a domain that it serves.";
     SendAsDenied: User, Some(c::DELIVERY_TESTED), "The account may not use the sender's address.", "The server refuses From {from} for account {user}. Grant Send As, or use the account's own address.";

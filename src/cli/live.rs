@@ -148,7 +148,7 @@ impl Checker {
             return refused(target.spec, Diagnosis::new(Reason::SpecInvalid).fact("fault", "there is no host"));
         };
         let (level, mailbox) = (level.min(self.most), mailbox.to_owned());
-        let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox, level, timeout, resolving };
+        let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox, junk: Vec::new(), level, timeout, resolving };
         let report = Box::pin(mailbox::check(&inputs, &self.vantage, &self.refused, Some(output::progress))).await;
         output::progress_ends();
         report

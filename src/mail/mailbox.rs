@@ -4,14 +4,17 @@
 //! server's own search matches words, indexes late, and cannot see through a gateway that wrote a subject anew.
 
 use futures::future::BoxFuture;
-use mail_parser::{HeaderName, MessageParser};
+use mail_parser::{HeaderName, Message, MessageParser};
 use serde::Serialize;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Diagnosis;
 
 /// The header of every mail that we send: installation, object and run (promise 5).
 pub const RUN: &str = "X-Mailverity-Run";
+/// The most reports on deliveries of one look that are read.
+pub const REPORTS: usize = 10;
 /// The most octets of a mail's header that are read.
 pub const HEADER: usize = 64 * 1024;
 
@@ -89,6 +92,25 @@ impl Shown {
     }
 }
 
+/// Which mails of earlier runs are ours (promise 11): those with a header that begins so, and a code of the run that it names.
+pub struct Earlier<'a> {
+    /// `installation/object/`, with which the header [`RUN`] begins.
+    pub prefix: &'a str,
+    /// The codes that the run of this id had; none where its mails must stay.
+    pub codes: &'a (dyn Fn(&str) -> Vec<Uuid> + Send + Sync),
+}
+
+impl Earlier<'_> {
+    /// The mail with this header, if it is one of theirs.
+    #[must_use]
+    pub fn recognise(&self, header: &[u8], place: Place) -> Option<Sighting> {
+        let header = MessageParser::default().parse_headers(header)?;
+        let run = run_of(&header)?;
+        let codes = (self.codes)(run.strip_prefix(self.prefix).filter(|id| !id.is_empty())?);
+        sighting(&header, &codes, place)
+    }
+}
+
 /// A mailbox that is open. Every failure names its stage.
 pub trait Mailbox: Send {
     /// What the mailbox shows of itself.
@@ -106,6 +128,31 @@ pub trait Mailbox: Send {
     /// Does this with these mails, and with no other, and says with how many it was done.
     fn clean_up<'a>(&'a mut self, ours: &'a [Sighting], how: Cleanup) -> BoxFuture<'a, Result<usize, Diagnosis>>;
 
+    /// The mails of earlier runs, at most so many, the oldest first where that is known. None where the server cannot search
+    /// for them: a sweep is a courtesy.
+    fn earlier<'a>(&'a mut self, runs: &'a Earlier<'a>, most: usize) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>>;
+
+    /// Where reports on deliveries stand (RFC 3464), among the mails that looks have passed since this was asked last: the
+    /// newest few.
+    fn reports(&mut self) -> Vec<Place>;
+
+    /// The start of a mail, at most [`MOST`](super::bounce::MOST) octets of it; none where it is gone.
+    fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>>;
+
+    /// Removes one mail that was read in this session and found to be a report on ours.
+    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>>;
+
+    /// Whether the session stays open and shows what comes. If not, it shows what was there when it began, and looking again
+    /// takes a new session.
+    fn stays(&self) -> bool;
+
+    /// Waits until there is reason to look again, or until then; whether there is. A second of the deadline is left for what
+    /// follows.
+    fn wait(&mut self, until: Instant) -> BoxFuture<'_, Result<bool, Diagnosis>>;
+
+    /// Moves the moment after which nothing is said or heard.
+    fn set_deadline(&mut self, deadline: Instant);
+
     /// Leaves in order. What the server says to that does not matter.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
@@ -113,13 +160,19 @@ pub trait Mailbox: Send {
 /// The mail with this header, if its subject has one of the codes in parentheses.
 #[must_use]
 pub fn recognise(header: &[u8], codes: &[Uuid], place: Place) -> Option<Sighting> {
-    let header = MessageParser::default().parse_headers(header)?;
+    sighting(&MessageParser::default().parse_headers(header)?, codes, place)
+}
+
+fn sighting(header: &Message<'_>, codes: &[Uuid], place: Place) -> Option<Sighting> {
     let code = code_in(header.subject()?, codes)?;
-    let run =
-        header.header_values(HeaderName::Other(RUN.into())).find_map(|value| value.as_text()).map(|run| run.trim().to_owned());
     let results = header.header_values(HeaderName::AuthenticationResults);
     let authentication_results = results.filter_map(|value| value.as_text()).map(str::to_owned).collect();
-    Some(Sighting { code, run, authentication_results, place })
+    Some(Sighting { code, run: run_of(header), authentication_results, place })
+}
+
+fn run_of(header: &Message<'_>) -> Option<String> {
+    let mut values = header.header_values(HeaderName::Other(RUN.into()));
+    values.find_map(|value| value.as_text()).map(|run| run.trim().to_owned())
 }
 
 /// The one of the codes that stands in parentheses in a subject, in any case, whatever stands around it.

@@ -7,7 +7,7 @@ use mailverity::api::Reason;
 use crate::{logging_in, mailboxes, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 13] = [
+const NOT_OF_A_CHECK: [Reason; 17] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -21,6 +21,11 @@ const NOT_OF_A_CHECK: [Reason; 13] = [
     Reason::RefUnreadable,
     Reason::Conflict,
     Reason::ScheduleInvalid,
+    // Of a mail that is watched for: `watching` makes them happen.
+    Reason::MessageNotReceived,
+    Reason::MessageInJunk,
+    Reason::MessageBounced,
+    Reason::MessageDelayed,
 ];
 
 #[test]

@@ -313,7 +313,17 @@ impl World {
     async fn check_mailbox(&self, inputs: Inputs, protocol: Protocol, vantage: &Vantage) -> Report {
         let Inputs { endpoints, tls, login, level, timeout, resolving, .. } = inputs;
         let endpoint = endpoints.into_iter().next().unwrap();
-        let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox: "INBOX".to_owned(), level, timeout, resolving };
+        let inputs = mailbox::Inputs {
+            protocol,
+            endpoint,
+            tls,
+            login,
+            mailbox: "INBOX".to_owned(),
+            junk: Vec::new(),
+            level,
+            timeout,
+            resolving,
+        };
         Box::pin(mailbox::check(&inputs, vantage, &self.gate, None)).await
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ImapMailbox, folders::quoted, look::set};
 use crate::mail::{
     Diagnosis, Stage,
-    mailbox::{Cleanup, Sighting},
+    mailbox::{Cleanup, Place, Sighting},
 };
 
 /// The most UIDs in one command: lines have bounds at servers too.
@@ -27,6 +27,11 @@ impl ImapMailbox {
             done += self.clean_folder(folder, validity, uids, how).await.map_err(at_cleanup)?;
         }
         Ok(done)
+    }
+
+    pub(super) async fn remove_one(&mut self, place: &Place) -> Result<(), Diagnosis> {
+        let uids = BTreeSet::from([place.number]);
+        self.clean_folder(&place.folder, place.validity, uids, Cleanup::Delete).await.map(|_| ()).map_err(at_cleanup)
     }
 
     async fn clean_folder(&mut self, folder: &str, validity: u32, uids: BTreeSet<u32>, how: Cleanup) -> Result<usize, Diagnosis> {

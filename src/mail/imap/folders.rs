@@ -27,6 +27,10 @@ pub(super) struct Selected {
     expunged: u32,
     /// The messages that were there when it was opened.
     opened_with: u32,
+    /// The highest UID of which a header was read since it was opened; 0 at first.
+    pub(super) read_up_to: u32,
+    /// How many had come when it was looked at last.
+    pub(super) looked_at: Option<u32>,
 }
 
 impl Selected {
@@ -50,9 +54,18 @@ impl Selected {
         self.exists.saturating_add(self.expunged).saturating_sub(self.opened_with)
     }
 
+    /// How many had come when what came since was last of interest.
+    pub(super) fn known(&self) -> u32 {
+        self.looked_at.unwrap_or_else(|| self.arrived())
+    }
+
     /// The most messages that can have this UID or a higher one.
     pub(super) fn at_most_from(&self, uid: u32) -> u32 {
-        if uid >= self.next { self.arrived() } else { self.exists }
+        match self.looked_at {
+            Some(before) if uid > self.read_up_to => self.arrived().saturating_sub(before),
+            _ if uid >= self.next => self.arrived(),
+            _ => self.exists,
+        }
     }
 }
 

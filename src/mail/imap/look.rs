@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::{ImapMailbox, Session, Status, classify, response::Fetched, response::Response};
+use super::{ImapMailbox, Session, Status, classify, folders::quoted, response::Fetched, response::Response};
 use crate::mail::{
     Diagnosis, Stage,
-    mailbox::{Mark, Place, Sighting, recognise},
+    bounce::{MOST, announces_report},
+    mailbox::{Earlier, Mark, Place, REPORTS, RUN, Sighting, recognise},
 };
 
 /// The newest messages that are looked at, where more are new.
@@ -21,7 +22,7 @@ const FIRST: u32 = 5;
 /// The most messages that a SEARCH may bring.
 const FOUND: usize = 100;
 /// A stranger's header may be of any size, and must not keep us from ours: the start of each is enough.
-const FIELDS: &str = "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILVERITY-RUN AUTHENTICATION-RESULTS)]<0.8192>)";
+const FIELDS: &str = "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILVERITY-RUN AUTHENTICATION-RESULTS CONTENT-TYPE)]<0.8192>)";
 
 /// What is looked for.
 struct Sought<'a> {
@@ -31,27 +32,50 @@ struct Sought<'a> {
     junk: bool,
 }
 
+/// What was looked at and is not ours: a mailbox in which much comes is not read from the mark on at each look.
+pub(super) struct Looked {
+    validity: u32,
+    from: u32,
+    codes: Vec<Uuid>,
+    /// Nothing below this UID has one of the codes.
+    up_to: u32,
+}
+
 impl ImapMailbox {
     pub(super) async fn look_now(&mut self, since: &Mark, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
         self.back().await?;
-        self.session.accepted(Stage::Fetch, "NOOP").await?;
+        // A wait that ended by a notice has told what there is.
+        if !std::mem::take(&mut self.told) {
+            self.session.accepted(Stage::Fetch, "NOOP").await?;
+        }
+        let validity = self.session.selected.validity;
         let from = match since {
-            Mark::Imap { validity, next } if *validity == self.session.selected.validity => *next,
+            Mark::Imap { validity: noted, next } if *noted == validity => (*next).max(1),
             // UIDs have begun anew: all that is there may be new.
             _ => 1,
         };
-        let sought = Sought { codes, from: from.max(1), junk: false };
-        match self.session.selected.at_most_from(sought.from) {
-            0 => Ok(Vec::new()),
-            few if few <= BATCH => self.session.sightings(&format!("UID FETCH {}:* {FIELDS}", sought.from), &sought).await,
+        let looked = self.looked.take().filter(|it| (it.validity, it.from) == (validity, from) && it.codes == codes);
+        let sought = Sought { codes, from: looked.map_or(from, |looked| looked.up_to), junk: false };
+        let (few, mut all) = (self.session.selected.at_most_from(sought.from), true);
+        // What is told while headers are read is not among them.
+        self.session.selected.looked_at = Some(self.session.selected.arrived());
+        let found = match few {
+            0 => Vec::new(),
+            few if few <= BATCH => self.session.sightings(&format!("UID FETCH {}:* {FIELDS}", sought.from), &sought).await?,
             _ => {
                 let (mut found, reached) = self.session.newest(NEW, &sought).await?;
+                all = reached;
                 if !reached && found.is_empty() {
                     found = self.session.searched(&sought).await?;
                 }
-                Ok(found)
+                found
             }
+        };
+        if all && found.is_empty() {
+            let up_to = sought.from.max(self.session.selected.read_up_to.saturating_add(1));
+            self.looked = Some(Looked { validity, from, codes: codes.to_vec(), up_to });
         }
+        Ok(found)
     }
 
     pub(super) async fn look_at_junk(&mut self, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
@@ -70,6 +94,42 @@ impl ImapMailbox {
         }
         self.back().await?;
         Ok(found)
+    }
+
+    /// By the server's search: old mail is too much to be read, and one that it does not find is found at a later run.
+    pub(super) async fn look_for_earlier(&mut self, runs: &Earlier<'_>, most: usize) -> Result<Vec<Sighting>, Diagnosis> {
+        if !runs.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Vec::new());
+        }
+        self.back().await?;
+        // What could only be marked, for want of UIDPLUS, has been swept.
+        let search = format!("UID SEARCH UNDELETED HEADER {RUN} {}", quoted(runs.prefix));
+        let mut uids = self.session.search(&search).await?;
+        uids.sort_unstable();
+        uids.truncate(FOUND);
+        let mut found = Vec::new();
+        for batch in uids.chunks(BATCH as usize) {
+            for fetched in self.session.fetched(&format!("UID FETCH {} {FIELDS}", set(batch))).await? {
+                let Some((place, header)) = self.session.placed(fetched, false) else { continue };
+                found.extend(runs.recognise(&header, place));
+            }
+            if found.len() >= most {
+                break;
+            }
+        }
+        found.truncate(most);
+        Ok(found)
+    }
+}
+
+impl ImapMailbox {
+    pub(super) async fn read_start(&mut self, place: &Place) -> Result<Option<Vec<u8>>, Diagnosis> {
+        self.back().await?;
+        if (place.folder.as_str(), place.validity) != (self.folder.as_str(), self.session.selected.validity) {
+            return Ok(None);
+        }
+        let fetched = self.session.fetched(&format!("UID FETCH {} (UID BODY.PEEK[]<0.{MOST}>)", place.number)).await?;
+        Ok(fetched.into_iter().find(|fetched| fetched.uid == Some(place.number)).and_then(|fetched| fetched.header))
     }
 }
 
@@ -101,15 +161,7 @@ impl Session {
         for code in sought.codes {
             self.hide(*code);
             let search = format!("UID SEARCH UID {}:* HEADER SUBJECT \"{code}\"", sought.from);
-            let answer = self.command(Stage::Search, &search).await?;
-            if answer.said.status == Status::Bye {
-                return Err(classify(Stage::Search, &answer.said, &self.about));
-            }
-            for data in answer.data {
-                if let Response::Search(found) = data {
-                    uids.extend(found.into_iter().filter(|uid| *uid >= sought.from));
-                }
-            }
+            uids.extend(self.search(&search).await?.into_iter().filter(|uid| *uid >= sought.from));
         }
         let uids: Vec<_> = uids.into_iter().rev().take(FOUND).collect();
         let mut found = Vec::new();
@@ -117,6 +169,18 @@ impl Session {
             found.extend(self.sightings(&format!("UID FETCH {} {FIELDS}", set(batch)), sought).await?);
         }
         Ok(found)
+    }
+
+    async fn search(&mut self, search: &str) -> Result<Vec<u32>, Diagnosis> {
+        let answer = self.command(Stage::Search, search).await?;
+        if answer.said.status == Status::Bye {
+            return Err(classify(Stage::Search, &answer.said, &self.about));
+        }
+        let found = answer.data.into_iter().filter_map(|data| match data {
+            Response::Search(found) => Some(found),
+            _ => None,
+        });
+        Ok(found.flatten().collect())
     }
 
     async fn sightings(&mut self, fetch: &str, sought: &Sought<'_>) -> Result<Vec<Sighting>, Diagnosis> {
@@ -130,18 +194,33 @@ impl Session {
             Response::Fetch(fetched) => Some(fetched),
             _ => None,
         });
-        Ok(fetched.collect())
+        let fetched: Vec<_> = fetched.collect();
+        let newest = fetched.iter().filter(|fetched| fetched.header.is_some()).filter_map(|fetched| fetched.uid).max();
+        self.selected.read_up_to = self.selected.read_up_to.max(newest.unwrap_or_default());
+        Ok(fetched)
     }
 
     /// Those that are ours and new: `7:*` also brings the last message where its UID is lower (RFC 9051 section 9, seq-range).
-    fn ours(&self, fetched: Vec<Fetched>, sought: &Sought<'_>) -> Vec<Sighting> {
-        let new = fetched.into_iter().filter_map(|fetched| {
-            let number = fetched.uid.filter(|uid| *uid >= sought.from)?;
-            let folder = self.selected.name.clone();
-            let place = Place { folder, validity: self.selected.validity, number, junk: sought.junk };
-            recognise(&fetched.header?, sought.codes, place)
-        });
-        new.collect()
+    fn ours(&mut self, fetched: Vec<Fetched>, sought: &Sought<'_>) -> Vec<Sighting> {
+        let mut ours = Vec::new();
+        for fetched in fetched {
+            let Some((place, header)) = self.placed(fetched, sought.junk) else { continue };
+            if place.number < sought.from {
+                continue;
+            }
+            match recognise(&header, sought.codes, place.clone()) {
+                Some(sighting) => ours.push(sighting),
+                None if !sought.junk && self.reports.len() < REPORTS && announces_report(&header) => self.reports.push(place),
+                None => {}
+            }
+        }
+        ours
+    }
+
+    /// Where a message is, and its header.
+    fn placed(&self, fetched: Fetched, junk: bool) -> Option<(Place, Vec<u8>)> {
+        let place = Place { folder: self.selected.name.clone(), validity: self.selected.validity, number: fetched.uid?, junk };
+        Some((place, fetched.header?))
     }
 }
 

@@ -7,10 +7,10 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Session;
+use super::{Session, look::Looked};
 use crate::mail::{
     Diagnosis,
-    mailbox::{Cleanup, Mailbox, Mark, Shown, Sighting},
+    mailbox::{Cleanup, Earlier, Mailbox, Mark, Place, Shown, Sighting},
 };
 
 /// Which mailbox is opened, and how; names as people write them.
@@ -35,6 +35,11 @@ pub struct ImapMailbox {
     /// How long the next wait between two looks is.
     pub(super) step: Duration,
     pub(super) idles: bool,
+    /// When a message was last a reason to look.
+    pub(super) noticed: Option<Instant>,
+    /// Whether the server has just told what there is.
+    pub(super) told: bool,
+    pub(super) looked: Option<Looked>,
     /// Whether what SELECT told still stands.
     fresh: bool,
 }
@@ -57,6 +62,9 @@ impl ImapMailbox {
             trash: folders.trash,
             step: Duration::ZERO,
             idles,
+            noticed: None,
+            told: false,
+            looked: None,
             fresh: true,
         })
     }
@@ -68,7 +76,11 @@ impl ImapMailbox {
 
     /// Opens the mailbox again, after another folder.
     pub(super) async fn back(&mut self) -> Result<(), Diagnosis> {
-        if self.session.selected.name == self.folder { Ok(()) } else { self.session.select(&self.folder, self.writable).await }
+        if self.session.selected.name == self.folder {
+            return Ok(());
+        }
+        self.told = false;
+        self.session.select(&self.folder, self.writable).await
     }
 
     /// RFC 9051 section 2.3.1.1. A folder that is open tells its UIDNEXT when it is opened; so it is, once more.
@@ -76,7 +88,7 @@ impl ImapMailbox {
         if !std::mem::take(&mut self.fresh) || self.session.selected.name != self.folder {
             self.session.select(&self.folder, self.writable).await?;
         }
-        self.step = Duration::ZERO;
+        (self.step, self.noticed) = (Duration::ZERO, None);
         Ok(Mark::Imap { validity: self.session.selected.validity, next: self.session.selected.next })
     }
 }
@@ -100,6 +112,34 @@ impl Mailbox for ImapMailbox {
 
     fn clean_up<'a>(&'a mut self, ours: &'a [Sighting], how: Cleanup) -> BoxFuture<'a, Result<usize, Diagnosis>> {
         self.clean(ours, how).boxed()
+    }
+
+    fn earlier<'a>(&'a mut self, runs: &'a Earlier<'a>, most: usize) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
+        self.look_for_earlier(runs, most).boxed()
+    }
+
+    fn reports(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.session.reports)
+    }
+
+    fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>> {
+        self.read_start(place).boxed()
+    }
+
+    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.remove_one(place).boxed()
+    }
+
+    fn stays(&self) -> bool {
+        true
+    }
+
+    fn wait(&mut self, until: Instant) -> BoxFuture<'_, Result<bool, Diagnosis>> {
+        self.wait(until).boxed()
+    }
+
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.set_deadline(deadline);
     }
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {

@@ -88,6 +88,7 @@ pub(super) struct Folder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fetched {
     pub(super) uid: Option<u32>,
+    /// The part that was asked for: the header, or the start of the whole.
     pub(super) header: Option<Vec<u8>>,
 }
 
@@ -228,7 +229,7 @@ fn fetched(tokens: Tokens<'_>) -> Fetched {
             token => match name.take() {
                 None => name = token.word().map(str::to_ascii_uppercase),
                 Some(name) if name == "UID" => fetched.uid = fetched.uid.or(token.number()),
-                Some(name) if name.starts_with("BODY[HEADER.FIELDS ") => match token {
+                Some(name) if name.starts_with("BODY[HEADER.FIELDS ") || name.starts_with("BODY[]") => match token {
                     Token::Text(header) => fetched.header = Some(header),
                     _ => fetched.header = Some(Vec::new()),
                 },

@@ -17,6 +17,7 @@ use crate::{
     api::Reason,
     mail::{
         Diagnosis, Stage,
+        mailbox::Place,
         protocol::{self, Found, Protocol},
         sasl::Redaction,
         tls::{Examination, TlsPolicy},
@@ -37,6 +38,8 @@ pub struct Session {
     pub(super) round_trip: Duration,
     pub(super) reader: Reader,
     pub(super) tags: u32,
+    /// Reports on deliveries that were passed.
+    pub(super) reports: Vec<Place>,
     /// Codes that are cut out of what the server says.
     hidden: Vec<Uuid>,
     /// The server greeted with PREAUTH.
@@ -55,6 +58,7 @@ impl Session {
             round_trip: Duration::ZERO,
             reader: Reader::default(),
             tags: 0,
+            reports: Vec::new(),
             hidden: Vec::new(),
             greeted_as_known: false,
         }

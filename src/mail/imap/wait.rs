@@ -16,36 +16,63 @@ const MOST: Duration = Duration::from_secs(20);
 /// Routers and servers forget connections that are silent; the shortest that are known do so after five minutes.
 const RENEWED: Duration = Duration::from_mins(4);
 
+/// One IDLE.
+struct Idle {
+    /// How many messages had come: another one is a notice.
+    before: u32,
+    /// A notice does not end it before.
+    calm: Instant,
+    end: Instant,
+    /// The time for an answer.
+    answer: Duration,
+}
+
 impl ImapMailbox {
-    /// Waits until a message comes, or until then; whether one came. A second of the wire's time is left for what follows.
+    /// Waits until a message comes, or until then; whether one came. The first that comes ends the wait at once, later ones
+    /// not before 20 s have gone since (promise 10). What lies between `until` and the wire's deadline is the time for an
+    /// answer, and a second at least is left for what follows.
     ///
     /// # Errors
     /// What a refusal means, and whatever ends the conversation.
     pub async fn wait(&mut self, until: Instant) -> Result<bool, Diagnosis> {
+        let deadline = self.session.wire.deadline();
+        let until = until.min(deadline.checked_sub(COURTESY).unwrap_or(deadline));
+        let waited = self.wait_within(until, deadline.saturating_duration_since(until)).await;
+        self.session.wire.set_deadline(deadline);
+        waited
+    }
+
+    async fn wait_within(&mut self, until: Instant, answer: Duration) -> Result<bool, Diagnosis> {
+        self.session.wire.set_deadline(Instant::now() + answer);
         self.back().await?;
         if self.step.is_zero() {
             self.step = LEAST.max(self.session.round_trip * 2);
         }
-        let before = self.session.selected.arrived();
-        let deadline = self.session.wire.deadline();
-        let until = until.min(deadline.checked_sub(COURTESY).unwrap_or(deadline));
+        let before = self.session.selected.known();
         while Instant::now() < until {
-            if self.step > PATIENCE && self.idles {
-                self.idle(until.min(Instant::now() + RENEWED)).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))?;
-            } else {
-                sleep_until(until.min(Instant::now() + self.step)).await;
-                self.step = MOST.min(self.step * 2);
-                self.session.accepted(Stage::Fetch, "NOOP").await?;
-            }
-            if self.session.selected.arrived() > before {
+            let now = Instant::now();
+            let calm = self.noticed.map_or(now, |noticed| noticed + MOST);
+            let came = self.session.selected.arrived() > before;
+            if came && now >= calm {
+                (self.noticed, self.told) = (Some(now), true);
                 return Ok(true);
             }
+            if self.step > PATIENCE && self.idles {
+                let idle = Idle { before, calm, end: until.min(now + RENEWED), answer };
+                self.idle(idle).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))?;
+            } else {
+                let next = if came { calm } else { now + self.step };
+                sleep_until(until.min(next)).await;
+                self.step = MOST.min(self.step * 2);
+                self.session.wire.set_deadline(Instant::now() + answer);
+                self.session.accepted(Stage::Fetch, "NOOP").await?;
+            }
         }
-        Ok(false)
+        Ok(self.session.selected.arrived() > before)
     }
 
-    async fn idle(&mut self, end: Instant) -> Result<(), Diagnosis> {
-        let before = self.session.selected.arrived();
+    async fn idle(&mut self, Idle { before, calm, mut end, answer }: Idle) -> Result<(), Diagnosis> {
+        self.session.wire.set_deadline(Instant::now() + answer);
         let tag = self.session.begin("IDLE").await?;
         let mut idling = false;
         loop {
@@ -58,7 +85,10 @@ impl ImapMailbox {
                 self.session.turn(&tag).await?
             };
             match turn {
-                Turn::Asked(_) => idling = true,
+                Turn::Asked(_) => {
+                    idling = true;
+                    self.session.wire.set_deadline(end + answer);
+                }
                 Turn::Data(_) => {}
                 Turn::Done(said) if said.status == Status::Bye => {
                     return Err(classify(Stage::Fetch, &said, &self.session.about));
@@ -70,9 +100,13 @@ impl ImapMailbox {
                 }
             }
             if idling && self.session.selected.arrived() > before {
-                break;
+                end = end.min(calm);
+                if Instant::now() >= end {
+                    break;
+                }
             }
         }
+        self.session.wire.set_deadline(Instant::now() + answer);
         self.session.wire.write(b"DONE\r\n").await?;
         loop {
             match self.session.turn(&tag).await? {

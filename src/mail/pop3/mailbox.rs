@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures::{FutureExt, future::BoxFuture};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::{About, Reply, Session, classify, classify::wordings::says_gone, reply};
 use crate::mail::{
     Diagnosis, Stage,
-    mailbox::{Cleanup, HEADER, Mailbox, Mark, Place, Shown, Sighting, recognise},
+    bounce::{MOST, announces_report},
+    mailbox::{Cleanup, Earlier, HEADER, Mailbox, Mark, Place, REPORTS, Shown, Sighting, recognise},
     smtp::providers::Provider,
     wire::broke,
 };
@@ -20,6 +21,8 @@ pub(super) const NAME: &str = "INBOX";
 const NEWEST: u32 = 500;
 /// How many of the newest are looked at where the count did not grow: others may have removed as many as came.
 const AROUND: u32 = 50;
+/// The lines of a report's text that are read: what it tells stands before the mail that came back.
+const REPORT: u32 = 200;
 /// The time for QUIT.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,10 @@ pub struct Pop3Mailbox {
     shown: Shown,
     /// Our mails that this session has found: its numbers hold for no other.
     found: Vec<Sighting>,
+    /// Reports on deliveries that were passed.
+    reports: Vec<Place>,
+    /// Those that were read.
+    read: Vec<Place>,
     /// What was marked for removal: the server shows it no more.
     deleted: Vec<u32>,
 }
@@ -68,18 +75,23 @@ impl Pop3Mailbox {
         let account =
             Account { host: about.host.to_owned(), port: about.port, user: about.user.to_owned(), provider: about.provider };
         let shown = Shown { name: NAME.to_owned(), messages, junk: Vec::new() };
-        Ok(Self { session, account, shown, found: Vec::new(), deleted: Vec::new() })
+        Ok(Self { session, account, shown, found: Vec::new(), reports: Vec::new(), read: Vec::new(), deleted: Vec::new() })
     }
 
     /// The header of one message, or what was said instead: it may have been removed by other means meanwhile.
     async fn top(&mut self, number: u32) -> Result<Result<Vec<u8>, Reply>, Diagnosis> {
+        self.start(number, 0, HEADER).await
+    }
+
+    /// The header of one message, and so many lines of its text.
+    async fn start(&mut self, number: u32, lines: u32, most: usize) -> Result<Result<Vec<u8>, Reply>, Diagnosis> {
         let wire = &mut self.session.wire;
-        let reply = reply::command(wire, &format!("TOP {number} 0")).await?;
+        let reply = reply::command(wire, &format!("TOP {number} {lines}")).await?;
         if !reply.positive {
             // With a code it is about the maildrop, not about this message.
             return if reply.code.is_some() { Err(classify(Stage::Top, &reply, &self.account.about())) } else { Ok(Err(reply)) };
         }
-        reply::listing(wire, HEADER).await.map(Ok)
+        reply::listing(wire, most).await.map(Ok)
     }
 
     async fn search(&mut self, noted: u32, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
@@ -93,7 +105,11 @@ impl Pop3Mailbox {
             match self.top(number).await? {
                 Ok(header) => {
                     seen = true;
-                    sightings.extend(recognise(&header, codes, place(number)));
+                    match recognise(&header, codes, place(number)) {
+                        Some(sighting) => sightings.push(sighting),
+                        None if self.reports.len() < REPORTS && announces_report(&header) => self.reports.push(place(number)),
+                        None => {}
+                    }
                 }
                 Err(gone) if says_gone(&gone.words) => {}
                 Err(refused) => refusal = refusal.or(Some(refused)),
@@ -105,6 +121,30 @@ impl Pop3Mailbox {
                 Err(diagnosis.detail("the server does not show headers by TOP, and a mail is not fetched whole to look at it"))
             }
             _ => Ok(sightings),
+        }
+    }
+
+    /// Among the newest: the rest is left to later runs.
+    async fn search_for_earlier(&mut self, runs: &Earlier<'_>, most: usize) -> Result<Vec<Sighting>, Diagnosis> {
+        let newest = self.shown.messages;
+        let oldest = newest.saturating_sub(AROUND) + 1;
+        let mut sightings = Vec::new();
+        for number in (oldest..=newest).filter(|number| !self.deleted.contains(number)).collect::<Vec<_>>() {
+            if sightings.len() == most {
+                break;
+            }
+            // Who does not show it keeps it.
+            let Ok(header) = self.top(number).await? else { continue };
+            sightings.extend(runs.recognise(&header, place(number)));
+        }
+        Ok(sightings)
+    }
+
+    fn keep(&mut self, sightings: &[Sighting]) {
+        for sighting in sightings {
+            if !self.found.contains(sighting) {
+                self.found.push(sighting.clone());
+            }
         }
     }
 
@@ -128,17 +168,22 @@ impl Pop3Mailbox {
             if self.deleted.contains(&number) || !self.is_there(sighting).await? {
                 continue;
             }
-            let reply = reply::command(&mut self.session.wire, &format!("DELE {number}")).await?;
-            if !reply.positive && says_gone(&reply.words) {
-                continue;
-            }
-            if !reply.positive {
-                return Err(classify(Stage::Cleanup, &reply, &self.account.about()));
-            }
-            self.deleted.push(number);
-            count += 1;
+            count += usize::from(self.mark_for_removal(number).await?);
         }
         Ok(count)
+    }
+
+    /// Whether it was there.
+    async fn mark_for_removal(&mut self, number: u32) -> Result<bool, Diagnosis> {
+        let reply = reply::command(&mut self.session.wire, &format!("DELE {number}")).await?;
+        if !reply.positive && says_gone(&reply.words) {
+            return Ok(false);
+        }
+        if !reply.positive {
+            return Err(classify(Stage::Cleanup, &reply, &self.account.about()));
+        }
+        self.deleted.push(number);
+        Ok(true)
     }
 }
 
@@ -163,11 +208,7 @@ impl Mailbox for Pop3Mailbox {
         };
         async move {
             let sightings = self.search(noted, codes).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
-            for sighting in &sightings {
-                if !self.found.contains(sighting) {
-                    self.found.push(sighting.clone());
-                }
-            }
+            self.keep(&sightings);
             Ok(sightings)
         }
         .boxed()
@@ -188,6 +229,56 @@ impl Mailbox for Pop3Mailbox {
             }
         }
         .boxed()
+    }
+
+    fn earlier<'a>(&'a mut self, runs: &'a Earlier<'a>, most: usize) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
+        async move {
+            let sightings = self.search_for_earlier(runs, most).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
+            self.keep(&sightings);
+            Ok(sightings)
+        }
+        .boxed()
+    }
+
+    fn reports(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.reports)
+    }
+
+    fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>> {
+        async move {
+            self.read.push(place.clone());
+            Ok(self.start(place.number, REPORT, MOST).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?.ok())
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async move {
+            // In another session the number may be somebody else's.
+            if self.read.contains(place) && !self.deleted.contains(&place.number) {
+                self.mark_for_removal(place.number).await.map_err(|diagnosis| diagnosis.at(Stage::Cleanup))?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// No: a session would keep others from the maildrop, and shows nothing new.
+    fn stays(&self) -> bool {
+        false
+    }
+
+    /// Only lets the time go by.
+    fn wait(&mut self, until: Instant) -> BoxFuture<'_, Result<bool, Diagnosis>> {
+        async move {
+            sleep_until(until).await;
+            Ok(false)
+        }
+        .boxed()
+    }
+
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.session.wire.set_deadline(deadline);
     }
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {

@@ -12,9 +12,10 @@ use crate::{
     },
 };
 
-pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), Diagnosis> {
+/// See [`Visit::open`].
+pub(super) async fn open(visit: &mut Visit<'_>, until: Instant, writable: bool) -> Result<Option<Box<dyn Mailbox>>, Diagnosis> {
     let mut slot = None;
-    let result = converse(visit, until, &mut slot).await;
+    let result = converse(visit, until, writable, &mut slot).await;
     if let (Err(failure), Some(session)) = (&result, &mut slot)
         && leaves_in_order(failure)
     {
@@ -24,7 +25,12 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
 }
 
 /// The stages. Where one fails, the session that can still be ended in order is left in `slot`.
-async fn converse(visit: &mut Visit<'_>, until: Instant, slot: &mut Option<Session>) -> Result<(), Diagnosis> {
+async fn converse(
+    visit: &mut Visit<'_>,
+    until: Instant,
+    writable: bool,
+    slot: &mut Option<Session>,
+) -> Result<Option<Box<dyn Mailbox>>, Diagnosis> {
     let inputs = visit.inputs;
     let wire = visit.connect(until).await?;
     let about = About {
@@ -54,20 +60,19 @@ async fn converse(visit: &mut Visit<'_>, until: Instant, slot: &mut Option<Sessi
             ask(visit, slot.insert(encrypted), greeting).await?;
         }
     }
-    let Some(session) = slot.as_mut() else { return Ok(()) };
+    let Some(session) = slot.as_mut() else { return Ok(None) };
     log_in(visit, session).await?;
     if visit.login().is_none() {
-        return quit(visit, session.logout()).await;
+        let goodbye = async {
+            session.logout().await.ok();
+        };
+        return visit.quit(goodbye).await.map(|()| None);
     }
-    let Some(session) = slot.take() else { return Ok(()) };
-    let wanted = Wanted { mailbox: inputs.mailbox.clone(), junk: Vec::new(), read_only: true };
+    let Some(session) = slot.take() else { return Ok(None) };
+    let wanted = Wanted { mailbox: inputs.mailbox.clone(), junk: inputs.junk.clone(), read_only: !writable };
     let mailbox = visit.stages.run(Stage::Select, ImapMailbox::open(session, &wanted)).await?;
     visit.opened(mailbox.shown());
-    let goodbye = async {
-        Box::new(mailbox).close().await;
-        Ok(())
-    };
-    quit(visit, goodbye).await
+    Ok(Some(Box::new(mailbox)))
 }
 
 /// The capabilities in a greeting are told apart from its words.
@@ -107,9 +112,4 @@ async fn log_in(visit: &mut Visit<'_>, session: &mut Session) -> Result<(), Diag
         .await?;
     visit.stages.note(format!("{} as {}", mechanism.as_str(), login.credential.user()));
     Ok(())
-}
-
-async fn quit(visit: &mut Visit<'_>, goodbye: impl Future<Output = Result<(), Diagnosis>>) -> Result<(), Diagnosis> {
-    // Nothing that a server answers here matters.
-    visit.stages.run(Stage::Quit, async { Ok(goodbye.await.err()) }).await.map(|_| ())
 }

@@ -1,5 +1,7 @@
-//! The staged check of a mailbox, from here: connect, greet, protect, log in, open. Nothing in it is changed.
+//! The staged check of a mailbox, from here: connect, greet, protect, log in, open. Nothing in it is changed. Who watches
+//! for a mail in it opens it the same way, in [`attend`](attend()).
 
+pub mod attend;
 mod imap;
 mod pop3;
 
@@ -21,13 +23,15 @@ use crate::{
     mail::{
         Diagnosis, Stage, Stages, Vantage,
         diagnosis::printable,
-        mailbox::Shown,
+        mailbox::{Mailbox, Shown},
         protocol::Protocol,
         stage::{Outcome, Record},
         tls::TlsPolicy,
         wire::Wire,
     },
 };
+
+pub use attend::attend;
 
 /// The time that a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -45,9 +49,11 @@ pub struct Inputs {
     pub login: Option<Login>,
     /// The mailbox that is opened, such as `INBOX`; POP3 has one alone.
     pub mailbox: String,
+    /// Folders for junk, beside those that the server tells of; POP3 shows none.
+    pub junk: Vec<String>,
     /// Connect or Authenticate; no mailbox is sent to.
     pub level: Level,
-    /// The time for all of it.
+    /// The time for all of it; for connecting and opening, where one stays to watch.
     pub timeout: Duration,
     /// The time that reading references took.
     pub resolving: Duration,
@@ -55,31 +61,14 @@ pub struct Inputs {
 
 /// Checks a mailbox: as far as the level says, the login and the mailbox behind it.
 pub async fn check(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, watcher: Option<fn(&Record)>) -> Report {
-    let begun = Clock::now();
     let until = Instant::now() + inputs.timeout;
-    let secrets = Record { stage: Stage::Secrets, outcome: Outcome::Passed, duration: inputs.resolving, detail: None };
-    let mut visit = Visit {
-        inputs,
-        approach: Approach { protocol: inputs.protocol, endpoint: &inputs.endpoint, tls: &inputs.tls, vantage },
-        gate,
-        stages: Stages::watched(watcher).with(secrets),
-        report: Report::new(inputs.level, inputs.endpoint.to_string()),
+    let mut visit = Visit::new(inputs, vantage, gate, watcher);
+    let result = match visit.open(until, false).await {
+        Ok(Some(mailbox)) => visit.leave(mailbox).await,
+        Ok(None) => Ok(()),
+        Err(failure) => Err(failure),
     };
-    let result = match inputs.protocol {
-        Protocol::Imap => imap::visit(&mut visit, until).await,
-        Protocol::Pop3 => pop3::visit(&mut visit, until).await,
-        Protocol::Smtp => Err(Diagnosis::new(Reason::SpecInvalid).fact("fault", "SMTP has no mailbox")),
-    };
-    let Visit { approach, stages, mut report, .. } = visit;
-    report.failure = result.err().map(|failure| {
-        let failure = approach.with_facts(failure, inputs.timeout, inputs.login.as_ref());
-        let egress = report.source_ip.as_deref().unwrap_or_default();
-        let tls_port = if inputs.protocol == Protocol::Imap { "993" } else { "995" };
-        failure.fact("mailbox", inputs.mailbox.as_str()).fact("tlsPort", tls_port).fact("egressIP", egress)
-    });
-    report.stages = stages.take();
-    report.duration = inputs.resolving + begun.elapsed();
-    report
+    visit.finish(result)
 }
 
 /// A check under way.
@@ -89,9 +78,56 @@ struct Visit<'a> {
     gate: &'a dyn Gate,
     stages: Stages,
     report: Report,
+    begun: Clock,
 }
 
 impl<'a> Visit<'a> {
+    fn new(inputs: &'a Inputs, vantage: &'a Vantage, gate: &'a dyn Gate, watcher: Option<fn(&Record)>) -> Self {
+        let secrets = Record { stage: Stage::Secrets, outcome: Outcome::Passed, duration: inputs.resolving, detail: None };
+        Self {
+            inputs,
+            approach: Approach { protocol: inputs.protocol, endpoint: &inputs.endpoint, tls: &inputs.tls, vantage },
+            gate,
+            stages: Stages::watched(watcher).with(secrets),
+            report: Report::new(inputs.level, inputs.endpoint.to_string()),
+            begun: Clock::now(),
+        }
+    }
+
+    /// All stages up to the open mailbox; none, and goodbye is said, where this check does not log in. A session that fails
+    /// where it can still be ended in order is.
+    async fn open(&mut self, until: Instant, writable: bool) -> Result<Option<Box<dyn Mailbox>>, Diagnosis> {
+        match self.inputs.protocol {
+            Protocol::Imap => imap::open(self, until, writable).await,
+            Protocol::Pop3 => pop3::open(self, until).await,
+            Protocol::Smtp => Err(Diagnosis::new(Reason::SpecInvalid).fact("fault", "SMTP has no mailbox")),
+        }
+    }
+
+    /// Says goodbye.
+    async fn leave(&mut self, mailbox: Box<dyn Mailbox>) -> Result<(), Diagnosis> {
+        self.quit(mailbox.close()).await
+    }
+
+    /// Nothing that a server answers to a goodbye matters.
+    async fn quit(&mut self, goodbye: impl Future<Output = ()>) -> Result<(), Diagnosis> {
+        self.stages.run(Stage::Quit, async { Ok(goodbye.await) }).await
+    }
+
+    /// What was found, with what holds for every failure at this mailbox.
+    fn finish(self, result: Result<(), Diagnosis>) -> Report {
+        let Self { inputs, approach, stages, mut report, begun, .. } = self;
+        report.failure = result.err().map(|failure| {
+            let failure = approach.with_facts(failure, inputs.timeout, inputs.login.as_ref());
+            let egress = report.source_ip.as_deref().unwrap_or_default();
+            let tls_port = if inputs.protocol == Protocol::Imap { "993" } else { "995" };
+            failure.fact("mailbox", inputs.mailbox.as_str()).fact("tlsPort", tls_port).fact("egressIP", egress)
+        });
+        report.stages = stages.take();
+        report.duration = inputs.resolving + begun.elapsed();
+        report
+    }
+
     /// DNS, TCP and, where the port speaks it from the first byte, TLS.
     async fn connect(&mut self, until: Instant) -> Result<Wire, Diagnosis> {
         let wire = self.approach.connect(&mut self.stages, &mut self.report, until, until).await?;

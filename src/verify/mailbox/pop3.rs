@@ -13,7 +13,8 @@ use crate::{
     },
 };
 
-pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), Diagnosis> {
+/// See [`Visit::open`].
+pub(super) async fn open(visit: &mut Visit<'_>, until: Instant) -> Result<Option<Box<dyn Mailbox>>, Diagnosis> {
     let mut slot = None;
     let result = converse(visit, until, &mut slot).await;
     if let (Err(failure), Some(session)) = (&result, &mut slot)
@@ -25,7 +26,11 @@ pub(super) async fn visit(visit: &mut Visit<'_>, until: Instant) -> Result<(), D
 }
 
 /// The stages. Where one fails, the session that can still be ended in order is left in `slot`.
-async fn converse(visit: &mut Visit<'_>, until: Instant, slot: &mut Option<Session>) -> Result<(), Diagnosis> {
+async fn converse(
+    visit: &mut Visit<'_>,
+    until: Instant,
+    slot: &mut Option<Session>,
+) -> Result<Option<Box<dyn Mailbox>>, Diagnosis> {
     let (inputs, approach) = (visit.inputs, visit.approach);
     let endpoint = &inputs.endpoint;
     let mut about = About {
@@ -52,23 +57,15 @@ async fn converse(visit: &mut Visit<'_>, until: Instant, slot: &mut Option<Sessi
             ask(visit, slot.insert(encrypted), &greeting).await?;
         }
     }
-    let Some(session) = slot.as_mut() else { return Ok(()) };
+    let Some(session) = slot.as_mut() else { return Ok(None) };
     log_in(visit, session, &about).await?;
     if visit.login().is_none() {
-        let goodbye = async {
-            quit(session).await;
-            Ok(())
-        };
-        return visit.stages.run(Stage::Quit, goodbye).await;
+        return visit.quit(quit(session)).await.map(|()| None);
     }
-    let Some(session) = slot.take() else { return Ok(()) };
+    let Some(session) = slot.take() else { return Ok(None) };
     let mailbox = visit.stages.run(Stage::List, Pop3Mailbox::open(session, &about)).await?;
     visit.opened(mailbox.shown());
-    let goodbye = async {
-        Box::new(mailbox).close().await;
-        Ok(())
-    };
-    visit.stages.run(Stage::Quit, goodbye).await
+    Ok(Some(Box::new(mailbox)))
 }
 
 async fn ask(visit: &mut Visit<'_>, session: &mut Session, greeting: &str) -> Result<(), Diagnosis> {

@@ -31,7 +31,7 @@ async fn a_look_fetches_the_start_of_what_is_new_and_knows_ours_by_its_code() {
         C: a4 NOOP
         S: * 7 EXISTS
         S: a4 OK done
-        C: a5 UID FETCH 21:* (UID BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILVERITY-RUN AUTHENTICATION-RESULTS)]<0.8192>)
+        C: a5 UID FETCH 21:* (UID BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILVERITY-RUN AUTHENTICATION-RESULTS CONTENT-TYPE)]<0.8192>)
         {}{ours}S: a5 OK done
         C: a6 NOOP
         S: a6 OK done
