@@ -52,6 +52,29 @@ impl std::fmt::Display for Name {
     }
 }
 
+/// An object of any kind: two kinds may have objects of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Who {
+    /// Its kind, as manifests write it.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: Name,
+}
+
+impl Who {
+    /// The object `name` of `kind`.
+    #[must_use]
+    pub fn new(kind: &'static str, name: Name) -> Self {
+        Self { kind, name }
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
 /// What a mutex guards, also after a panic elsewhere: every guarded value here is whole between statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

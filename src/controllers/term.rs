@@ -1,0 +1,214 @@
+//! One term as leader, over all kinds: what is written with, what is paused, how much runs at once, which accounts are in use
+//! and when the term ends. A term begins with nothing but what statuses tell and what [`super::Memory`] kept.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::future::{BoxFuture, join_all};
+use jiff::Timestamp;
+use tokio::sync::{Notify, OnceCell, watch};
+
+use super::ground::{Ground, Settings};
+use crate::{
+    metrics::{Object, Objects},
+    runtime::{Name, Who, limits::Limits, lock, patch::Teller, pause, stop::Stop},
+    verify::{
+        gate::Account,
+        mail_server::{Pause, PauseScope},
+    },
+};
+
+/// What the kinds share while this process leads.
+pub struct Term {
+    /// What the term stands on.
+    pub ground: Ground,
+    /// How statuses and Events are written.
+    pub teller: Teller,
+    /// What is paused.
+    pub pause: pause::Pause,
+    /// Bounds on checks in flight.
+    pub limits: Limits,
+    /// Wakes those who wait for a login with their credentials to end.
+    pub judged: Notify,
+    /// When the term began.
+    pub since: Timestamp,
+    /// The end of the term.
+    pub ends: Stop,
+    /// Sent to when every object of every kind must look again.
+    pub all: watch::Sender<()>,
+    draining: AtomicBool,
+    ready: OnceCell<()>,
+    accounts: Mutex<HashMap<Who, Vec<Account>>>,
+    // The kinds hold the term: it must not hold them, or none of them would ever be freed.
+    kinds: OnceLock<Vec<Weak<dyn Looked>>>,
+}
+
+/// A kind that is looked after, as the term knows it.
+pub trait Looked: Send + Sync {
+    /// The kind.
+    fn kind(&self) -> &'static str;
+    /// An object of it is to be reconciled now.
+    fn wake(&self, name: &Name);
+    /// An object of any kind has changed: those who name it are to look again.
+    fn changed(&self, other: &Who);
+    /// Ends once what its statuses tell is taken up, or it is known that the kind is not installed.
+    fn settled(&self) -> BoxFuture<'_, ()>;
+    /// Its checks are told to end; what is returned ends once they have and, if `told`, their reports are written.
+    fn end(&self, told: bool) -> BoxFuture<'_, ()>;
+    /// Calls `each` with what the status of each object tells of its credentials ([`Account::secret`]).
+    fn credentials(&self, each: &mut dyn FnMut(&str));
+    /// Calls `each` with each object, for metrics.
+    fn objects(&self, each: &mut dyn FnMut(Object<'_>));
+}
+
+impl Term {
+    /// A term that begins now.
+    #[must_use]
+    pub fn new(ground: Ground, limits: Limits, ends: Stop) -> Self {
+        Self {
+            teller: Teller::new(ground.client.clone(), &ground.settings.identity),
+            pause: pause::Pause::default(),
+            limits,
+            judged: Notify::new(),
+            since: Timestamp::now(),
+            ends,
+            all: watch::channel(()).0,
+            draining: AtomicBool::new(false),
+            ready: OnceCell::new(),
+            accounts: Mutex::default(),
+            kinds: OnceLock::new(),
+            ground,
+        }
+    }
+
+    /// The kinds that are looked after in this term; said once, before any of them begins.
+    pub(super) fn meet(&self, kinds: &[Arc<dyn Looked>]) {
+        let _ = self.kinds.set(kinds.iter().map(Arc::downgrade).collect());
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = Arc<dyn Looked>> {
+        self.kinds.get().into_iter().flatten().filter_map(Weak::upgrade)
+    }
+
+    /// How the operator was set up.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.ground.settings
+    }
+
+    /// Ends once everything is known that a decision rests on: what is paused, and, from the statuses of all kinds, which
+    /// logins were refused and which mails were sent. A kind that is not installed has none.
+    pub async fn ready(&self) {
+        let known = async {
+            self.pause.known().await;
+            let kinds: Vec<_> = self.kinds().collect();
+            join_all(kinds.iter().map(|kind| kind.settled())).await;
+        };
+        self.ready.get_or_init(|| known).await;
+    }
+
+    /// `who` is to be reconciled now.
+    pub fn wake(&self, who: &Who) {
+        self.kinds().filter(|kind| kind.kind() == who.kind).for_each(|kind| kind.wake(&who.name));
+    }
+
+    /// `who` changed in what other objects rest on, or is gone: those of any kind that name it look again.
+    pub fn changed(&self, who: &Who) {
+        self.kinds().for_each(|kind| kind.changed(who));
+    }
+
+    /// The pause that holds for a namespace.
+    #[must_use]
+    pub fn paused(&self, namespace: &str, now: Timestamp) -> Option<Pause> {
+        self.pause.of(namespace, now).map(|paused| Pause {
+            until: paused.until,
+            config_map: format!("{}/{}", self.settings().namespace, pause::CONFIG_MAP),
+            scope: if paused.scope == pause::ALL { PauseScope::All } else { PauseScope::Namespace },
+        })
+    }
+
+    /// From here on no check begins, and those that run are told to end. Ends once they have: with their reports told, or,
+    /// without the Lease, when none of them can have a mail on its way any more.
+    pub(super) async fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        let (kinds, told) = (self.kinds().collect::<Vec<_>>(), self.ground.fence.held());
+        join_all(kinds.iter().map(|kind| kind.end(told))).await;
+    }
+
+    /// Whether no check may begin any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed) || self.ends.is_stopped()
+    }
+
+    /// `who` logs in to the first of `accounts` or, where that cannot be used, to another (none: it does not log in). So many
+    /// mails a minute may be sent through the first, if it is one that takes mail.
+    pub fn join(&self, who: &Who, accounts: Vec<Account>, per_minute: Option<u32>) {
+        let mut all = lock(&self.accounts);
+        let changed = all.get(who).map_or(&[][..], Vec::as_slice) != accounts;
+        let object = who.to_string();
+        self.ground.memory.with_budgets(|budgets| match (accounts.first(), per_minute) {
+            (Some(primary), Some(per_minute)) => budgets.join(&object, &primary.host, &primary.user, per_minute),
+            _ => budgets.leave(&object),
+        });
+        if accounts.is_empty() {
+            all.remove(who);
+        } else {
+            all.insert(who.clone(), accounts);
+        }
+        drop(all);
+        if changed {
+            self.forget_unused_accounts();
+        }
+    }
+
+    /// `who` is gone, and everything that the term kept for it.
+    pub(super) fn forget(&self, who: &Who) {
+        self.limits.forget(who);
+        self.ground.metrics.forget(who.kind, &who.name);
+        self.ground.memory.with_budgets(|budgets| budgets.leave(&who.to_string()));
+        let used = lock(&self.accounts).remove(who).is_some();
+        if used {
+            self.forget_unused_accounts();
+        }
+        self.changed(who);
+    }
+
+    /// Refused logins are remembered for accounts that an object of any kind uses, and for those that a status names: its
+    /// object may not have been looked at yet.
+    fn forget_unused_accounts(&self) {
+        let mut used: HashSet<String> = lock(&self.accounts).values().flatten().map(|account| account.secret.clone()).collect();
+        for kind in self.kinds() {
+            kind.credentials(&mut |secret| drop(used.insert(secret.to_owned())));
+        }
+        lock(&self.ground.memory.breaker).retain(|account| used.contains(&account.secret));
+    }
+}
+
+/// All kinds in one, so that what they share is counted once.
+impl Objects for Term {
+    fn each(&self, each: &mut dyn FnMut(Object<'_>)) {
+        self.kinds().for_each(|kind| kind.objects(each));
+    }
+
+    fn budget_remaining(&self) -> u32 {
+        self.ground.memory.with_budgets(|budgets| budgets.remaining(Timestamp::now()))
+    }
+
+    fn paused(&self) -> Vec<String> {
+        self.pause.scopes(Timestamp::now())
+    }
+
+    fn waiting(&self) -> usize {
+        self.limits.waiting()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.limits.in_flight()
+    }
+}
