@@ -1,7 +1,7 @@
 //! A term as leader: every kind is looked after at once, in one term with one set of bounds, until the term ends; then all of
 //! them come to an end together.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use futures::{
     StreamExt,
@@ -66,8 +66,8 @@ pub async fn lead(kinds: &[Entry], ground: Ground, stop: Stop) {
     let feeds = async {
         let pauses = term.pause.follow(client, &settings.namespace);
         tokio::join!(
-            pauses.for_each(async |()| drop(term.all.send_replace(()))),
-            received(places).for_each(async |who| term.wake(&who)),
+            pauses.for_each(|()| ready(term.all.send_replace(()))),
+            received(places).for_each(|who| ready(term.wake(&who))),
         );
     };
     let end = async {

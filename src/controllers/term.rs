@@ -184,7 +184,7 @@ impl Term {
     fn forget_unused_accounts(&self) {
         let mut used: HashSet<String> = lock(&self.accounts).values().flatten().map(|account| account.secret.clone()).collect();
         for kind in self.kinds() {
-            kind.credentials(&mut |secret| drop(used.insert(secret.to_owned())));
+            kind.credentials(&mut |secret| used.extend([secret.to_owned()]));
         }
         lock(&self.ground.memory.breaker).retain(|account| used.contains(&account.secret));
     }
@@ -210,5 +210,175 @@ impl Objects for Term {
 
     fn in_flight(&self) -> usize {
         self.limits.in_flight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+    use kube::Client;
+
+    use super::*;
+    use crate::{
+        api::v1alpha1::DEFAULT_ACTOR,
+        controllers::Memory,
+        mail::{Vantage, dns::Resolver, guard::Guard},
+        metrics::Metrics,
+        runtime::{lease::Fence, secrets::Access, stop::Stopper},
+        server::Health,
+        verify::{breaker::Answer, fingerprint::Key, mail_server::Mode, report::LoginOutcome},
+    };
+
+    /// A kind of one object, which notes what it is told.
+    struct Fake {
+        kind: &'static str,
+        credentials: &'static str,
+        settled: watch::Sender<bool>,
+        heard: Mutex<Vec<String>>,
+    }
+
+    impl Fake {
+        fn new(kind: &'static str, credentials: &'static str) -> Arc<Self> {
+            Arc::new(Self { kind, credentials, settled: watch::channel(false).0, heard: Mutex::default() })
+        }
+
+        fn heard(&self) -> Vec<String> {
+            std::mem::take(&mut lock(&self.heard))
+        }
+    }
+
+    impl Looked for Fake {
+        fn kind(&self) -> &'static str {
+            self.kind
+        }
+
+        fn wake(&self, name: &Name) {
+            lock(&self.heard).push(format!("wake {name}"));
+        }
+
+        fn changed(&self, other: &Who) {
+            lock(&self.heard).push(format!("changed {other}"));
+        }
+
+        fn settled(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {
+                self.settled.subscribe().wait_for(|settled| *settled).await.unwrap();
+            })
+        }
+
+        fn end(&self, told: bool) -> BoxFuture<'_, ()> {
+            lock(&self.heard).push(format!("end {told}"));
+            Box::pin(std::future::ready(()))
+        }
+
+        fn credentials(&self, each: &mut dyn FnMut(&str)) {
+            each(self.credentials);
+        }
+
+        fn objects(&self, each: &mut dyn FnMut(Object<'_>)) {
+            each(Object { kind: self.kind, namespace: "mail", name: "one", conditions: Vec::new(), not_after: Some(1) });
+        }
+    }
+
+    /// A term over these kinds. Its API server is never asked.
+    fn term(kinds: &[&Arc<Fake>]) -> (Stopper, Term) {
+        let vantage = Vantage {
+            actor: DEFAULT_ACTOR.to_owned(),
+            resolver: Resolver::new(&[SocketAddr::from(([127, 0, 0, 1], 9))]),
+            guard: Guard::open(),
+            proxy: None,
+        };
+        let settings = Settings {
+            installation: "mailverity".to_owned(),
+            namespace: "mailverity-system".to_owned(),
+            namespaces: Vec::new(),
+            access: Access::Watch,
+            require_allowed_hosts: false,
+            mode: Mode::Enforce,
+            contact: None,
+            vantage,
+            max_checks: 1,
+            max_checks_per_host: 1,
+            max_new_at_once: 0,
+            identity: "test".to_owned(),
+        };
+        let ground = Ground {
+            settings: Arc::new(settings),
+            client: Client::try_from(kube::Config::new("http://127.0.0.1:9".parse().unwrap())).unwrap(),
+            fence: Fence::new(),
+            key: Key::new(&[1; 32]),
+            metrics: Metrics::default(),
+            health: Health::default(),
+            memory: Memory::new(12, 200),
+        };
+        let (stopper, ends) = Stop::new();
+        let term = Term::new(ground, Limits::new(1, 1).0, ends);
+        let kinds: Vec<Arc<dyn Looked>> = kinds.iter().map(|kind| Arc::<Fake>::clone(kind) as Arc<dyn Looked>).collect();
+        term.meet(&kinds);
+        (stopper, term)
+    }
+
+    fn account(secret: &str) -> Account {
+        Account { host: "mail.example".to_owned(), user: "relay".to_owned(), secret: secret.to_owned() }
+    }
+
+    fn one(kind: &'static str) -> Who {
+        Who::new(kind, Name::new("mail", "one"))
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_remembered_while_an_object_of_any_kind_uses_the_account() {
+        // promise 8
+        let (servers, profiles) = (Fake::new("MailServer", "told"), Fake::new("EmailProfile", "told too"));
+        let (_stopper, term) = term(&[&servers, &profiles]);
+        let now = Timestamp::now();
+        let held = |secret| matches!(lock(&term.ground.memory.breaker).ask(&account(secret), now), Answer::Held(_));
+        for secret in ["used", "told", "told too", "unused"] {
+            let interval = Duration::from_hours(1);
+            lock(&term.ground.memory.breaker).tell(&account(secret), LoginOutcome::Refused, interval, now);
+        }
+        // Two objects of one name.
+        term.join(&one("MailServer"), vec![account("used")], Some(6));
+        term.join(&one("EmailProfile"), vec![account("used")], None);
+        term.forget(&one("MailServer"));
+        assert!(held("used") && held("told") && held("told too") && !held("unused"));
+        term.forget(&one("EmailProfile"));
+        assert!(!held("used"));
+    }
+
+    #[tokio::test]
+    async fn no_check_begins_before_every_kind_is_known() {
+        // promise 4
+        let (servers, profiles) = (Fake::new("MailServer", ""), Fake::new("EmailProfile", ""));
+        let (_stopper, term) = term(&[&servers, &profiles]);
+        term.pause.set(BTreeMap::new());
+        servers.settled.send_replace(true);
+        assert!(tokio::time::timeout(Duration::from_millis(20), term.ready()).await.is_err());
+        profiles.settled.send_replace(true);
+        term.ready().await;
+    }
+
+    #[tokio::test]
+    async fn each_is_told_what_is_meant_for_it_and_what_they_share_is_counted_once() {
+        let (servers, profiles) = (Fake::new("MailServer", ""), Fake::new("EmailProfile", ""));
+        let (_stopper, term) = term(&[&servers, &profiles]);
+        let term = Arc::new(term);
+        term.wake(&one("EmailProfile"));
+        assert_eq!((servers.heard(), profiles.heard()), (vec![], vec!["wake mail/one".to_owned()]));
+        term.forget(&one("MailServer"));
+        assert_eq!(profiles.heard(), ["changed MailServer mail/one"], "who is gone has changed");
+        let objects: Arc<dyn Objects> = Arc::<Term>::clone(&term);
+        term.ground.metrics.observe(Arc::downgrade(&objects));
+        let text = term.ground.metrics.encode().unwrap();
+        assert_eq!(text.matches("\nmailverity_budget_remaining{").count(), 1, "{text}");
+        for kind in ["MailServer", "EmailProfile"] {
+            assert!(text.contains(&format!("not_after_seconds{{kind=\"{kind}\"")), "{text}");
+        }
+        servers.heard();
+        assert!(!term.is_draining());
+        term.drain().await;
+        assert!(term.is_draining());
+        assert_eq!((servers.heard(), profiles.heard()), (vec!["end false".to_owned()], vec!["end false".to_owned()]));
     }
 }

@@ -446,10 +446,11 @@ mod tests {
     #[test]
     fn who_stops_waiting_for_a_second_place_leaves_the_queue_also_when_it_was_handed_over() {
         let (limits, mut woken) = Limits::new(9, 1);
-        let first = limits.enter(&name("server"), &to("one", None, 1)).unwrap();
-        let (mut early, mut late) = (Box::pin(limits.place(&to("one", None, 1))), Box::pin(limits.place(&to("one", None, 1))));
+        let one = to("one", None, 1);
+        let first = limits.enter(&name("server"), &one).unwrap();
+        let (mut early, mut late) = (Box::pin(limits.place(&one)), Box::pin(limits.place(&one)));
         assert!((&mut early).now_or_never().is_none() && (&mut late).now_or_never().is_none());
-        assert!(limits.enter(&name("next"), &to("one", None, 1)).is_none());
+        assert!(limits.enter(&name("next"), &one).is_none());
         drop(early);
         drop(first);
         // Handed to the second one, which does not look any more.
@@ -463,9 +464,10 @@ mod tests {
     #[test]
     fn an_object_that_passes_takes_nothing_from_its_check_under_way() {
         let (limits, _woken) = Limits::new(9, 1);
-        let server = limits.enter(&name("server"), &to("one", None, 1)).unwrap();
+        let one = to("one", None, 1);
+        let server = limits.enter(&name("server"), &one).unwrap();
         let _mailbox = limits.enter(&name("profile"), &mailbox("two", None)).unwrap();
-        let mut second = Box::pin(limits.place(&to("one", None, 1)));
+        let mut second = Box::pin(limits.place(&one));
         assert!((&mut second).now_or_never().is_none());
         limits.pass(&name("profile"));
         limits.forget(&name("profile"));
