@@ -196,8 +196,12 @@ impl<K: Kind> Context<K> {
             _ => Vec::new(),
         };
         again.extend(gone.iter().flat_map(|name| self.own.gone(name)));
-        gone.iter().for_each(|name| self.forget(name));
-        again.iter().for_each(|name| self.wake(name));
+        for name in &gone {
+            self.forget(name);
+        }
+        for name in &again {
+            self.wake(name);
+        }
     }
 
     /// `name` is gone, and everything that was kept for it.
@@ -253,7 +257,9 @@ impl<K: Kind> Looked for Context<K> {
     }
 
     fn changed(&self, other: &Who) {
-        self.dependents.of(other).iter().for_each(|name| self.wake(name));
+        for name in self.dependents.of(other) {
+            self.wake(&name);
+        }
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {

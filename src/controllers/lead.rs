@@ -1,18 +1,15 @@
 //! A term as leader: every kind is looked after at once, in one term with one set of bounds, until the term ends; then all of
 //! them come to an end together.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures::{
-    StreamExt,
-    future::{BoxFuture, FutureExt, join_all},
-};
+use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::{Api, Client, api::ListParams, core::PartialObjectMeta};
 
 use super::{
     ground::Ground,
     kind::{Kind, crd},
-    streams::{self, received},
+    streams::{self, each, received},
     term::{Looked, Term},
 };
 use crate::{
@@ -65,10 +62,7 @@ pub async fn lead(kinds: &[Entry], ground: Ground, stop: Stop) {
 
     let feeds = async {
         let pauses = term.pause.follow(client, &settings.namespace);
-        tokio::join!(
-            pauses.for_each(|()| ready(term.all.send_replace(()))),
-            received(places).for_each(|who| ready(term.wake(&who))),
-        );
+        tokio::join!(each(pauses, |()| term.all.send_replace(())), each(received(places), |who| term.wake(&who)),);
     };
     let end = async {
         stop.stopped().await;
@@ -80,7 +74,9 @@ pub async fn lead(kinds: &[Entry], ground: Ground, stop: Stop) {
         () = feeds => {}
         () = end => {}
     }
-    kinds.iter().for_each(|kind| term.ground.health.done(&first_list(kind.kind)));
+    for kind in kinds {
+        term.ground.health.done(&first_list(kind.kind));
+    }
 }
 
 /// Begins nothing more, tells checks to end, and waits for their reports to be told. Without the Lease none can be told:

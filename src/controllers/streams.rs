@@ -70,7 +70,7 @@ async fn look_after<K: Kind>(ctx: Arc<Context<K>>, controllers: Vec<BoxFuture<'s
     };
     let feeds = async {
         // Asked for here as well, as a kind without objects has nobody else to ask.
-        tokio::join!(ctx.ready(), changes.for_each(|name| ready(ctx.wake(&name))));
+        tokio::join!(ctx.ready(), each(changes, |name| ctx.wake(&name)));
     };
     tokio::select! {
         _ = join_all(controllers) => {}
@@ -126,6 +126,14 @@ fn watch_failed<K: Kind>(error: &watcher::Error, ctx: &Context<K>) {
 /// What a channel brings, as a stream.
 pub(super) fn received<T: Send + 'static>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> + Send + 'static {
     stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+}
+
+/// Calls `then` with each item that the stream brings.
+pub(super) async fn each<T>(items: impl Stream<Item = T>, mut then: impl FnMut(T)) {
+    let mut items = std::pin::pin!(items);
+    while let Some(item) = items.next().await {
+        then(item);
+    }
 }
 
 /// One item each time that a value was sent anew.

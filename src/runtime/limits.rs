@@ -134,7 +134,7 @@ impl Limits {
             state.tickets += 1;
             let (ticket, (hand, handed)) = (state.tickets, oneshot::channel());
             state.waiting.push_back(Waiting { target: target.clone(), wish: Wish::Second { ticket, hand } });
-            Ticket { limits: self.clone(), ticket, handed }
+            Ticket { limits: self.clone(), number: ticket, handed }
         };
         match (&mut ticket.handed).await {
             Ok(place) => place,
@@ -218,13 +218,13 @@ impl Drop for Place {
 /// A wish for a second place; dropping it takes the wish back.
 struct Ticket {
     limits: Limits,
-    ticket: u64,
+    number: u64,
     handed: oneshot::Receiver<Place>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mine = |waiting: &Waiting| matches!(waiting.wish, Wish::Second { ticket, .. } if ticket == self.ticket);
+        let mine = |waiting: &Waiting| matches!(waiting.wish, Wish::Second { ticket, .. } if ticket == self.number);
         lock(&self.limits.state).waiting.retain(|waiting| !mine(waiting));
         // A place that was handed over and not taken goes with the receiver.
     }

@@ -1,5 +1,5 @@
-//! What all controllers share: who leads, what may be read, what is written and how much at once. It knows the cluster
-//! and no mail protocol; the kinds are in [`crate::controllers`].
+//! What a controller needs of a cluster: who leads, what may be read, what is written and how much at once. It knows no mail
+//! protocol and no kind of ours; those are in [`crate::controllers`].
 
 pub mod destinations;
 pub mod election;

@@ -45,8 +45,8 @@ impl Kind for MailServers {
     const KIND: &'static str = "MailServer";
     const CONTROLLER: &'static str = "mailserver";
 
-    async fn go(object: MailServer, name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
-        reconcile::go(object, name, ctx).await
+    fn go(object: MailServer, name: &Name, ctx: &Arc<Context>) -> impl Future<Output = Result<Option<Duration>, Error>> + Send {
+        reconcile::go(object, name, ctx)
     }
 
     fn remember(server: &MailServer, memory: &Memory) {
