@@ -298,7 +298,76 @@ impl<K: Kind> Looked for Context<K> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use kube::runtime::reflector::{self, store::Writer};
+    use serde_json::json;
+
     use super::*;
+    use crate::{
+        api::v1alpha1::{MailServer, MailServerStatus},
+        controllers::{mail_server::MailServers, term::tests::lonely},
+        runtime::stop::Stopper,
+    };
+
+    struct World {
+        ctx: Arc<Context<MailServers>>,
+        writer: Writer<Glance<MailServer>>,
+        woken: mpsc::UnboundedReceiver<Name>,
+        _stopper: Stopper,
+    }
+
+    fn world() -> World {
+        let ((stopper, term), (store, writer)) = (lonely(), reflector::store());
+        let (wakes, woken) = mpsc::unbounded_channel();
+        let ctx = Arc::new(Context::new(Arc::new(term), Known::new(vec![store]), vec![(None, wakes)]));
+        ctx.term.meet(&[Arc::<Context<MailServers>>::clone(&ctx) as Arc<dyn Looked>]);
+        ctx.term.pause.set(std::collections::BTreeMap::new());
+        World { ctx, writer, woken, _stopper: stopper }
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_is_not_installed_holds_up_no_other_and_is_waited_for_by_itself() {
+        let World { ctx, mut writer, .. } = world();
+        assert!(ctx.term.ready().now_or_never().is_none(), "neither listed nor known to be missing");
+        ctx.missing.send_replace(true);
+        ctx.term.ready().await;
+        assert!(ctx.ready().now_or_never().is_none());
+        for event in [watcher::Event::Init, watcher::Event::InitDone] {
+            writer.apply_watcher_event(&event);
+            ctx.note(&event, &mut HashSet::new(), None);
+        }
+        ctx.ready().await;
+        assert!(!*ctx.missing.borrow());
+    }
+
+    #[tokio::test]
+    async fn who_names_an_object_of_another_kind_is_woken_when_that_changes() {
+        let World { ctx, mut woken, .. } = world();
+        let (mine, other) = (Name::new("team", "mine"), Who::new("EmailProfile", Name::new("team", "inbox")));
+        ctx.dependents.set(&mine, std::collections::BTreeSet::from([other.clone()]));
+        ctx.term.changed(&Who::new("EmailProfile", Name::new("team", "another")));
+        assert!(woken.try_recv().is_err());
+        ctx.term.changed(&other);
+        assert_eq!(woken.try_recv().unwrap(), mine);
+        ctx.forget(&mine);
+        ctx.term.changed(&other);
+        assert!(woken.try_recv().is_err());
+    }
+
+    #[test]
+    fn others_rest_on_what_was_judged_and_what_came_of_it_and_on_nothing_else() {
+        let status = |generation: i64, verified: &str, reason: &str| -> MailServerStatus {
+            let since = "2026-01-01T00:00:00Z";
+            let condition =
+                json!({"type": "Verified", "status": verified, "reason": reason, "message": "", "lastTransitionTime": since});
+            serde_json::from_value(json!({"observedGeneration": generation, "conditions": [condition]})).unwrap()
+        };
+        let base = status(1, "True", "Succeeded");
+        let same = |other: &MailServerStatus| rests_on::<MailServers>(Some(&base)) == rests_on::<MailServers>(Some(other));
+        assert!(same(&status(1, "True", "Otherwise")));
+        assert!(!same(&status(2, "True", "Succeeded")) && !same(&status(1, "False", "Succeeded")));
+        assert!(rests_on::<MailServers>(None) != rests_on::<MailServers>(Some(&base)));
+    }
 
     #[test]
     fn back_off_doubles_to_a_minute_and_differs_a_little_between_objects() {

@@ -88,16 +88,16 @@ impl<K: Kind> Mandate<K> {
         term.judged.notify_waiters();
     }
 
-    /// Charges a mail to its budgets, where one may be sent at all. Its claim is to follow.
+    /// Charges a mail to its budgets, where one may be sent at all. The claim of this name is to follow.
     ///
     /// # Errors
     /// `RateBudgetExceeded`, `ObserveOnly`, and those of [`Mandate::still`].
-    pub fn charge(&self, mail: &Mail<'_>, now: Timestamp) -> Result<(), Diagnosis> {
+    pub fn charge(&self, claim: &str, mail: &Mail<'_>, now: Timestamp) -> Result<(), Diagnosis> {
         self.still()?;
         if self.ctx.settings().mode == Mode::Observe {
             return Err(Diagnosis::new(Reason::ObserveOnly));
         }
-        self.ctx.term.ground.memory.send(mail, now).map_err(|exceeded| exceeded.diagnosis())
+        self.ctx.term.ground.memory.send(claim, mail, now).map_err(|exceeded| exceeded.diagnosis())
     }
 
     /// Writes a claim, as part of a whole status, on the very version of the object that the decision rests on, and returns

@@ -24,6 +24,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 pub struct Memory {
     /// The login breaker.
     pub breaker: Arc<Mutex<Breaker>>,
+    /// With the claims whose mails are charged, and when they were taken.
     budgets: Arc<Mutex<(Budgets, HashMap<String, Timestamp>)>>,
 }
 
@@ -35,23 +36,24 @@ impl Memory {
         Self { breaker: Arc::default(), budgets: Arc::new(Mutex::new(budgets)) }
     }
 
-    /// Charges a mail to its budgets.
+    /// Charges a mail to its budgets. `claim` names the claim that is taken for it, which is the run's own name where a run
+    /// sends one mail.
     ///
     /// # Errors
     /// The budget that is used up.
-    pub fn send(&self, mail: &Mail<'_>, now: Timestamp) -> Result<(), Exceeded> {
+    pub fn send(&self, claim: &str, mail: &Mail<'_>, now: Timestamp) -> Result<(), Exceeded> {
         let (budgets, charged) = &mut *lock(&self.budgets);
         budgets.take(mail, now)?;
-        charged.insert(mail.run.to_owned(), now);
+        charged.insert(claim.to_owned(), now);
         Ok(())
     }
 
-    /// Takes up a mail that a status tells of, unless this process knows of it already: a second term reads the same
-    /// statuses as the first.
-    pub fn sent(&self, mail: &Mail<'_>, at: Timestamp, now: Timestamp) {
+    /// Takes up a mail that a claim in a status tells of, unless this process knows of it already: a second term reads the
+    /// same statuses as the first.
+    pub fn sent(&self, claim: &str, mail: &Mail<'_>, at: Timestamp, now: Timestamp) {
         let (budgets, charged) = &mut *lock(&self.budgets);
         charged.retain(|_, at| now.duration_since(*at) < HOUR);
-        if at <= now && now.duration_since(at) < HOUR && charged.insert(mail.run.to_owned(), at).is_none() {
+        if at <= now && now.duration_since(at) < HOUR && charged.insert(claim.to_owned(), at).is_none() {
             budgets.restore(mail, at);
         }
     }
@@ -70,11 +72,22 @@ mod tests {
     fn a_mail_that_a_second_term_reads_of_again_is_charged_once() {
         let (memory, now) = (Memory::new(12, 3), Timestamp::from_second(10_000).unwrap());
         let mail = |run| Mail { host: "smtp", user: "", recipient: "a@b.example", run, borrower: None };
-        memory.send(&mail("own"), now).unwrap();
+        memory.send("own", &mail("own"), now).unwrap();
         for _ in 0..2 {
-            memory.sent(&mail("own"), now, now);
-            memory.sent(&mail("other"), now, now);
-            memory.sent(&mail("old"), Timestamp::from_second(1).unwrap(), now);
+            memory.sent("own", &mail("own"), now, now);
+            memory.sent("other", &mail("other"), now, now);
+            memory.sent("old", &mail("old"), Timestamp::from_second(1).unwrap(), now);
+        }
+        assert_eq!(memory.with_budgets(|budgets| budgets.remaining(now)), 1);
+    }
+
+    #[test]
+    fn each_mail_of_a_run_that_sends_several_is_taken_up() {
+        // promise 4
+        let (memory, now) = (Memory::new(1, 3), Timestamp::from_second(10_000).unwrap());
+        let mail = Mail { host: "smtp", user: "", recipient: "a@b.example", run: "run", borrower: None };
+        for claim in ["run/default", "run/branch"] {
+            memory.sent(claim, &mail, now, now);
         }
         assert_eq!(memory.with_budgets(|budgets| budgets.remaining(now)), 1);
     }

@@ -214,7 +214,7 @@ impl Objects for Term {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
     use kube::Client;
@@ -281,8 +281,15 @@ mod tests {
         }
     }
 
-    /// A term over these kinds. Its API server is never asked.
     fn term(kinds: &[&Arc<Fake>]) -> (Stopper, Term) {
+        let (stopper, term) = lonely();
+        let kinds: Vec<Arc<dyn Looked>> = kinds.iter().map(|kind| Arc::<Fake>::clone(kind) as Arc<dyn Looked>).collect();
+        term.meet(&kinds);
+        (stopper, term)
+    }
+
+    /// A term that has met no kind. Its API server does not answer.
+    pub fn lonely() -> (Stopper, Term) {
         let vantage = Vantage {
             actor: DEFAULT_ACTOR.to_owned(),
             resolver: Resolver::new(&[SocketAddr::from(([127, 0, 0, 1], 9))]),
@@ -313,10 +320,7 @@ mod tests {
             memory: Memory::new(12, 200),
         };
         let (stopper, ends) = Stop::new();
-        let term = Term::new(ground, Limits::new(1, 1).0, ends);
-        let kinds: Vec<Arc<dyn Looked>> = kinds.iter().map(|kind| Arc::<Fake>::clone(kind) as Arc<dyn Looked>).collect();
-        term.meet(&kinds);
-        (stopper, term)
+        (stopper, Term::new(ground, Limits::new(1, 1).0, ends))
     }
 
     fn account(secret: &str) -> Account {

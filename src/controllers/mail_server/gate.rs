@@ -59,7 +59,7 @@ impl Gate for OperatorGate {
         async move {
             let now = Timestamp::now();
             let mail = Mail { host: &self.host, user: &self.user, recipient, run: &self.plan.id, borrower: None };
-            self.mandate.charge(&mail, now)?;
+            self.mandate.charge(&self.plan.id, &mail, now)?;
             self.mandate.claim(&self.sight.object, &claim(&self.sight.seen(), &self.plan, now)).await?;
             // The write may have taken seconds: the Lease may be lost by now.
             self.still()

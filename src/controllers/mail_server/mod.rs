@@ -57,7 +57,7 @@ impl Kind for MailServers {
         // A user name that only the Secret holds is not read for this: the other budgets remember the mail all the same.
         let user = server.spec.auth.as_ref().and_then(|auth| auth.username.as_deref()).unwrap_or_default();
         let mail = Mail { host: &host, user, recipient: &test.to, run: &claim.id, borrower: None };
-        memory.sent(&mail, claim.started_at.0, Timestamp::now());
+        memory.sent(&claim.id, &mail, claim.started_at.0, Timestamp::now());
     }
 
     fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]) {
