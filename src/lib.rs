@@ -4,7 +4,8 @@
 //!
 //! - [`cli`]: one file per subcommand of the program.
 //! - [`manifest`]: manifests on disk: read with lines, judged as the API server would, linted. [`sandbox`]: a mail server to try.
-//! - [`controllers`]: a folder per kind: observe, decide, act, tell; with [`runtime`], what all controllers share.
+//! - [`controllers`]: a folder per kind: observe, decide, act, tell; around them what all kinds share.
+//! - [`runtime`]: what a controller needs of a cluster, whatever its kinds: Lease, Secrets, places, writing.
 //! - [`verify`]: what the product decides: from a spec, its secrets and a vantage to stages, conditions and the time of
 //!   the next check. It does not know the cluster.
 //! - [`mail`]: protocols. It does not know Kubernetes, and every failure leaves it as a typed diagnosis.

@@ -1,6 +1,7 @@
 //! What monitoring asks over HTTP: `/metrics`, `/livez` and `/readyz`, which says what is pending.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -30,7 +31,7 @@ pub struct Health(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     beat: Instant,
-    pending: Vec<(&'static str, String)>,
+    pending: Vec<(Cow<'static, str>, String)>,
     role: String,
 }
 
@@ -47,15 +48,15 @@ impl Health {
     }
 
     /// `what` is waited for; `why` in one line.
-    pub fn pending(&self, what: &'static str, why: impl Into<String>) {
-        let mut inner = lock(&self.0);
+    pub fn pending(&self, what: impl Into<Cow<'static, str>>, why: impl Into<String>) {
+        let (mut inner, what) = (lock(&self.0), what.into());
         inner.pending.retain(|(known, _)| *known != what);
         inner.pending.push((what, why.into()));
     }
 
     /// `what` is there.
-    pub fn done(&self, what: &'static str) {
-        lock(&self.0).pending.retain(|(known, _)| *known != what);
+    pub fn done(&self, what: &str) {
+        lock(&self.0).pending.retain(|(known, _)| known != what);
     }
 
     /// The role in the election, for people.

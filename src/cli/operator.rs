@@ -13,18 +13,19 @@ use clap::{
     Args, ValueEnum,
     builder::{StringValueParser, TypedValueParser},
 };
+use futures::{StreamExt, stream::FuturesUnordered};
 use ipnet::IpNet;
-use kube::{Api, Client, api::ListParams, core::PartialObjectMeta};
+use kube::Client;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use uuid::Uuid;
 
 use crate::{
-    api::v1alpha1::{DEFAULT_ACTOR, MailServer},
-    controllers::mail_server::{
-        self, CRDS,
-        context::{Ground, Memory, Settings},
-    },
+    api::v1alpha1::DEFAULT_ACTOR,
+    controllers::{self, Entry, Ground, Memory, Settings, definition, lead},
     mail::{
         Vantage,
         dns::Resolver,
@@ -33,7 +34,7 @@ use crate::{
     },
     metrics::Metrics,
     runtime::{
-        ApiError, bounded, destinations,
+        destinations,
         election::{Election, Role},
         key,
         secrets::Access,
@@ -223,9 +224,16 @@ impl Operator {
 
 /// Takes part in the election, and leads whenever it is our turn, until `stop`.
 async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics, health: Health, memory: Memory, stop: Stop) {
-    health.pending(CRDS, "the API server was not asked yet");
+    let kinds = controllers::kinds();
+    let installed = kinds.iter().map(|kind| {
+        let (what, client, namespace) = (definition(kind.kind), client.clone(), settings.namespaces.first().cloned());
+        health.pending(what.clone(), "the API server was not asked yet");
+        until(&health, what, move || kind.installed(client.clone(), namespace.clone()))
+    });
+    let mut installed: FuturesUnordered<_> = installed.collect();
     let begun = async {
-        until(&health, CRDS, || kinds(client.clone(), settings.namespaces.first().cloned())).await;
+        // One kind is enough to begin. The others are looked after as soon as they are installed.
+        installed.next().await;
         until(&health, "key", || key::of_installation(client.clone(), &settings.namespace)).await
     };
     let key: Key = tokio::select! {
@@ -233,19 +241,34 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
         () = stop.stopped() => return,
     };
     let me = format!("{}_{}", settings.identity, Uuid::new_v4());
-    let (election, fence, mut roles) = Election::new(client.clone(), &settings.namespace, &settings.installation, me);
+    let (election, fence, roles) = Election::new(client.clone(), &settings.namespace, &settings.installation, me);
     let (election_stopper, election_stop) = Stop::new();
     let election = tokio::spawn(election.run(election_stop));
-    let ground = Ground { settings, client, fence, key, metrics: metrics.clone(), health: health.clone(), memory };
+    let ground = Ground { settings, client, fence, key, metrics, health: health.clone(), memory };
+    let others = async {
+        while installed.next().await.is_some() {}
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = take_turns(&kinds, &ground, roles, &stop) => {}
+        () = others => {}
+    }
+    election_stopper.stop();
+    // It gives the Lease back, so that another need not wait for its end.
+    let _ = tokio::time::timeout(Duration::from_secs(2), election).await;
+}
+
+/// Leads whenever it is our turn, until `stop`.
+async fn take_turns(kinds: &[Entry], ground: &Ground, mut roles: watch::Receiver<Role>, stop: &Stop) {
     loop {
         let role = roles.borrow_and_update().clone();
-        metrics.leads(role == Role::Leader);
+        ground.metrics.leads(role == Role::Leader);
         if role == Role::Unknown {
-            health.pending("lease", "who leads is not known yet");
+            ground.health.pending("lease", "who leads is not known yet");
         } else {
-            health.done("lease");
+            ground.health.done("lease");
         }
-        health.role(match &role {
+        ground.health.role(match &role {
             Role::Unknown => "not known yet".to_owned(),
             Role::Follower { leader } if leader.is_empty() => "follower".to_owned(),
             Role::Follower { leader } => format!("follower of {leader}"),
@@ -262,7 +285,7 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                () = mail_server::lead(ground.clone(), term_stop) => {}
+                () = lead(kinds, ground.clone(), term_stop) => {}
                 () = over => {}
             }
             if !stop.is_stopped() {
@@ -275,44 +298,28 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
             changed = roles.changed() => if changed.is_err() { break },
         }
     }
-    election_stopper.stop();
-    // It gives the Lease back, so that another need not wait for its end.
-    let _ = tokio::time::timeout(Duration::from_secs(2), election).await;
 }
 
 /// Asks until it is answered, with back-off; readiness says what is waited for and why.
-async fn until<T, E, F>(health: &Health, what: &'static str, mut ask: impl FnMut() -> F) -> T
+async fn until<T, E, F>(health: &Health, what: impl Into<String>, mut ask: impl FnMut() -> F) -> T
 where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,
 {
-    let mut wait = Duration::from_millis(500);
+    let (what, mut wait) = (what.into(), Duration::from_millis(500));
     loop {
         match ask().await {
             Ok(answer) => {
-                health.done(what);
+                health.done(&what);
                 return answer;
             }
             Err(error) => {
                 tracing::warn!(%error, ?wait, "waits for {what}");
-                health.pending(what, error.to_string());
+                health.pending(what.clone(), error.to_string());
             }
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(10));
-    }
-}
-
-/// Whether the kinds are installed.
-async fn kinds(client: Client, namespace: Option<String>) -> Result<(), String> {
-    let api: Api<PartialObjectMeta<MailServer>> = match namespace {
-        Some(namespace) => Api::namespaced(client, &namespace),
-        None => Api::all(client),
-    };
-    match bounded(api.list(&ListParams::default().limit(1))).await {
-        Ok(_) => Ok(()),
-        Err(error) if ApiError::is_gone(&error) => Err("mailservers.mailverity.dev is not installed".to_owned()),
-        Err(error) => Err(error.to_string()),
     }
 }
 

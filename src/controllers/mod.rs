@@ -1,4 +1,38 @@
-//! The wiring of each kind to the cluster, a folder a kind, all built alike: `mod` has the streams, `reconcile` goes the
-//! way observe → decide → act → tell. What is decided is in [`crate::verify`], what kinds share in [`crate::runtime`].
+//! The wiring of each kind to the cluster, a folder a kind: each goes observe → decide → act → tell. What is decided is in
+//! [`crate::verify`]; what does not even know the kinds is in [`crate::runtime`]. Here is what all kinds share:
+//!
+//! - [`kind`]: what a kind has to say of itself. [`kinds()`] is the list of them.
+//! - [`mod@lead`]: a term as leader, over all kinds; `streams`: what brings the objects of one kind to [`mod@reconcile`].
+//! - [`ground`] and [`memory`]: what a term stands on, and what outlives it. [`term`]: what all kinds share in one.
+//!   [`context`]: what one kind has in it.
+//! - [`known`], [`glance`]: the objects, and the little that is kept of each. [`dependents`]: who names whom.
+//! - [`checks`]: what runs beside reconciliations; [`mandate`]: whether it still may.
+//! - `malformed`: objects that cannot be read.
 
+pub mod checks;
+pub mod context;
+pub mod dependents;
+pub mod glance;
+pub mod ground;
+pub mod kind;
+pub mod known;
+pub mod lead;
 pub mod mail_server;
+mod malformed;
+pub mod mandate;
+pub mod memory;
+pub mod reconcile;
+mod streams;
+pub mod term;
+
+pub use context::Context;
+pub use ground::{Ground, Settings};
+pub use kind::Kind;
+pub use lead::{Entry, definition, lead};
+pub use memory::Memory;
+
+/// The kinds that are looked after: a new one is one line more.
+#[must_use]
+pub fn kinds() -> Vec<Entry> {
+    vec![Entry::of::<mail_server::MailServers>()]
+}

@@ -1,18 +1,33 @@
-//! How many checks run at once: in all, to one host, and with one account. Who finds no place waits in a queue that
-//! costs no worker, and is woken when a place is free.
+//! How many checks run at once: in all, to one host, and with one account. Who finds no place waits in a queue that costs no
+//! worker, and is woken when a place is free.
+//!
+//! A check that holds a place may need a second one for a while: a mailbox is proved by a mail, and that goes through a
+//! server. Second places do not count in all, and mailboxes are counted apart from servers that take mail; or checks that
+//! each hold one place and wait for another would wait for each other for ever.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Name, lock};
+use super::{Who, lock};
+
+/// What a host is asked for. Each is counted by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// To take mail. Who holds a place here asks for no other.
+    Sending,
+    /// To show a mailbox. Who holds a place here may ask for one of [`Service::Sending`].
+    Mailbox,
+}
 
 /// Where a check goes: what its place is counted by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// What the host is asked for.
+    pub service: Service,
     /// The host as written in the spec, lower case.
     pub host: String,
     /// The user name, where there is a login.
@@ -21,84 +36,129 @@ pub struct Target {
     pub connections: usize,
 }
 
+/// A host, in one of its services.
+type Host = (Service, String);
+/// An account on such a host.
+type Account = (Service, String, String);
+
 /// The bounds on checks in flight. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Limits {
     state: Arc<Mutex<State>>,
     most: usize,
     most_per_host: usize,
-    wake: mpsc::UnboundedSender<Name>,
+    wake: mpsc::UnboundedSender<Who>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     in_flight: usize,
-    hosts: HashMap<String, usize>,
-    accounts: HashMap<(String, String), usize>,
-    grants: HashMap<(String, String), HashMap<Name, usize>>,
-    declared: HashMap<Name, (String, String)>,
-    waiting: VecDeque<(Name, Target)>,
-    kept: HashMap<Name, Target>,
+    hosts: HashMap<Host, usize>,
+    accounts: HashMap<Account, usize>,
+    grants: HashMap<Account, HashMap<Who, usize>>,
+    declared: HashMap<Who, Account>,
+    waiting: VecDeque<Waiting>,
+    kept: HashMap<Who, Target>,
+    tickets: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    target: Target,
+    wish: Wish,
+}
+
+/// What is waited for.
+#[derive(Debug)]
+enum Wish {
+    /// A check wants to begin: it is woken, and the place kept for it.
+    Begin(Who),
+    /// A check under way wants a second place, and is handed it.
+    Second { ticket: u64, hand: oneshot::Sender<Place> },
 }
 
 /// A place among the checks in flight; dropping it frees it.
 #[derive(Debug)]
 pub struct Place {
     target: Target,
+    second: bool,
     limits: Limits,
 }
 
 impl Limits {
-    /// Bounds of `most` checks in all and `most_per_host` to one host (at least 1 each), and the names that are woken: they
-    /// found no place before, one is kept for them now, and [`Limits::enter`] hands it out.
+    /// Bounds of `most` checks in all and `most_per_host` to one host (at least 1 each), and those who are woken: they found
+    /// no place before, one is kept for them now, and [`Limits::enter`] hands it out.
     #[must_use]
-    pub fn new(most: usize, most_per_host: usize) -> (Self, mpsc::UnboundedReceiver<Name>) {
+    pub fn new(most: usize, most_per_host: usize) -> (Self, mpsc::UnboundedReceiver<Who>) {
         let (wake, woken) = mpsc::unbounded_channel();
         (Self { state: Arc::default(), most: most.max(1), most_per_host: most_per_host.max(1), wake }, woken)
     }
 
-    /// A place for a check of `name`, if there is one now; else it is put at the end of the queue.
+    /// A place for a check of `who`, if there is one now; else it is put at the end of the queue.
     #[must_use]
-    pub fn enter(&self, name: &Name, target: &Target) -> Option<Place> {
+    pub fn enter(&self, who: &Who, target: &Target) -> Option<Place> {
         let mut state = lock(&self.state);
-        state.declare(name, target);
-        let kept = state.kept.remove(name);
+        state.declare(who, target);
+        let kept = state.kept.remove(who);
         if kept.as_ref() == Some(target) {
-            return Some(Place { target: target.clone(), limits: self.clone() });
+            return Some(self.taken(target, false));
         }
-        let place = if state.admits(target, self.most, self.most_per_host) {
-            state.waiting.retain(|(waiting, _)| waiting != name);
-            state.count(target);
-            Some(Place { target: target.clone(), limits: self.clone() })
+        let place = if self.has_room(&state, target, false) {
+            state.waiting.retain(|waiting| !waiting.is_of(who));
+            state.count(target, false);
+            Some(self.taken(target, false))
         } else {
-            match state.waiting.iter_mut().find(|(waiting, _)| waiting == name) {
-                Some((_, wanted)) => *wanted = target.clone(),
-                None => state.waiting.push_back((name.clone(), target.clone())),
+            match state.waiting.iter_mut().find(|waiting| waiting.is_of(who)) {
+                Some(waiting) => waiting.target = target.clone(),
+                None => state.waiting.push_back(Waiting { target: target.clone(), wish: Wish::Begin(who.clone()) }),
             }
             None
         };
         drop(state);
         if let Some(other) = kept {
-            self.leave(&other);
+            self.leave(&other, false);
         }
         place
     }
 
-    /// `name` wants no place now: it leaves the queue, and a place that was kept for it goes to the next.
-    pub fn pass(&self, name: &Name) {
-        let mut state = lock(&self.state);
-        state.waiting.retain(|(waiting, _)| waiting != name);
-        let kept = state.kept.remove(name);
-        drop(state);
-        if let Some(target) = kept {
-            self.leave(&target);
+    /// A second place for a check that holds one already, as soon as there is one: bounded by host and by account, and not in
+    /// all. `target` is to be of [`Service::Sending`], the place that is held of another service. Who stops waiting leaves
+    /// the queue.
+    pub async fn place(&self, target: &Target) -> Place {
+        let mut ticket = {
+            let mut state = lock(&self.state);
+            if self.has_room(&state, target, true) {
+                state.count(target, true);
+                return self.taken(target, true);
+            }
+            state.tickets += 1;
+            let (ticket, (hand, handed)) = (state.tickets, oneshot::channel());
+            state.waiting.push_back(Waiting { target: target.clone(), wish: Wish::Second { ticket, hand } });
+            Ticket { limits: self.clone(), number: ticket, handed }
+        };
+        match (&mut ticket.handed).await {
+            Ok(place) => place,
+            // Nobody but the ticket itself takes its wish out of the queue without handing a place over.
+            Err(_) => std::future::pending().await,
         }
     }
 
-    /// `name` is gone: it passes, and what it granted to its account no longer counts.
-    pub fn forget(&self, name: &Name) {
-        lock(&self.state).withdraw(name);
-        self.pass(name);
+    /// `who` wants no place now: it leaves the queue, and a place that was kept for it goes to the next. The second places of
+    /// its check are not touched.
+    pub fn pass(&self, who: &Who) {
+        let mut state = lock(&self.state);
+        state.waiting.retain(|waiting| !waiting.is_of(who));
+        let kept = state.kept.remove(who);
+        drop(state);
+        if let Some(target) = kept {
+            self.leave(&target, false);
+        }
+    }
+
+    /// `who` is gone: it passes, and what it granted to its account no longer counts.
+    pub fn forget(&self, who: &Who) {
+        lock(&self.state).withdraw(who);
+        self.pass(who);
     }
 
     /// How many checks are in flight, or have a place kept for them.
@@ -107,79 +167,118 @@ impl Limits {
         lock(&self.state).in_flight
     }
 
-    /// How many wait for a place.
+    /// How many checks wait for a place to begin.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        lock(&self.state).waiting.len()
+        lock(&self.state).waiting.iter().filter(|waiting| matches!(waiting.wish, Wish::Begin(_))).count()
     }
 
-    fn leave(&self, target: &Target) {
+    fn taken(&self, target: &Target, second: bool) -> Place {
+        Place { target: target.clone(), second, limits: self.clone() }
+    }
+
+    fn has_room(&self, state: &State, target: &Target, second: bool) -> bool {
+        (second || state.in_flight < self.most) && state.admits(target, self.most_per_host)
+    }
+
+    fn leave(&self, target: &Target, second: bool) {
         let mut state = lock(&self.state);
-        state.uncount(target);
-        let mut at = 0;
-        while at < state.waiting.len() && state.in_flight < self.most {
-            if !state.admits(&state.waiting[at].1, self.most, self.most_per_host) {
+        state.uncount(target, second);
+        let (mut at, mut unwanted) = (0, Vec::new());
+        while let Some(Waiting { target, wish }) = state.waiting.get(at) {
+            if !self.has_room(&state, target, matches!(wish, Wish::Second { .. })) {
                 at += 1;
                 continue;
             }
-            let Some((name, target)) = state.waiting.remove(at) else { break };
-            state.count(&target);
-            // Where nobody listens any more the term is over, and so is this queue.
-            let _ = self.wake.send(name.clone());
-            state.kept.insert(name, target);
+            let Some(Waiting { target, wish }) = state.waiting.remove(at) else { break };
+            match wish {
+                Wish::Begin(who) => {
+                    state.count(&target, false);
+                    // Where nobody listens any more the term is over, and so is this queue.
+                    let _ = self.wake.send(who.clone());
+                    state.kept.insert(who, target);
+                }
+                Wish::Second { hand, .. } => {
+                    state.count(&target, true);
+                    unwanted.extend(hand.send(self.taken(&target, true)).err());
+                }
+            }
         }
+        // A place that nobody took is freed by being dropped, which asks for the lock.
+        drop(state);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.limits.leave(&self.target);
+        self.limits.leave(&self.target, self.second);
+    }
+}
+
+/// A wish for a second place; dropping it takes the wish back.
+struct Ticket {
+    limits: Limits,
+    number: u64,
+    handed: oneshot::Receiver<Place>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mine = |waiting: &Waiting| matches!(waiting.wish, Wish::Second { ticket, .. } if ticket == self.number);
+        lock(&self.limits.state).waiting.retain(|waiting| !mine(waiting));
+        // A place that was handed over and not taken goes with the receiver.
+    }
+}
+
+impl Waiting {
+    fn is_of(&self, who: &Who) -> bool {
+        matches!(&self.wish, Wish::Begin(waits) if waits == who)
     }
 }
 
 impl State {
-    fn admits(&self, target: &Target, most: usize, most_per_host: usize) -> bool {
+    fn admits(&self, target: &Target, most_per_host: usize) -> bool {
         let of = |count: Option<&usize>| count.copied().unwrap_or_default();
-        self.in_flight < most
-            && of(self.hosts.get(&target.host)) < most_per_host
+        of(self.hosts.get(&host(target))) < most_per_host
             && account(target).is_none_or(|account| {
                 let granted = self.grants.get(&account).and_then(|grants| grants.values().min()).copied();
-                of(self.accounts.get(&account)) < granted.unwrap_or(target.connections).max(1)
+                let granted = granted.map_or(target.connections, |granted| granted.min(target.connections));
+                of(self.accounts.get(&account)) < granted.max(1)
             })
     }
 
-    fn count(&mut self, target: &Target) {
-        self.in_flight += 1;
-        *self.hosts.entry(target.host.clone()).or_default() += 1;
+    fn count(&mut self, target: &Target, second: bool) {
+        self.in_flight += usize::from(!second);
+        *self.hosts.entry(host(target)).or_default() += 1;
         if let Some(account) = account(target) {
             *self.accounts.entry(account).or_default() += 1;
         }
     }
 
-    fn uncount(&mut self, target: &Target) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        less(&mut self.hosts, &target.host);
+    fn uncount(&mut self, target: &Target, second: bool) {
+        self.in_flight = self.in_flight.saturating_sub(usize::from(!second));
+        less(&mut self.hosts, &host(target));
         if let Some(account) = account(target) {
             less(&mut self.accounts, &account);
         }
     }
 
     /// Notes what an object grants to its account.
-    fn declare(&mut self, name: &Name, target: &Target) {
+    fn declare(&mut self, who: &Who, target: &Target) {
         let account = account(target);
-        if self.declared.get(name) != account.as_ref() {
-            self.withdraw(name);
+        if self.declared.get(who) != account.as_ref() {
+            self.withdraw(who);
         }
         if let Some(account) = account {
-            self.grants.entry(account.clone()).or_default().insert(name.clone(), target.connections);
-            self.declared.insert(name.clone(), account);
+            self.grants.entry(account.clone()).or_default().insert(who.clone(), target.connections);
+            self.declared.insert(who.clone(), account);
         }
     }
 
-    fn withdraw(&mut self, name: &Name) {
-        let Some(account) = self.declared.remove(name) else { return };
+    fn withdraw(&mut self, who: &Who) {
+        let Some(account) = self.declared.remove(who) else { return };
         if let Some(grants) = self.grants.get_mut(&account) {
-            grants.remove(name);
+            grants.remove(who);
             if grants.is_empty() {
                 self.grants.remove(&account);
             }
@@ -187,8 +286,12 @@ impl State {
     }
 }
 
-fn account(target: &Target) -> Option<(String, String)> {
-    target.user.clone().map(|user| (target.host.clone(), user))
+fn host(target: &Target) -> Host {
+    (target.service, target.host.clone())
+}
+
+fn account(target: &Target) -> Option<Account> {
+    target.user.clone().map(|user| (target.service, target.host.clone(), user))
 }
 
 fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
@@ -202,14 +305,21 @@ fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use futures::FutureExt;
 
-    fn name(name: &str) -> Name {
-        Name::new("mail", name)
+    use super::*;
+    use crate::runtime::Name;
+
+    fn name(name: &str) -> Who {
+        Who::new("MailServer", Name::new("mail", name))
     }
 
     fn to(host: &str, user: Option<&str>, connections: usize) -> Target {
-        Target { host: host.to_owned(), user: user.map(ToOwned::to_owned), connections }
+        Target { service: Service::Sending, host: host.to_owned(), user: user.map(ToOwned::to_owned), connections }
+    }
+
+    fn mailbox(host: &str, user: Option<&str>) -> Target {
+        Target { service: Service::Mailbox, ..to(host, user, 1) }
     }
 
     #[test]
@@ -276,5 +386,92 @@ mod tests {
         assert!(limits.enter(&name("b"), &to("two", None, 1)).is_none());
         assert_eq!(woken.try_recv().unwrap(), name("b"));
         assert!(limits.enter(&name("b"), &to("two", None, 1)).is_some());
+    }
+
+    #[test]
+    fn objects_of_two_kinds_with_one_name_are_two() {
+        let (limits, mut woken) = Limits::new(1, 1);
+        let profile = Who::new("EmailProfile", Name::new("mail", "a"));
+        let place = limits.enter(&name("a"), &to("one", None, 1)).unwrap();
+        assert!(limits.enter(&profile, &mailbox("one", None)).is_none());
+        limits.forget(&name("a"));
+        drop(place);
+        assert_eq!(woken.try_recv().unwrap(), profile);
+        assert!(limits.enter(&profile, &mailbox("one", None)).is_some());
+    }
+
+    #[test]
+    fn a_second_place_is_had_where_all_places_are_taken() {
+        let (limits, _woken) = Limits::new(2, 2);
+        let firsts: Vec<_> = ["a", "b"].iter().filter_map(|n| limits.enter(&name(n), &mailbox("one", None))).collect();
+        assert_eq!(firsts.len(), 2);
+        // On the very host where they look at mailboxes.
+        let seconds: Vec<_> = (0..2).filter_map(|_| limits.place(&to("one", None, 1)).now_or_never()).collect();
+        assert_eq!((seconds.len(), limits.in_flight()), (2, 2));
+        assert!(limits.place(&to("one", None, 1)).now_or_never().is_none(), "two to one host");
+        drop(seconds);
+        assert_eq!(limits.in_flight(), 2);
+    }
+
+    #[test]
+    fn a_second_place_waits_for_its_host_and_for_its_account_in_turn_with_all_others() {
+        let (limits, mut woken) = Limits::new(9, 2);
+        let account = to("one", Some("u"), 1);
+        let first = limits.enter(&name("server"), &account).unwrap();
+        let (mut second, mut third) = (Box::pin(limits.place(&account)), Box::pin(limits.place(&account)));
+        assert!((&mut second).now_or_never().is_none());
+        assert!(limits.enter(&name("other"), &account).is_none());
+        assert!((&mut third).now_or_never().is_none());
+        assert_eq!(limits.waiting(), 1, "who has begun does not count as waiting to begin");
+        let elsewhere = limits.place(&to("two", Some("u"), 1)).now_or_never();
+        assert!(elsewhere.is_some(), "another host does not wait");
+        drop(first);
+        let second = second.now_or_never().unwrap();
+        assert!(woken.try_recv().is_err() && (&mut third).now_or_never().is_none());
+        drop(second);
+        assert_eq!(woken.try_recv().unwrap(), name("other"));
+        drop(limits.enter(&name("other"), &account).unwrap());
+        assert!(third.now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_second_place_is_bounded_by_what_any_object_grants_to_the_account() {
+        let (limits, _woken) = Limits::new(9, 9);
+        let one = limits.enter(&name("server"), &to("one", Some("u"), 1)).unwrap();
+        assert!(limits.place(&to("one", Some("u"), 5)).now_or_never().is_none());
+        drop(one);
+        assert!(limits.place(&to("one", Some("u"), 5)).now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_stops_waiting_for_a_second_place_leaves_the_queue_also_when_it_was_handed_over() {
+        let (limits, mut woken) = Limits::new(9, 1);
+        let one = to("one", None, 1);
+        let first = limits.enter(&name("server"), &one).unwrap();
+        let (mut early, mut late) = (Box::pin(limits.place(&one)), Box::pin(limits.place(&one)));
+        assert!((&mut early).now_or_never().is_none() && (&mut late).now_or_never().is_none());
+        assert!(limits.enter(&name("next"), &one).is_none());
+        drop(early);
+        drop(first);
+        // Handed to the second one, which does not look any more.
+        drop(late);
+        assert_eq!(woken.try_recv().unwrap(), name("next"));
+        limits.pass(&name("next"));
+        let state = lock(&limits.state);
+        assert!(state.hosts.is_empty() && state.waiting.is_empty() && state.in_flight == 0);
+    }
+
+    #[test]
+    fn an_object_that_passes_takes_nothing_from_its_check_under_way() {
+        let (limits, _woken) = Limits::new(9, 1);
+        let one = to("one", None, 1);
+        let server = limits.enter(&name("server"), &one).unwrap();
+        let _mailbox = limits.enter(&name("profile"), &mailbox("two", None)).unwrap();
+        let mut second = Box::pin(limits.place(&one));
+        assert!((&mut second).now_or_never().is_none());
+        limits.pass(&name("profile"));
+        limits.forget(&name("profile"));
+        drop(server);
+        assert!(second.now_or_never().is_some());
     }
 }

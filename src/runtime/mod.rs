@@ -1,5 +1,5 @@
-//! What all controllers share: who leads, what may be read, what is written and how much at once. It knows the cluster
-//! and no mail protocol; the kinds are in [`crate::controllers`].
+//! What a controller needs of a cluster: who leads, what may be read, what is written and how much at once. It knows no mail
+//! protocol and no kind of ours; those are in [`crate::controllers`].
 
 pub mod destinations;
 pub mod election;
@@ -49,6 +49,29 @@ impl Name {
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// An object of any kind: two kinds may have objects of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Who {
+    /// Its kind, as manifests write it.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: Name,
+}
+
+impl Who {
+    /// The object `name` of `kind`.
+    #[must_use]
+    pub fn new(kind: &'static str, name: Name) -> Self {
+        Self { kind, name }
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
     }
 }
 

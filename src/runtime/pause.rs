@@ -103,7 +103,7 @@ impl Pause {
     }
 
     /// Takes over what was read; says whether it differs.
-    fn set(&self, new: BTreeMap<String, Option<Timestamp>>) -> bool {
+    pub(crate) fn set(&self, new: BTreeMap<String, Option<Timestamp>>) -> bool {
         let mut entries = lock(&self.entries);
         let changed = *entries != new;
         if changed {

@@ -67,7 +67,7 @@ impl Exceeded {
 pub struct Budgets {
     per_recipient: u32,
     per_installation: u32,
-    /// What each object (namespace/name) says of the account that it uses.
+    /// What each object (kind and name) says of the account that it uses.
     objects: HashMap<String, (Scope, u32)>,
     /// What went, by whose budget it was charged to, oldest first.
     sent: HashMap<Scope, VecDeque<(Timestamp, String)>>,
@@ -111,7 +111,7 @@ impl Budgets {
         Self { per_recipient, per_installation, objects: HashMap::new(), sent: HashMap::new() }
     }
 
-    /// An object (namespace/name) uses an account, and lets it send so much a minute. The lowest over the objects counts.
+    /// An object (kind and name) uses an account, and lets it send so much a minute. The lowest over the objects counts.
     pub fn join(&mut self, object: &str, host: &str, user: &str, per_minute: u32) {
         self.objects.insert(object.to_owned(), (Scope::account(host, user), per_minute));
     }

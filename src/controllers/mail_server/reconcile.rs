@@ -4,44 +4,31 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::ResourceExt;
 
-use super::{CONTROLLER, Glance, checks, context::Context, malformed};
+use super::{Context, check};
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{CaKind, IS_DEFAULT_SERVER, MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
+        v1alpha1::{CaKind, MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     },
+    controllers::reconcile::{Error, wait},
     mail::Diagnosis,
     runtime::{
-        ApiError, Name,
-        limits::Target,
-        lock, pause,
+        Name,
+        limits::{Service, Target},
+        lock,
         secrets::{Kind, Reference},
     },
     verify::{
         Report,
         breaker::Hold,
         mail_server::{
-            Because, Check, Inputs, Mode, Observed, Pause, PauseScope, Plan, Seen, What, decide, differs, inputs, resolve,
-            status, transitions,
+            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, What, decide, differs, inputs, resolve, status,
+            transitions,
         },
     },
 };
-
-/// Why a reconciliation must be tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// A reference could not be read for the moment, which says nothing about the object.
-    #[error("{0}")]
-    Unreadable(Diagnosis),
-    /// Another replica may lead: it is for that one to write.
-    #[error("the lease is lost")]
-    NotLeading,
-}
 
 /// One object and what surrounds it, as a decision needs it; [`Sight::seen`] is its borrowed form.
 pub struct Sight {
@@ -60,24 +47,18 @@ pub struct Sight {
 
 impl Sight {
     fn new(object: MailServer, resolved: &Result<Inputs, Diagnosis>, name: &Name, ctx: &Context) -> Self {
-        let (settings, now) = (ctx.settings(), Timestamp::now());
-        let pause = ctx.pause.of(&name.namespace, now).map(|paused| Pause {
-            until: paused.until,
-            config_map: format!("{}/{}", settings.namespace, pause::CONFIG_MAP),
-            scope: if paused.scope == pause::ALL { PauseScope::All } else { PauseScope::Namespace },
-        });
+        let (term, now) = (&ctx.term, Timestamp::now());
         let observed = resolved.as_ref().map(Observed::from).map_err(Clone::clone);
         let accounts = observed.as_ref().map(|observed| observed.accounts.as_slice()).unwrap_or_default();
-        let is_default = object.annotations().get(IS_DEFAULT_SERVER).is_some_and(|value| value == "true");
         Self {
-            held: lock(&ctx.ground.memory.breaker).longest(accounts, now),
+            held: lock(&term.ground.memory.breaker).longest(accounts, now),
             observed,
-            pause,
-            other_default: if is_default { ctx.known.older_default(&object) } else { None },
-            crowded: settings.max_new_at_once > 0 && ctx.known.fresh() > settings.max_new_at_once,
+            pause: term.paused(&name.namespace, now),
+            other_default: ctx.own.defaults.older(&object, &ctx.known),
+            crowded: ctx.is_crowded(),
             running: ctx.checks.running(name),
-            mode: settings.mode,
-            since: ctx.since,
+            mode: term.settings().mode,
+            since: term.since,
             now,
             object,
         }
@@ -112,55 +93,11 @@ impl Sight {
     }
 }
 
-/// One reconciliation, counted and timed.
+/// One reconciliation of a server that was read just now.
 ///
 /// # Errors
-/// [`Error`]; it is tried again by [`error_policy`].
-pub async fn reconcile(object: Arc<Glance>, ctx: Arc<Context>) -> Result<Action, Error> {
-    ctx.ready().await;
-    let (name, begun) = (Name::of(&*object), std::time::Instant::now());
-    let _under_way = ctx.ground.metrics.reconciling(CONTROLLER);
-    let result = match Box::pin(go(&name, &ctx)).await {
-        // Somebody else wrote to the object meanwhile: it is judged anew, as it is now.
-        Err(Error::Api(error)) if error.is_conflict() => Box::pin(go(&name, &ctx)).await,
-        other => other,
-    };
-    let result = match result {
-        // Deleted meanwhile: the watch tells.
-        Err(Error::Api(error)) if error.is_gone() => Ok(None),
-        other => other,
-    };
-    let outcome = match &result {
-        Ok(Some(_)) => "requeue_after",
-        Ok(None) => "success",
-        Err(_) => "error",
-    };
-    ctx.ground.metrics.reconciled(CONTROLLER, outcome, begun.elapsed());
-    let next = result?;
-    ctx.went_well(&name);
-    Ok(next.map_or_else(Action::await_change, Action::requeue))
-}
-
-/// Tries again after a while, longer after each failure in a row.
-#[must_use]
-pub fn error_policy(object: &Glance, error: &Error, ctx: &Context) -> Action {
-    let name = Name::of(object);
-    let wait = ctx.back_off(&name);
-    tracing::warn!(object = %name, %error, ?wait, "tried again");
-    Action::requeue(wait)
-}
-
-async fn go(name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
-    let Some(object) = ctx.read(name).await? else { return Ok(None) };
-    let object = match object.0 {
-        Ok(server) => server,
-        Err(invalid) => {
-            ctx.checks.cancel(name);
-            ctx.limits.pass(name);
-            malformed::tell(name, &invalid.error, ctx).await?;
-            return Ok(None);
-        }
-    };
+/// [`Error`].
+pub async fn go(object: MailServer, name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
     let resolved = observe(&object, name, ctx).await?;
     let mut sight = Sight::new(object, &resolved, name, ctx);
     if let Some(ended) = ctx.checks.ended(name) {
@@ -184,7 +121,7 @@ async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Resu
         namespace: &name.namespace,
         name: &name.name,
         uid: &uid,
-        key: &ctx.ground.key,
+        key: &ctx.term.ground.key,
         require_allowed_hosts: ctx.settings().require_allowed_hosts,
     };
     let resolved = resolve(spec, &about, &ctx.references).await;
@@ -198,12 +135,12 @@ async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Resu
                 // Only who installed the operator can mend it, and that is who reads the log.
                 tracing::warn!(object = %name, "{}", failure.message());
             }
-            ctx.join(name, Vec::new(), 0);
+            ctx.join(name, Vec::new(), None);
         }
         Ok(inputs) => {
             let per_minute = spec.limits.as_ref().and_then(|limits| limits.messages_per_minute);
             let per_minute = per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(MESSAGES_PER_MINUTE);
-            ctx.join(name, inputs.accounts(), per_minute);
+            ctx.join(name, inputs.accounts(), Some(per_minute));
         }
     }
     Ok(resolved)
@@ -215,7 +152,7 @@ const MESSAGES_PER_MINUTE: u32 = 6;
 async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name, ctx: &Arc<Context>) -> Result<(), Error> {
     let running = sight.running.is_some();
     let (What::Check(check), Some(inputs)) = (&plan.what, inputs) else {
-        ctx.limits.pass(name);
+        ctx.term.limits.pass(&Context::who(name));
         if running && plan.what != What::Rest(Because::Running) {
             ctx.checks.cancel(name);
         }
@@ -226,12 +163,12 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
         ctx.checks.cancel(name);
         return Ok(());
     }
-    if ctx.is_draining() {
+    if ctx.term.is_draining() {
         return Ok(());
     }
-    let Some(place) = ctx.limits.enter(name, &target(&sight.object.spec, &inputs)) else { return Ok(()) };
+    let Some(place) = ctx.term.limits.enter(&Context::who(name), &target(&sight.object.spec, &inputs)) else { return Ok(()) };
     tell(&mut sight, plan, None, ctx).await?;
-    checks::start(ctx, name.clone(), sight, inputs, check.clone(), place);
+    check::start(ctx, name, sight, inputs, check.clone(), place);
     Ok(())
 }
 
@@ -243,20 +180,8 @@ async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&Report>, ctx: &Con
     if seen.deleted || !differs(seen.status, &new) {
         return Ok(());
     }
-    if !ctx.ground.fence.held() {
-        return Err(Error::NotLeading);
-    }
     let events = transitions(seen.status, &new);
-    let mut written: MailServer = ctx.teller.apply(&sight.object, &new).await?;
-    if written.status.as_ref().is_some_and(|status| status.conditions.len() > new.conditions.len()) {
-        // A condition that is not ours any more, and was not written by an apply of ours: it would stay for ever.
-        written = ctx.teller.overwrite(&written, &serde_json::json!({ "conditions": new.conditions })).await?;
-    }
-    for event in events {
-        ctx.teller.event(&written, event.warning, &event.reason, &event.note).await;
-    }
-    ctx.known.looked_at(&Name::of(&written));
-    sight.object = written;
+    sight.object = ctx.tell(&sight.object, &new, events).await?;
     Ok(())
 }
 
@@ -280,15 +205,11 @@ fn references(spec: &MailServerSpec, namespace: &str) -> BTreeSet<Reference> {
 fn target(spec: &MailServerSpec, inputs: &Inputs) -> Target {
     let connections = spec.limits.as_ref().and_then(|limits| limits.connections).and_then(|n| usize::try_from(n).ok());
     Target {
+        service: Service::Sending,
         host: inputs.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default(),
         user: inputs.login.as_ref().map(|login| login.credential.user().to_owned()),
         connections: connections.unwrap_or(1),
     }
-}
-
-/// How long until `next`; a time that is over is a moment away, so that a wrong plan cannot spin.
-fn wait(next: Timestamp, now: Timestamp) -> Duration {
-    next.duration_since(now).try_into().unwrap_or(Duration::ZERO).max(Duration::from_millis(100))
 }
 
 #[cfg(test)]
@@ -317,12 +238,5 @@ mod tests {
         assert_eq!(names(&spec), ["Secret mail/client", "Secret mail/relay", "ConfigMap mail/ca"]);
         spec.tls = Some(Tls { ca_ref: Some(ca(CaKind::Secret)), ..Tls::default() });
         assert_eq!(names(&spec), ["Secret mail/ca", "Secret mail/relay"]);
-    }
-
-    #[test]
-    fn a_time_that_is_over_is_a_moment_away() {
-        let now = Timestamp::from_second(100).unwrap();
-        assert_eq!(wait(Timestamp::from_second(160).unwrap(), now), Duration::from_mins(1));
-        assert_eq!(wait(Timestamp::from_second(10).unwrap(), now), Duration::from_millis(100));
     }
 }

@@ -7,58 +7,58 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::sync::Notify;
-use tracing::Instrument;
 
-use super::{KIND, context::Context, gate::OperatorGate, reconcile::Sight};
-use crate::{
-    api::v1alpha1::DEFAULT_ACTOR,
-    mail::Stage,
-    runtime::{
-        Name,
-        limits::Place,
-        lock,
-        stop::{Stop, Stopper},
-    },
-    verify::{
-        Report,
-        mail_server::{Check, Inputs, Run, check},
-    },
+use super::{
+    context::Context,
+    kind::{Check, Kind},
+    term::Looked,
+};
+use crate::runtime::{
+    Name,
+    limits::Place,
+    lock,
+    stop::{Stop, Stopper},
 };
 
 /// How long after its own deadline a check is given up. It keeps its deadline itself: this is for a fault of ours, which
 /// must not hold a place for ever.
-const OVERDUE: Duration = Duration::from_secs(15);
+pub const OVERDUE: Duration = Duration::from_secs(15);
 
-/// The checks of all objects: at most one each.
-#[derive(Debug, Default)]
-pub struct Checks {
-    slots: Mutex<HashMap<Name, Slot>>,
+/// The checks of all objects of a kind: at most one each.
+#[derive(Debug)]
+pub struct Checks<C, R> {
+    slots: Mutex<HashMap<Name, Slot<C, R>>>,
     emptied: Notify,
 }
 
 #[derive(Debug)]
-enum Slot {
-    Running { check: Check, uid: String, stopper: Stopper },
-    Ended(Arc<Ended>),
+enum Slot<C, R> {
+    Running { check: C, uid: String, stopper: Stopper },
+    Ended(Arc<Ended<C, R>>),
 }
 
 /// A check that has come to its end.
 #[derive(Debug)]
-pub struct Ended {
+pub struct Ended<C, R> {
     /// As it was decided on.
-    pub check: Check,
+    pub check: C,
     /// The uid of the object: another of its name may have taken its place.
     pub uid: String,
     /// What it found.
-    pub report: Report,
+    pub report: R,
 }
 
-impl Checks {
+impl<C, R> Default for Checks<C, R> {
+    fn default() -> Self {
+        Self { slots: Mutex::default(), emptied: Notify::new() }
+    }
+}
+
+impl<C: Check, R> Checks<C, R> {
     /// The check of `name` that runs.
     #[must_use]
-    pub fn running(&self, name: &Name) -> Option<Check> {
+    pub fn running(&self, name: &Name) -> Option<C> {
         match lock(&self.slots).get(name) {
             Some(Slot::Running { check, .. }) => Some(check.clone()),
             _ => None,
@@ -67,7 +67,7 @@ impl Checks {
 
     /// The check of `name` that has ended and is not told yet.
     #[must_use]
-    pub fn ended(&self, name: &Name) -> Option<Arc<Ended>> {
+    pub fn ended(&self, name: &Name) -> Option<Arc<Ended<C, R>>> {
         match lock(&self.slots).get(name) {
             Some(Slot::Ended(ended)) => Some(Arc::clone(ended)),
             _ => None,
@@ -117,7 +117,7 @@ impl Checks {
         self.until(|slots| !slots.values().any(|slot| matches!(slot, Slot::Running { .. }))).await;
     }
 
-    async fn until(&self, holds: impl Fn(&HashMap<Name, Slot>) -> bool) {
+    async fn until(&self, holds: impl Fn(&HashMap<Name, Slot<C, R>>) -> bool) {
         loop {
             let emptied = self.emptied.notified();
             if holds(&lock(&self.slots)) {
@@ -127,14 +127,14 @@ impl Checks {
         }
     }
 
-    fn begin(&self, name: &Name, uid: String, check: Check) -> Stop {
+    fn begin(&self, name: &Name, uid: String, check: C) -> Stop {
         let (stopper, stop) = Stop::new();
         lock(&self.slots).insert(name.clone(), Slot::Running { check, uid, stopper });
         stop
     }
 
     /// The check `id` of `name` has come to its end; without a report nothing is told.
-    fn end(&self, name: &Name, id: &str, report: Option<Report>) {
+    fn end(&self, name: &Name, id: &str, report: Option<R>) {
         let mut slots = lock(&self.slots);
         // The object may be gone meanwhile, and another of its name be checked.
         if let Some(Slot::Running { check, uid, .. }) = slots.get(name).filter(|slot| slot.is_running(id)) {
@@ -149,83 +149,43 @@ impl Checks {
     }
 }
 
-impl Slot {
+impl<C: Check, R> Slot<C, R> {
     fn is_running(&self, id: &str) -> bool {
-        matches!(self, Self::Running { check, .. } if check.id == id)
+        matches!(self, Self::Running { check, .. } if check.id() == id)
     }
 }
 
-/// Begins a check. At its end the object is reconciled, and finds the report.
-pub fn start(ctx: &Arc<Context>, name: Name, sight: Sight, inputs: Inputs, plan: Check, place: Place) {
-    let uid = sight.object.metadata.uid.clone().unwrap_or_default();
-    let stop = ctx.checks.begin(&name, uid.clone(), plan.clone());
-    // Not a part of the reconciliation that began it, which ends long before.
-    let span = tracing::info_span!(parent: None, "check", object = %name, check = plan.id, level = ?plan.level);
-    let code = ctx.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), DEFAULT_ACTOR.as_bytes()]);
-    let slot = Slotted { ctx: Arc::clone(ctx), name, id: plan.id.clone(), report: None, _place: place };
-    let work = async move {
-        let mut slot = slot;
-        slot.report = Box::pin(run(&slot.ctx, &slot.name, sight, &inputs, plan, code, stop)).await;
-    };
-    tokio::spawn(work.instrument(span));
-}
-
-async fn run(
-    ctx: &Arc<Context>,
+/// Begins a check: `work`, which is told when to end. At its end the object is reconciled, and finds the report; without one
+/// nothing is told. The place is held until then.
+pub fn start<K: Kind, W>(
+    ctx: &Arc<Context<K>>,
     name: &Name,
-    sight: Sight,
-    inputs: &Inputs,
-    plan: Check,
-    code: uuid::Uuid,
-    stop: Stop,
-) -> Option<Report> {
-    let settings = ctx.settings();
-    let gate = OperatorGate::new(Arc::clone(ctx), name.clone(), sight, plan.clone(), inputs, stop);
-    let run = Run {
-        id: &plan.id,
-        code,
-        now: Timestamp::now(),
-        installation: &settings.installation,
-        contact: settings.contact.as_deref(),
-        level: plan.level,
-        may_greet_with_tls: plan.may_greet_with_tls,
-        watcher: None,
-    };
-    tracing::debug!(trigger = ?plan.trigger, attempt = plan.attempt, "begins");
-    let checked = tokio::time::timeout(inputs.timeout + OVERDUE, check(inputs, &settings.vantage, &gate, &run));
-    let report = tokio::select! {
-        report = checked => report.ok(),
-        () = gate.cut() => None,
-    };
-    let Some(report) = report.filter(|report| gate.stands(report)) else {
-        tracing::info!("cut short");
-        return None;
-    };
-    let failure = report.failure.as_ref().map(|failure| failure.reason);
-    ctx.ground.metrics.checked(KIND, name, &report.stages, failure);
-    if report.delivery.as_ref().is_some_and(|delivery| delivery.accepted.is_some()) {
-        ctx.ground.metrics.sent("Test");
-    }
-    match &report.failure {
-        None => tracing::info!(duration = ?report.duration, "verified"),
-        Some(failure) => {
-            let stage = failure.stage.map(Stage::as_str);
-            tracing::info!(reason = %failure.reason, stage, duration = ?report.duration, "unverified");
-        }
-    }
-    Some(report)
+    uid: String,
+    check: K::Check,
+    place: Place,
+    work: impl FnOnce(Stop) -> W,
+) where
+    W: Future<Output = Option<K::Report>> + Send + 'static,
+{
+    let id = check.id().to_owned();
+    let work = work(ctx.checks.begin(name, uid, check));
+    let slot = Slotted { ctx: Arc::clone(ctx), name: name.clone(), id, report: None, _place: place };
+    tokio::spawn(async move {
+        let mut slot = slot;
+        slot.report = work.await;
+    });
 }
 
 /// A slot that is left however the check ends, also by a panic: the object would never be checked again otherwise.
-struct Slotted {
-    ctx: Arc<Context>,
+struct Slotted<K: Kind> {
+    ctx: Arc<Context<K>>,
     name: Name,
     id: String,
-    report: Option<Report>,
+    report: Option<K::Report>,
     _place: Place,
 }
 
-impl Drop for Slotted {
+impl<K: Kind> Drop for Slotted<K> {
     fn drop(&mut self) {
         self.ctx.checks.end(&self.name, &self.id, self.report.take());
         self.ctx.wake(&self.name);
@@ -235,12 +195,20 @@ impl Drop for Slotted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::v1alpha1::Level, verify::mail_server::Trigger};
+    use crate::{
+        api::v1alpha1::Level,
+        verify::{
+            Report,
+            mail_server::{Check, Trigger},
+        },
+    };
+
+    type Checks = super::Checks<Check, Report>;
 
     fn plan(id: &str) -> Check {
         Check {
             id: id.to_owned(),
-            started: Timestamp::UNIX_EPOCH,
+            started: jiff::Timestamp::UNIX_EPOCH,
             trigger: Trigger::Due,
             level: Level::Connect,
             attempt: 1,

@@ -4,18 +4,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
     Api,
-    core::{ApiResource, DynamicObject, PartialObjectMeta},
+    core::{ApiResource, DynamicObject, PartialObjectMeta, PartialObjectMetaExt},
 };
 use serde_json::{Value, json};
 
-use super::{context::Context, reconcile::Error};
+use super::{context::Context, kind::Kind, reconcile::Error};
 use crate::{
     api::{
         Reason,
-        v1alpha1::{
-            MailServer,
-            condition::{ACCEPTED, READY, STALLED},
-        },
+        v1alpha1::condition::{ACCEPTED, READY, STALLED},
     },
     mail::{Diagnosis, diagnosis::printable},
     manifest::Judge,
@@ -29,12 +26,13 @@ const WORDS: usize = 512;
 ///
 /// # Errors
 /// Those of the API server.
-pub async fn tell(object: &Name, error: &str, ctx: &Context) -> Result<(), Error> {
-    if !ctx.ground.fence.held() {
+pub async fn tell<K: Kind>(object: &Name, error: &str, ctx: &Context<K>) -> Result<(), Error> {
+    let term = &ctx.term;
+    if !term.ground.fence.held() {
         return Err(Error::NotLeading);
     }
-    let kind = ApiResource::erase::<MailServer>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(ctx.ground.client.clone(), &object.namespace, &kind);
+    let kind = ApiResource::erase::<K::Object>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(term.ground.client.clone(), &object.namespace, &kind);
     let Some(raw) = bounded(api.get_opt(&object.name)).await? else { return Ok(()) };
     let fault = fault(&raw, error);
     let old = raw.data.get("status").cloned().unwrap_or_else(|| json!({}));
@@ -43,17 +41,18 @@ pub async fn tell(object: &Name, error: &str, ctx: &Context) -> Result<(), Error
         return Ok(());
     }
     tracing::warn!(%object, fault, "cannot be read");
-    let applied: Result<PartialObjectMeta<MailServer>, _> = ctx.teller.apply(&raw, &new).await;
+    let applied: Result<PartialObjectMeta<K::Object>, _> = term.teller.apply(&raw, &new).await;
     match applied {
         // The schema in force cannot read it either: then the API server cannot tell whose field is whose.
         Err(error) if matches!(error.code(), Some(422 | 500)) => {
-            let _: PartialObjectMeta<MailServer> = ctx.teller.overwrite(&raw, &new).await?;
+            let _: PartialObjectMeta<K::Object> = term.teller.overwrite(&raw, &new).await?;
         }
         Err(error) => return Err(error.into()),
         Ok(_) => {}
     }
-    let regarding = PartialObjectMeta::<MailServer> { metadata: raw.metadata, ..PartialObjectMeta::default() };
-    ctx.teller.event(&regarding, true, Reason::SpecInvalid.as_str(), &fault).await;
+    let regarding: PartialObjectMeta<K::Object> = raw.metadata.into_response_partial();
+    term.teller.event(&regarding, true, Reason::SpecInvalid.as_str(), &fault).await;
+    term.changed(&Context::<K>::who(object));
     Ok(())
 }
 

@@ -1,14 +1,14 @@
-//! A `MailServer` as the watch keeps it: what wakes it, what metrics show and what a check must know while it runs. The
-//! rest is read when it is needed, so that a thousand idle objects cost little; and no object is too malformed for this.
+//! An object as the watch keeps it: what wakes it, what metrics show and what a check must know while it runs. The rest is
+//! read when it is needed, so that a thousand idle objects cost little; and no object is too malformed for this.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use crate::api::v1alpha1::{MailServer, condition as c};
+use crate::api::v1alpha1::condition as c;
 
 /// The annotations that are looked at: a change of another wakes nobody.
 const OURS: &str = "mailverity.dev/";
@@ -33,9 +33,10 @@ const TYPES: [&str; 15] = [
 ];
 const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
 
-/// What is kept of an object.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Glance {
+/// What is kept of an object of type `O`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(bound = "")]
+pub struct Glance<O> {
     /// Names, versions and our own annotations.
     #[serde(deserialize_with = "slim")]
     pub metadata: ObjectMeta,
@@ -44,6 +45,8 @@ pub struct Glance {
     /// What its status tells.
     #[serde(default, deserialize_with = "lenient")]
     pub status: Told,
+    #[serde(skip)]
+    of: PhantomData<fn() -> O>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -62,9 +65,12 @@ pub struct Told {
     conditions: Box<[(u8, u8)]>,
     #[serde(default, rename = "tls", deserialize_with = "not_after")]
     not_after: Option<i64>,
-    /// Whether it holds a claim: a mail may have left.
-    #[serde(default, rename = "claim", deserialize_with = "is_there")]
-    pub claimed: bool,
+    /// Of a kind whose checks send one mail.
+    #[serde(default, deserialize_with = "is_there")]
+    claim: bool,
+    /// Of a kind whose checks send several.
+    #[serde(default, deserialize_with = "holds_any")]
+    claims: bool,
     /// The keyed hash of the credentials that were used last.
     #[serde(default, deserialize_with = "lenient")]
     pub credentials_observed: Option<Box<str>>,
@@ -76,7 +82,15 @@ pub struct Told {
     pub credential_refusals: Option<u32>,
 }
 
-impl Glance {
+impl Told {
+    /// Whether it holds a claim: a mail may have left.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        self.claim || self.claims
+    }
+}
+
+impl<O> Glance<O> {
     /// Whether `spec.suspend` is true.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
@@ -101,24 +115,24 @@ impl Glance {
     }
 }
 
-impl Resource for Glance {
+impl<O: Resource<DynamicType = ()>> Resource for Glance<O> {
     type DynamicType = ();
-    type Scope = <MailServer as Resource>::Scope;
+    type Scope = O::Scope;
 
     fn kind((): &()) -> Cow<'_, str> {
-        MailServer::kind(&())
+        O::kind(&())
     }
 
     fn group((): &()) -> Cow<'_, str> {
-        MailServer::group(&())
+        O::group(&())
     }
 
     fn version((): &()) -> Cow<'_, str> {
-        MailServer::version(&())
+        O::version(&())
     }
 
     fn plural((): &()) -> Cow<'_, str> {
-        MailServer::plural(&())
+        O::plural(&())
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -178,11 +192,18 @@ fn is_there<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(Option::<serde::de::IgnoredAny>::deserialize(from)?.is_some())
 }
 
+fn holds_any<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(!lenient::<D, Vec<serde::de::IgnoredAny>>(from)?.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::v1alpha1::MailServer;
+
+    type Glance = super::Glance<MailServer>;
 
     #[test]
     fn what_metrics_and_checks_need_is_kept_and_the_rest_is_not() {
@@ -201,7 +222,7 @@ mod tests {
             },
         }))
         .unwrap();
-        assert!(glance.is_suspended() && !glance.is_fresh() && glance.status.claimed);
+        assert!(glance.is_suspended() && !glance.is_fresh() && glance.status.is_claimed());
         assert_eq!(glance.conditions().collect::<Vec<_>>(), [("Ready", "True")]);
         assert_eq!((glance.not_after(), glance.status.credential_refusals), (Some(60), Some(2)));
         assert_eq!(glance.status.credentials_observed.as_deref(), Some("abc"));
@@ -224,6 +245,20 @@ mod tests {
             assert!(glance.is_fresh() && !glance.is_suspended(), "{object}");
         }
         assert!(serde_json::from_value::<Glance>(json!({"metadata": {"name": "relay"}})).unwrap().is_fresh());
+    }
+
+    #[test]
+    fn one_claim_or_a_list_of_them_is_a_claim_and_an_empty_list_is_none() {
+        for (status, claimed) in [
+            (json!({"claims": [{"id": "x"}]}), true),
+            (json!({"claims": [], "claim": {"id": "x"}}), true),
+            (json!({"claims": []}), false),
+            (json!({"claims": {"id": "x"}}), false),
+            (json!({}), false),
+        ] {
+            let glance: Glance = serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap();
+            assert_eq!(glance.status.is_claimed(), claimed, "{status}");
+        }
     }
 
     #[test]

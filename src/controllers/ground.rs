@@ -1,0 +1,70 @@
+//! What a term as leader stands on: how the operator was set up, and what it has in hand whether it leads or not.
+
+use std::sync::Arc;
+
+use kube::Client;
+
+use super::memory::Memory;
+use crate::{
+    mail::Vantage,
+    metrics::Metrics,
+    runtime::{lease::Fence, secrets::Access},
+    server::Health,
+    verify::{fingerprint::Key, mail_server::Mode},
+};
+
+/// How the operator was set up, for all kinds.
+#[derive(Clone)]
+pub struct Settings {
+    /// The installation's name, in the header of each mail.
+    pub installation: String,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// The namespaces whose objects it looks after; all if empty.
+    pub namespaces: Vec<String>,
+    /// How changed Secrets are noticed.
+    pub access: Access,
+    /// Whether each Secret must name the hosts that it may go to.
+    pub require_allowed_hosts: bool,
+    /// Whether mails are sent.
+    pub mode: Mode,
+    /// Whom the reader of a mail may ask.
+    pub contact: Option<String>,
+    /// From where it checks.
+    pub vantage: Vantage,
+    /// Checks at once.
+    pub max_checks: usize,
+    /// Checks at once to one host.
+    pub max_checks_per_host: usize,
+    /// More fresh objects than this are spread over their interval, where they would send mail; 0: never.
+    pub max_new_at_once: usize,
+    /// This process, in Events and in the election.
+    pub identity: String,
+}
+
+impl Settings {
+    /// What is watched: each namespace by itself, or all at once (none).
+    #[must_use]
+    pub fn scopes(&self) -> Vec<Option<String>> {
+        if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().cloned().map(Some).collect() }
+    }
+}
+
+/// What a term as leader stands on.
+#[derive(Clone)]
+pub struct Ground {
+    /// How the operator was set up.
+    pub settings: Arc<Settings>,
+    /// The API server.
+    pub client: Client,
+    /// Whether we lead.
+    pub fence: Fence,
+    /// The installation's key.
+    pub key: Key,
+    /// What monitoring reads.
+    pub metrics: Metrics,
+    /// What the probes tell.
+    pub health: Health,
+    /// What outlives the term.
+    pub memory: Memory,
+}

@@ -1,0 +1,82 @@
+//! What a kind is to the room that all kinds share: the types and the few functions in which one differs from another.
+//! Everything else (watches, places, back-off, claims, metrics, the end of a term) is here already.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Resource,
+    core::{NamespaceResourceScope, object::HasStatus},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{context::Context, glance::Glance, memory::Memory, reconcile::Error};
+use crate::runtime::Name;
+
+/// One kind of objects. The value itself holds what the kind knows of its objects beyond what every kind knows, such as
+/// which of them are defaults; a term begins with an empty one.
+pub trait Kind: Default + Send + Sync + 'static {
+    /// The type of its objects.
+    type Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + HasStatus<Status: Serialize + Send + Sync>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static;
+    /// What runs beside an object's reconciliations, as it was decided on.
+    type Check: Check;
+    /// What such a check finds.
+    type Report: Send + Sync + 'static;
+
+    /// The kind, as manifests and metrics name it: `MailServer`.
+    const KIND: &'static str;
+    /// The controller, in metrics: `mailserver`.
+    const CONTROLLER: &'static str;
+
+    /// One reconciliation of an object that was read just now: observe → decide → act → tell. Comes back with the time until
+    /// the next, if one is due.
+    ///
+    /// # Errors
+    /// [`Error`]: after a conflict it is called once more at once, else after a while.
+    fn go(
+        object: Self::Object,
+        name: &Name,
+        ctx: &Arc<Context<Self>>,
+    ) -> impl Future<Output = Result<Option<Duration>, Error>> + Send;
+
+    /// Charges the mails that the claims in a status tell of to their budgets, with [`Memory::sent`]. Called at the beginning
+    /// of a term, for each object whose status holds a claim.
+    fn remember(object: &Self::Object, memory: &Memory);
+
+    /// The generation that a status speaks of, and its conditions.
+    fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]);
+
+    /// The watch brought this object. Returns which others of the kind must look again.
+    fn seen(&self, object: &Glance<Self::Object>) -> Vec<Name> {
+        let _ = object;
+        Vec::new()
+    }
+
+    /// This object is gone. Returns which others of the kind must look again.
+    fn gone(&self, name: &Name) -> Vec<Name> {
+        let _ = name;
+        Vec::new()
+    }
+}
+
+/// The status of a kind's objects.
+pub type Status<K> = <<K as Kind>::Object as HasStatus>::Status;
+
+/// What runs beside an object's reconciliations.
+pub trait Check: Clone + Debug + Send + Sync + 'static {
+    /// Its id: another for each check.
+    fn id(&self) -> &str;
+}
+
+/// The kind's `CustomResourceDefinition`, such as `mailservers.mailverity.dev`.
+#[must_use]
+pub fn crd<K: Kind>() -> String {
+    format!("{}.{}", K::Object::plural(&()), K::Object::group(&()))
+}
