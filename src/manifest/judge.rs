@@ -11,7 +11,10 @@ use super::{
     suggest,
     walk::{Fault, prune, walk},
 };
-use crate::api::{crd, v1alpha1::MailServerSpec};
+use crate::api::{
+    crd,
+    v1alpha1::{EmailProfileSpec, MailServerSpec},
+};
 
 /// Judges objects of our kinds. Made once: the rules are compiled then.
 #[derive(Debug)]
@@ -27,11 +30,18 @@ struct Kind {
     schema: Value,
     rules: CompiledSchema,
     /// Reads a spec as the operator does.
-    read: fn(&Value) -> Result<(), serde_json::Error>,
+    read: Read,
 }
 
-fn mail_server(spec: &Value) -> Result<(), serde_json::Error> {
-    MailServerSpec::deserialize(spec).map(drop)
+type Read = fn(&Value) -> Result<(), serde_json::Error>;
+
+/// How the operator reads the spec of a kind.
+fn reader(kind: &str) -> Read {
+    match kind {
+        "MailServer" => |spec| MailServerSpec::deserialize(spec).map(drop),
+        "EmailProfile" => |spec| EmailProfileSpec::deserialize(spec).map(drop),
+        _ => |_| Ok(()),
+    }
 }
 
 impl Judge {
@@ -45,8 +55,7 @@ impl Judge {
             let versions = versions.filter_map(|version| version["name"].as_str().map(str::to_owned)).collect();
             let schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take();
             let name = crd["spec"]["names"]["kind"].as_str().unwrap_or_default().to_owned();
-            let read = if name == "MailServer" { mail_server } else { |_: &Value| Ok(()) };
-            Kind { rules: compile_schema(&schema), name, versions, schema, read }
+            Kind { rules: compile_schema(&schema), read: reader(&name), name, versions, schema }
         });
         Ok(Self { kinds: kinds.collect(), validator: Validator::new() })
     }
@@ -153,8 +162,11 @@ mod tests {
     use super::*;
 
     fn faults(spec: &Value) -> Vec<String> {
-        let object =
-            json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailServer", "metadata": {"name": "a"}, "spec": spec});
+        faults_of("MailServer", spec)
+    }
+
+    fn faults_of(kind: &str, spec: &Value) -> Vec<String> {
+        let object = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
         Judge::new().unwrap().object(&object).into_iter().map(|(field, words)| format!("{field}: {words}")).collect()
     }
 
@@ -174,6 +186,14 @@ mod tests {
     #[test]
     fn what_the_schema_takes_and_the_operator_cannot_read_is_said() {
         let said = faults(&json!({"host": "a.example", "tls": {"expiryWarning": "99999999999999h"}}));
+        assert!(said[0].starts_with("spec: \"99999999999999h\" is not a duration"), "{said:?}");
+        let said = faults_of(
+            "EmailProfile",
+            &json!({
+                "address": "a@b.example", "protocol": "IMAP", "server": {"host": "a", "tls": {"expiryWarning": "99999999999999h"}},
+                "account": {"type": "Password", "secretRef": {"name": "s"}}, "verification": {"mode": "Manual"},
+            }),
+        );
         assert!(said[0].starts_with("spec: \"99999999999999h\" is not a duration"), "{said:?}");
     }
 

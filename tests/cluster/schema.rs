@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
 use kube::{Client, api::PostParams, core::Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     cases::{self, object},
@@ -11,9 +11,10 @@ use crate::support::{
 };
 
 /// Creates an object as kubectl does, unknown fields refused; what came of it, or the words of the refusal.
-async fn create(client: &Client, namespace: &str, name: &str, spec: &Value, dry_run: bool) -> Result<Value, String> {
-    let path = format!("/apis/mailverity.dev/v1alpha1/namespaces/{namespace}/mailservers");
-    let body = serde_json::to_vec(&object(name, spec)).unwrap();
+async fn create(client: &Client, namespace: &str, object: &Value, dry_run: bool) -> Result<Value, String> {
+    let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+    let path = format!("/apis/mailverity.dev/v1alpha1/namespaces/{namespace}/{plural}");
+    let body = serde_json::to_vec(object).unwrap();
     let mut request = Request::new(path).create(&PostParams { dry_run, ..PostParams::default() }, body).unwrap();
     *request.uri_mut() = format!("{}&fieldValidation=Strict", request.uri()).parse().unwrap();
     match client.request(request).await {
@@ -27,15 +28,17 @@ async fn create(client: &Client, namespace: &str, name: &str, spec: &Value, dry_
 async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that_users_read() {
     let Cluster { client, namespace, .. } = Cluster::new("schema").await;
     let mut wrong = Vec::new();
-    for (index, case) in cases::all().into_iter().enumerate() {
-        let name = format!("schema-{index}");
-        if let Err(words) = create(&client, &namespace, &name, &case.passes, true).await {
-            wrong.push(format!("{} should pass: {words}", case.title));
-        }
-        match create(&client, &namespace, &name, &case.refused, true).await {
-            Err(words) if words.contains(&case.says) => {}
-            Err(words) => wrong.push(format!("{} should say {:?}: {words}", case.title, case.says)),
-            Ok(_) => wrong.push(format!("{} should be refused", case.title)),
+    for kind in cases::KINDS {
+        for (index, case) in cases::of(kind).into_iter().enumerate() {
+            let judge = async |spec| create(&client, &namespace, &object(kind, &format!("schema-{index}"), spec), true).await;
+            if let Err(words) = judge(&case.passes).await {
+                wrong.push(format!("{kind}: {} should pass: {words}", case.title));
+            }
+            match judge(&case.refused).await {
+                Err(words) if words.contains(&case.says) => {}
+                Err(words) => wrong.push(format!("{kind}: {} should say {:?}: {words}", case.title, case.says)),
+                Ok(_) => wrong.push(format!("{kind}: {} should be refused", case.title)),
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -45,8 +48,20 @@ async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that
 async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {
     // kstatus takes no status at all for done
     let Cluster { client, namespace, .. } = Cluster::new("fresh").await;
-    let spec = serde_json::json!({"host": "a.test", "port": null, "verification": {"level": null}});
-    let kept = create(&client, &namespace, "fresh", &spec, false).await.unwrap();
-    assert_eq!(kept["status"], serde_json::json!({"observedGeneration": -1}));
-    assert_eq!(kept["spec"], serde_json::json!({"host": "a.test", "verification": {}}));
+    let spec = json!({"host": "a.test", "port": null, "verification": {"level": null}});
+    let kept = create(&client, &namespace, &object("MailServer", "fresh", &spec), false).await.unwrap();
+    assert_eq!(kept["status"], json!({"observedGeneration": -1}));
+    assert_eq!(kept["spec"], json!({"host": "a.test", "verification": {}}));
+
+    let kept_as = json!({
+        "address": "a@b.test", "protocol": "IMAP", "provider": "Zoho",
+        "account": {"type": "Password", "secretRef": {"name": "box", "usernameKey": "username", "passwordKey": "password"}},
+        "verification": {"mode": "Manual"},
+    });
+    let mut spec = kept_as.clone();
+    spec["server"] = Value::Null;
+    spec["verification"]["senderRef"] = Value::Null;
+    let kept = create(&client, &namespace, &object("EmailProfile", "fresh", &spec), false).await.unwrap();
+    assert_eq!(kept["status"], json!({"observedGeneration": -1}));
+    assert_eq!(kept["spec"], kept_as);
 }

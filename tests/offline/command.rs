@@ -84,8 +84,12 @@ fn completions_are_to_be_had_for_every_shell() {
 
 #[test]
 fn crds_are_printed_as_they_are_kept() {
-    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/crds/mailverity.dev_mailservers.yaml")).unwrap();
-    assert!(String::from_utf8(run(&["crds"], "").stdout).unwrap() == kept);
+    // In the order in which users meet the kinds.
+    let kept = ["mailservers", "emailprofiles"].map(|plural| {
+        let path = format!("{}/crds/mailverity.dev_{plural}.yaml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    });
+    assert!(String::from_utf8(run(&["crds"], "").stdout).unwrap() == kept.join("---\n"));
 }
 
 fn json_lines(output: &Output) -> Vec<serde_json::Value> {

@@ -19,7 +19,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     core::ApiResource,
 };
-use mailverity::api::v1alpha1::{MailServer, MailServerStatus};
+use mailverity::api::v1alpha1::{EmailProfile, MailServer, MailServerStatus};
 use serde_json::{Value, json};
 
 use super::leaks;
@@ -74,8 +74,14 @@ impl Cluster {
                 self.apply_at(&doc, None).await;
             }
         }
-        let api: Api<MailServer> = Api::all(self.client.clone());
-        self.until("the kinds are served", async || api.list(&ListParams::default().limit(1)).await.ok().map(|_| ())).await;
+        let servers: Api<MailServer> = Api::all(self.client.clone());
+        let profiles: Api<EmailProfile> = Api::all(self.client.clone());
+        let one = ListParams::default().limit(1);
+        self.until("the kinds are served", async || {
+            servers.list(&one).await.ok()?;
+            profiles.list(&one).await.ok().map(|_| ())
+        })
+        .await;
     }
 
     pub fn servers(&self) -> Api<MailServer> {
