@@ -84,7 +84,18 @@ reasons! {
     Maintenance: Information, Some(c::SUSPENDED), "A maintenance window is open: nothing is checked.", "Checks go on at {until}.";
     ObserveOnly: Information, Some(c::DELIVERY_TESTED), "The installation runs in mode Observe: it connects and logs in, and sends nothing.", "Start the operator with --mode Enforce to let test mails go.";
 
+    CodeReceived: Information, Some(c::VERIFIED), "The mail with the code was found in the mailbox.", "";
+    AllActorsVerified: Information, Some(c::VERIFIED), "Every actor found its code.", "";
+    AwaitingManualMessage: Information, Some(c::VERIFIED), "Mode Manual: a person is asked to send a mail.", "Send a mail to {to} with the subject {subject} before {deadline}.";
+    SharedMailbox: Information, Some(c::DEGRADED), "The mailbox that is verified is the sender's own.", "{address} sends the mails as well as receiving them; give the profile a mailbox of its own, since its mail is looked at by a machine.";
+    SlowMail: Information, Some(c::DEGRADED), "The mail came, and took more than half of the time that it may.", "The mail took {took} of {timeout}; raise verification.timeout, or find the server on the way that holds it.";
+    SenderNotAligned: Information, Some(c::SENDER_ALIGNED), "The receiving server could not tell that the mail comes from the sender's domain.", "The receiving server wrote {results} for {domain}; publish {record}.";
+
     // References
+    MailServerNotFound: User, Some(c::RESOLVED_REFS), "A MailServer that the spec names does not exist.", "Create MailServer {name}, or name another.";
+    UsageNotPermitted: User, Some(c::RESOLVED_REFS), "The MailServer's owner does not let this namespace mail that address.", "MailServer {server} lets namespace {me} mail {list}; its owner must widen usage.";
+    AccountMismatch: User, Some(c::RESOLVED_REFS), "The outgoing server uses another account than the mailbox.", "MailServer {server} uses {theirs}; outgoing.serverRef must name one with the profile's account {user}.";
+    DependencyNotReady: Transient, Some(c::READY), "A MailServer that the spec names does not work.", "Waiting for {kind} {name}: {reason}.";
     SecretNotFound: User, Some(c::RESOLVED_REFS), "A Secret that the spec names does not exist.", "Create Secret {secret} with keys {keys}.";
     SecretKeyMissing: User, Some(c::RESOLVED_REFS), "A Secret lacks a key that is needed.", "Secret {secret} lacks {missing}; it has {present}. Set usernameKey or passwordKey, or add the key.";
     SecretInvalid: User, Some(c::RESOLVED_REFS), "A value in a Secret cannot be right: it is empty, ends in a newline or is no text.", "Key {key} of Secret {secret} {fault}; use printf or `kubectl create secret`, not echo.";
@@ -157,6 +168,8 @@ reasons! {
     MessageInJunk: User, Some(c::VERIFIED), "The mail came into a folder for junk.", "The mail was found in {folder}; put the sender[ {from}] on the mailbox's list of safe senders.";
     MessageBounced: User, Some(c::VERIFIED), "The mail came back.", "The mail[ to {recipient}] came back[ from {remote}][ with {status}][: {reply}].";
     MessageDelayed: Information, Some(c::VERIFIED), "A server on the way has not delivered the mail yet, and goes on trying.", "The mail is held up[ before {remote}][ with {status}][: {reply}]; the server goes on trying.";
+
+    SomeActorsUnverified: Transient, Some(c::VERIFIED), "Not every actor found its code.", "{verified} of {all} actors verified; see status.actors for {names}.";
 
     // Sending
     SenderRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the sender's address, whoever uses it.", "The server refuses From {from}; use an address of a domain that it serves.";

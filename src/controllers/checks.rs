@@ -156,20 +156,19 @@ impl<C: Check, R> Slot<C, R> {
 }
 
 /// Begins a check: `work`, which is told when to end. At its end the object is reconciled, and finds the report; without one
-/// nothing is told. The place is held until then.
+/// nothing is told.
 pub fn start<K: Kind, W>(
     ctx: &Arc<Context<K>>,
     name: &Name,
     uid: String,
     check: K::Check,
-    place: Place,
     work: impl FnOnce(Stop) -> W,
 ) where
     W: Future<Output = Option<K::Report>> + Send + 'static,
 {
     let id = check.id().to_owned();
     let work = work(ctx.checks.begin(name, uid, check));
-    let slot = Slotted { ctx: Arc::clone(ctx), name: name.clone(), id, report: None, _place: place };
+    let slot = Slotted { ctx: Arc::clone(ctx), name: name.clone(), id, report: None };
     tokio::spawn(async move {
         let mut slot = slot;
         slot.report = work.await;
@@ -182,7 +181,6 @@ struct Slotted<K: Kind> {
     name: Name,
     id: String,
     report: Option<K::Report>,
-    _place: Place,
 }
 
 impl<K: Kind> Drop for Slotted<K> {

@@ -35,6 +35,30 @@ pub enum Mark {
     },
 }
 
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Imap { validity, next } => write!(f, "IMAP/{validity}/{next}"),
+            Self::Pop3 { messages } => write!(f, "POP3/{messages}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Mark {
+    type Err = ();
+
+    fn from_str(written: &str) -> Result<Self, ()> {
+        let mut parts = written.split('/');
+        let mark = parts.next();
+        let mut number = || parts.next().and_then(|number| number.parse().ok()).ok_or(());
+        match mark {
+            Some("IMAP") => Ok(Self::Imap { validity: number()?, next: number()? }),
+            Some("POP3") => Ok(Self::Pop3 { messages: number()? }),
+            _ => Err(()),
+        }
+    }
+}
+
 /// Where in a mailbox a message stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -237,6 +261,16 @@ mod tests {
         assert_eq!(sighting.run, None);
         assert_eq!(sighting.authentication_results.len(), 2, "{sighting:?}");
         assert!(sighting.authentication_results[0].contains("spf=pass"), "{sighting:?}");
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written() {
+        for mark in [Mark::Imap { validity: 17, next: 4_000_000_000 }, Mark::Pop3 { messages: 3 }] {
+            assert_eq!(mark.to_string().parse(), Ok(mark));
+        }
+        for bad in ["", "IMAP", "IMAP/1", "POP3/x", "Graph/1"] {
+            assert_eq!(bad.parse::<Mark>(), Err(()), "{bad}");
+        }
     }
 
     proptest::proptest! {

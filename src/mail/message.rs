@@ -31,8 +31,10 @@ pub struct TestMail<'a> {
     pub to: &'a str,
     /// The subject before the code; "mailverity check" if absent.
     pub subject: Option<&'a str>,
-    /// The code in the subject and in the Message-ID.
+    /// The code in the subject.
     pub code: Uuid,
+    /// What the Message-ID is made of: another than the code where statuses may tell of it and not of the code.
+    pub message: Uuid,
     /// The time in the header Date.
     pub date: Timestamp,
     /// The installation's id.
@@ -74,8 +76,8 @@ pub fn compose(mail: &TestMail<'_>) -> Result<Composed, Diagnosis> {
     let display_name = mail.display_name.map(|name| printable(name, 128)).filter(|name| !name.is_empty());
     let subject = mail.subject.map(|subject| printable(subject, 200)).filter(|subject| !subject.is_empty());
     let subject = format!("{} ({})", subject.as_deref().unwrap_or("mailverity check"), mail.code);
-    let message_id = format!("<{}@{}>", mail.code, from.domain());
-    let run = [mail.installation, mail.uid, mail.run].map(token).join("/");
+    let message_id = format!("<{}@{}>", mail.message, from.domain());
+    let run = run_header(mail.installation, mail.uid, mail.run);
 
     let impossible = |error: &dyn std::fmt::Display| invalid("the test mail", &format!("cannot be composed: {error}"));
     // Given here, since lettre would read it out of the headers, and cannot read address literals there.
@@ -145,6 +147,12 @@ fn plain(name: HeaderName, value: &str) -> HeaderValue {
     HeaderValue::dangerous_new_pre_encoded(name, value.to_owned(), value.to_owned())
 }
 
+/// The value of the header `X-Mailverity-Run`.
+#[must_use]
+pub fn run_header(installation: &str, uid: &str, run: &str) -> String {
+    [installation, uid, run].map(token).join("/")
+}
+
 /// An id as it may stand in a header: other characters than those of UIDs and DNS names become underscores.
 fn token(id: &str) -> String {
     id.chars().take(128).map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' }).collect()
@@ -181,6 +189,7 @@ mod tests {
             to: "ops@example.net",
             subject: None,
             code: "0190d3a0-1111-8222-8333-444455556666".parse().unwrap(),
+            message: "0190d3a0-1111-8222-8333-444455556666".parse().unwrap(),
             date: "2026-03-01T12:30:00Z".parse().unwrap(),
             installation: "prod",
             uid: "5d7c8e6a-0000-4000-8000-000000000001",

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use futures::future::{BoxFuture, FutureExt};
 use k8s_openapi::{
     ByteString,
-    api::core::v1::{ConfigMap, Secret},
+    api::core::v1::{ConfigMap, Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Api, Client};
+use kube::{
+    Api, Client,
+    core::DeserializeGuard,
+};
 
 use super::{
     ApiError, Name, bounded,
     secrets::{Kind, Reference, Uses},
 };
 use crate::{
-    api::{Class, Reason},
+    api::{Class, Reason, v1alpha1::MailServer},
     mail::Diagnosis,
     verify::{References, Stored},
 };
@@ -63,6 +66,27 @@ impl References for Cluster {
             let found = bounded(maps.get_opt(name)).await.map_err(|error| unreadable("ConfigMap", namespace, name, &error))?;
             self.note(Kind::ConfigMap, namespace, name, found.as_ref().map(|map| &map.metadata));
             Ok(found.map(|map| stored(&map.metadata, map.data, map.binary_data.unwrap_or_default())))
+        }
+        .boxed()
+    }
+
+    fn mail_server<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailServer>, Diagnosis>> {
+        async move {
+            let servers: Api<DeserializeGuard<MailServer>> = Api::namespaced(self.client.clone(), namespace);
+            let found = bounded(servers.get_opt(name)).await;
+            let found = found.map_err(|error| unreadable("MailServer", namespace, name, &error))?;
+            // One that cannot be read is told so itself; whoever names it waits.
+            Ok(found.and_then(|server| server.0.ok()))
+        }
+        .boxed()
+    }
+
+    fn namespace_labels<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, Diagnosis>> {
+        async move {
+            let namespaces: Api<Namespace> = Api::all(self.client.clone());
+            let found = bounded(namespaces.get_metadata_opt(namespace)).await;
+            let found = found.map_err(|error| unreadable("Namespace", "", namespace, &error))?;
+            Ok(found.and_then(|found| found.metadata.labels).unwrap_or_default())
         }
         .boxed()
     }

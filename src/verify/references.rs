@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use secrecy::SecretString;
 
-use crate::mail::Diagnosis;
+use crate::{api::v1alpha1::MailServer, mail::Diagnosis};
 
 /// A Secret or a `ConfigMap`, as far as a check needs it.
 #[derive(Clone, Default)]
@@ -37,6 +37,24 @@ pub trait References: Send + Sync {
     /// # Errors
     /// Where it cannot be told whether there is one.
     fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>>;
+
+    /// A `MailServer` by its name; none if there is none. With a status only where an operator looks after it.
+    ///
+    /// # Errors
+    /// Where it cannot be told whether there is one.
+    fn mail_server<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailServer>, Diagnosis>> {
+        let _ = (namespace, name);
+        async { Ok(None) }.boxed()
+    }
+
+    /// The labels of a namespace; none where it has none, or nothing is known of it.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    fn namespace_labels<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, Diagnosis>> {
+        let _ = namespace;
+        async { Ok(BTreeMap::new()) }.boxed()
+    }
 }
 
 /// What is shown to a server at login.

@@ -5,8 +5,9 @@ use std::{fmt::Write as _, time::Duration};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    api::v1alpha1::{Capabilities, Level, TlsStatus},
-    mail::{Diagnosis, Stage, mailbox::Shown, stage::Record},
+    api::v1alpha1::{Capabilities, Level, StageResult, StageStatus, TlsStatus},
+    mail::{Diagnosis, Stage, mailbox::Shown, stage::{Outcome, Record}},
+    verify::conditions::cut,
 };
 
 /// How a check ended.
@@ -223,4 +224,44 @@ impl Report {
         }
         message
     }
+}
+
+/// A stage as a status keeps it.
+#[must_use]
+pub fn stage_status(record: &Record) -> StageStatus {
+    StageStatus {
+        name: record.stage.as_str().to_owned(),
+        result: match record.outcome {
+            Outcome::Passed => StageResult::Passed,
+            Outcome::Failed => StageResult::Failed,
+            Outcome::Skipped => StageResult::Skipped,
+        },
+        duration: cut(&human(record.duration), 16).to_owned(),
+        detail: text(record.detail.as_deref(), 128),
+    }
+}
+
+/// TLS and a certificate, cut to the bounds of a status.
+#[must_use]
+pub fn tls_status(found: &TlsStatus) -> TlsStatus {
+    TlsStatus {
+        version: text(found.version.as_deref(), 16),
+        cipher: text(found.cipher.as_deref(), 64),
+        subject: text(found.subject.as_deref(), 256),
+        issuer: text(found.issuer.as_deref(), 256),
+        dns_names: list(&found.dns_names, 16, 253),
+        not_before: text(found.not_before.as_deref(), 32),
+        not_after: text(found.not_after.as_deref(), 32),
+        sha256: text(found.sha256.as_deref(), 64),
+    }
+}
+
+/// Text, cut to so many bytes; none where nothing is left.
+pub(super) fn text(written: Option<&str>, most: usize) -> Option<String> {
+    written.map(|written| cut(written, most).to_owned()).filter(|written| !written.is_empty())
+}
+
+/// A list, cut to so many items of so many bytes.
+pub(super) fn list(written: &[String], items: usize, most: usize) -> Vec<String> {
+    written.iter().take(items).map(|item| cut(item, most).to_owned()).collect()
 }

@@ -28,8 +28,12 @@ pub fn start(ctx: &Arc<Context>, name: &Name, sight: Sight, inputs: Inputs, plan
     let span = tracing::info_span!(parent: None, "check", object = %name, check = plan.id, level = ?plan.level);
     let code = ctx.term.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), DEFAULT_ACTOR.as_bytes()]);
     let (mine, object, check) = (Arc::clone(ctx), name.clone(), plan.clone());
-    checks::start(ctx, name, uid, check, place, |stop| {
-        async move { Box::pin(run(&mine, &object, sight, &inputs, plan, code, stop)).await }.instrument(span)
+    checks::start(ctx, name, uid, check, |stop| {
+        let work = async move {
+            let _place = place;
+            Box::pin(run(&mine, &object, sight, &inputs, plan, code, stop)).await
+        };
+        work.instrument(span)
     });
 }
 
@@ -47,6 +51,8 @@ async fn run(
     let run = Run {
         id: &plan.id,
         code,
+        message: code,
+        reads_bounces: false,
         now: Timestamp::now(),
         installation: &settings.installation,
         contact: settings.contact.as_deref(),

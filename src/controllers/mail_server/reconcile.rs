@@ -24,7 +24,7 @@ use crate::{
         Report,
         breaker::Hold,
         mail_server::{
-            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, What, decide, differs, inputs, resolve, status,
+            Because, inputs::MESSAGES_PER_MINUTE, Check, Inputs, Mode, Observed, Pause, Plan, Seen, What, decide, differs, inputs, resolve, status,
             transitions,
         },
     },
@@ -146,8 +146,6 @@ async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Resu
     Ok(resolved)
 }
 
-/// `limits.messagesPerMinute` where the spec names none.
-const MESSAGES_PER_MINUTE: u32 = 6;
 
 async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name, ctx: &Arc<Context>) -> Result<(), Error> {
     let running = sight.running.is_some();

@@ -154,7 +154,7 @@ pub async fn mail(
     wire: &mut Wire,
     mail: &Composed,
     extensions: &Extensions,
-    run: &str,
+    envelope_id: &str,
     about: &About<'_>,
 ) -> Result<(), Diagnosis> {
     let size = mail.raw.len() as u64;
@@ -176,17 +176,27 @@ pub async fn mail(
         command.push_str(" SMTPUTF8");
     }
     if extensions.dsn {
-        let _ = write!(command, " RET=HDRS ENVID={run}");
+        let _ = write!(command, " RET=HDRS ENVID={envelope_id}");
     }
     expect_positive(wire, Stage::Mail, &command, about).await
 }
 
-/// Names the recipient. Nobody reads what comes back to the envelope sender, so no notice is asked for (promise 6).
+/// Names the recipient. Notices are asked for where somebody reads what comes back to the envelope sender (promise 6).
 ///
 /// # Errors
 /// What the refusal means.
-pub async fn rcpt(wire: &mut Wire, mail: &Composed, extensions: &Extensions, about: &About<'_>) -> Result<(), Diagnosis> {
-    let notify = if extensions.dsn { " NOTIFY=NEVER" } else { "" };
+pub async fn rcpt(
+    wire: &mut Wire,
+    mail: &Composed,
+    extensions: &Extensions,
+    reads_bounces: bool,
+    about: &About<'_>,
+) -> Result<(), Diagnosis> {
+    let notify = match (extensions.dsn, reads_bounces) {
+        (true, true) => " NOTIFY=FAILURE,DELAY",
+        (true, false) => " NOTIFY=NEVER",
+        (false, _) => "",
+    };
     expect_positive(wire, Stage::Rcpt, &format!("RCPT TO:<{}>{notify}", mail.envelope_to), about).await
 }
 

@@ -35,6 +35,10 @@ pub struct Run<'a> {
     pub id: &'a str,
     /// The code in the mail's subject.
     pub code: Uuid,
+    /// What the mail's Message-ID and ENVID are made of.
+    pub message: Uuid,
+    /// Whether somebody reads what comes back to the sender's address.
+    pub reads_bounces: bool,
     /// The mail's date.
     pub now: Timestamp,
     /// The installation's name, for the mail's header.

@@ -14,7 +14,7 @@ use crate::{
         Report,
         conditions::{MESSAGE, cut},
         halt::whole_seconds,
-        report::human,
+        report::{human, list, stage_status, text, tls_status},
     },
 };
 
@@ -45,7 +45,7 @@ pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Repor
         endpoint.helo = text(report.helo.as_deref(), 300).or(endpoint.helo.take());
     }
     status.capabilities = report.capabilities.as_ref().map(capabilities).or(status.capabilities.take());
-    status.tls = report.tls.as_ref().map(tls).or(status.tls.take());
+    status.tls = report.tls.as_ref().map(tls_status).or(status.tls.take());
     if report.tls_hello {
         status.tls_hello_generation = Some(check.generation);
     }
@@ -67,16 +67,6 @@ fn settle(status: &mut MailServerStatus, check: &Check, report: &Report) {
 }
 
 fn last_check(check: &Check, report: &Report) -> LastCheck {
-    let stage = |record: &crate::mail::stage::Record| StageStatus {
-        name: record.stage.as_str().to_owned(),
-        result: match record.outcome {
-            Outcome::Passed => StageResult::Passed,
-            Outcome::Failed => StageResult::Failed,
-            Outcome::Skipped => StageResult::Skipped,
-        },
-        duration: cut(&human(record.duration), 16).to_owned(),
-        detail: text(record.detail.as_deref(), 128),
-    };
     LastCheck {
         id: cut(&check.id, 64).to_owned(),
         phase: CheckPhase::Finished,
@@ -84,7 +74,7 @@ fn last_check(check: &Check, report: &Report) -> LastCheck {
         duration: Some(cut(&human(report.duration), 16).to_owned()),
         level: report.level,
         result: Some(result(report, "Unknown").to_owned()),
-        stages: report.stages.iter().take(16).map(stage).collect(),
+        stages: report.stages.iter().take(16).map(stage_status).collect(),
     }
 }
 
@@ -118,25 +108,4 @@ fn capabilities(found: &Capabilities) -> Capabilities {
         auth_mechanisms: list(&found.auth_mechanisms, 16, 32),
         max_size: found.max_size.filter(|size| *size >= 0),
     }
-}
-
-fn tls(found: &TlsStatus) -> TlsStatus {
-    TlsStatus {
-        version: text(found.version.as_deref(), 16),
-        cipher: text(found.cipher.as_deref(), 64),
-        subject: text(found.subject.as_deref(), 256),
-        issuer: text(found.issuer.as_deref(), 256),
-        dns_names: list(&found.dns_names, 16, 253),
-        not_before: text(found.not_before.as_deref(), 32),
-        not_after: text(found.not_after.as_deref(), 32),
-        sha256: text(found.sha256.as_deref(), 64),
-    }
-}
-
-fn text(written: Option<&str>, most: usize) -> Option<String> {
-    written.map(|written| cut(written, most).to_owned()).filter(|written| !written.is_empty())
-}
-
-fn list(written: &[String], items: usize, most: usize) -> Vec<String> {
-    written.iter().take(items).map(|item| cut(item, most).to_owned()).collect()
 }

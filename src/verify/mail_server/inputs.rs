@@ -36,7 +36,7 @@ pub struct Inputs {
     pub timeout: Duration,
     /// The test mail of level Deliver.
     pub test: Option<Test>,
-    /// `namespace/name` of the object.
+    /// The object as mails name it: `MailServer namespace/name`.
     pub object: String,
     /// The object's UID; empty where it lives in a file.
     pub uid: String,
@@ -46,7 +46,29 @@ pub struct Inputs {
     pub resolving: Duration,
 }
 
+/// `limits.messagesPerMinute` where the spec names none.
+pub const MESSAGES_PER_MINUTE: u32 = 6;
+
 impl Inputs {
+    /// What proving a login alone needs, on a server that no `MailServer` describes.
+    #[must_use]
+    pub fn login_only(endpoint: Endpoint, tls: TlsPolicy, login: Option<Login>, object: String) -> Self {
+        Self {
+            endpoints: vec![endpoint],
+            tls,
+            login,
+            sender: None,
+            helo: None,
+            level: Level::Authenticate,
+            timeout: Duration::from_secs(30),
+            test: None,
+            object,
+            uid: String::new(),
+            fingerprint: String::new(),
+            resolving: Duration::ZERO,
+        }
+    }
+
     /// The accounts that a check may log in to: the primary's, then those of alternates on other hosts. Empty where no
     /// login is set.
     #[must_use]
@@ -136,7 +158,7 @@ async fn resolve_unstaged(spec: &MailServerSpec, about: &About<'_>, references: 
         level: spec.level(),
         timeout: spec.timeout().get(),
         test: spec.test.clone(),
-        object: format!("{}/{}", about.namespace, about.name),
+        object: format!("MailServer {}/{}", about.namespace, about.name),
         uid: about.uid.to_owned(),
         fingerprint,
         resolving: begun.elapsed(),

@@ -17,6 +17,6 @@ pub use crate::verify::events::Event;
 pub use crate::verify::halt::{Mode, Pause, PauseScope};
 pub use check::{Run, check, refused};
 pub use decide::{Because, Check, Plan, Trigger, What, decide};
-pub use inputs::{Inputs, resolve};
+pub use inputs::{Inputs, MESSAGES_PER_MINUTE, resolve};
 pub use seen::{Observed, Seen};
 pub use status::{claim, differs, status, transitions};

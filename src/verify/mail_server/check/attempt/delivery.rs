@@ -30,11 +30,11 @@ impl Attempt<'_> {
                 let mail = self.compose()?;
                 self.gate.send(&mail.envelope_to).await?;
                 report.delivery = Some(Delivery { message_id: mail.message_id.clone(), dot_sent: false, accepted: None });
-                session::mail(wire, &mail, &known.extensions, self.run.id, &about).await?;
+                session::mail(wire, &mail, &known.extensions, &self.run.message.to_string(), &about).await?;
                 Ok(mail)
             })
             .await?;
-        stages.run(Stage::Rcpt, session::rcpt(wire, &mail, &known.extensions, &about)).await?;
+        stages.run(Stage::Rcpt, session::rcpt(wire, &mail, &known.extensions, self.run.reads_bounces, &about)).await?;
         let delivery = &mut report.delivery;
         let reply = stages
             .run(Stage::Data, async {
@@ -72,7 +72,6 @@ impl Attempt<'_> {
         };
         let sender = self.inputs.sender.as_ref().ok_or_else(|| lacks("sender.address"))?;
         let test = self.inputs.test.as_ref().ok_or_else(|| lacks("test.to"))?;
-        let object = format!("MailServer {}", self.inputs.object);
         compose(&TestMail {
             from: &sender.address,
             display_name: sender.display_name.as_deref(),
@@ -80,11 +79,12 @@ impl Attempt<'_> {
             to: &test.to,
             subject: test.subject.as_deref(),
             code: self.run.code,
+            message: self.run.message,
             date: self.run.now,
             installation: self.run.installation,
             uid: &self.inputs.uid,
             run: self.run.id,
-            object: &object,
+            object: &self.inputs.object,
             contact: self.run.contact,
         })
     }
