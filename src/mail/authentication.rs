@@ -8,8 +8,7 @@ mod own;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
+pub use crate::api::v1alpha1::AuthenticationResults as Results;
 pub use own::Own;
 
 use header::{Header, Method};
@@ -17,45 +16,26 @@ use header::{Header, Method};
 /// As many headers are looked at; a mail has a handful.
 const MOST_HEADERS: usize = 32;
 
-/// What was found of each method, as the server wrote it in lower case (`pass`, `fail`, `none` ...; RFC 8601 section 2.7), 16
-/// characters at most; nothing where it did not speak of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Results {
-    /// Whether the sending host may send for the envelope's domain (RFC 7208).
-    pub spf: Option<String>,
-    /// Whether a signature of the mail holds (RFC 6376); one that does is enough.
-    pub dkim: Option<String>,
-    /// Whether one of both speaks for the domain in From (RFC 7489).
-    pub dmarc: Option<String>,
-}
-
-impl Results {
-    /// Reads the values of a mail's headers `Authentication-Results`, the topmost first.
-    #[must_use]
-    pub fn read<'a>(headers: impl IntoIterator<Item = &'a str>, own: &Own) -> Self {
-        let mut results = Self::default();
-        for (index, value) in headers.into_iter().take(MOST_HEADERS).enumerate() {
-            let header = Header::parse(value);
-            if !own.wrote(&header, index == 0) {
-                continue;
-            }
-            for (found, method) in
-                [(&mut results.spf, Method::Spf), (&mut results.dkim, Method::Dkim), (&mut results.dmarc, Method::Dmarc)]
-            {
-                if found.is_none() {
-                    *found = header.result(method);
-                }
+/// Reads the values of a mail's headers `Authentication-Results`, the topmost first: of each method what the server wrote, in
+/// lower case (`pass`, `fail`, `none` ...; RFC 8601 section 2.7) and 16 characters at most; nothing where it did not speak of
+/// it.
+#[must_use]
+pub fn read<'a>(headers: impl IntoIterator<Item = &'a str>, own: &Own) -> Results {
+    let mut results = Results::default();
+    for (index, value) in headers.into_iter().take(MOST_HEADERS).enumerate() {
+        let header = Header::parse(value);
+        if !own.wrote(&header, index == 0) {
+            continue;
+        }
+        for (found, method) in
+            [(&mut results.spf, Method::Spf), (&mut results.dkim, Method::Dkim), (&mut results.dmarc, Method::Dmarc)]
+        {
+            if found.is_none() {
+                *found = header.result(method);
             }
         }
-        results
     }
-}
-
-impl fmt::Display for Results {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = |found: &Option<String>| found.clone().unwrap_or_else(|| "not told".to_owned());
-        write!(f, "spf={}, dkim={}, dmarc={}", word(&self.spf), word(&self.dkim), word(&self.dmarc))
-    }
+    results
 }
 
 /// Whether the receiving server holds the sender's address for genuine.
@@ -136,9 +116,9 @@ impl Verdict {
 
 /// What to publish for `domain`, as DNS records where it is one, with `; ` between them.
 #[must_use]
-pub fn records(domain: &str, lacks: &[Lack]) -> String {
+pub fn record(lacks: &[Lack], domain: &str) -> String {
     let domain = domain.trim_end_matches('.');
-    let record = |lack: &Lack| match lack {
+    let one = |lack: &Lack| match lack {
         Lack::Spf => format!("{domain}. TXT \"v=spf1 include:... -all\", with the sending server's name or addresses in it"),
         Lack::Dkim => format!(
             "SELECTOR._domainkey.{domain}. TXT \"v=DKIM1; p=...\", the public key that the sending server signs with, under its selector"
@@ -150,5 +130,5 @@ pub fn records(domain: &str, lacks: &[Lack]) -> String {
             )
         }
     };
-    lacks.iter().map(record).collect::<Vec<_>>().join("; ")
+    lacks.iter().map(one).collect::<Vec<_>>().join("; ")
 }
