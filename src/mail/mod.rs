@@ -4,6 +4,7 @@
 //! and every server; stages are run by one recorder, [`stage::Stages`].
 
 pub mod bounce;
+pub mod authentication;
 pub mod diagnosis;
 pub mod dns;
 pub mod guard;
