@@ -147,7 +147,8 @@ impl<K: Kind> Mandate<K> {
         Ok(())
     }
 
-    /// Ends when the check is to be cut: at once where nothing can have been sent, else after [`GRACE`].
+    /// Ends when the check is to be cut: at once where nothing can have been sent, else after the seconds that the
+    /// answer to a mail may take.
     pub async fn cut(&self) {
         tokio::select! {
             () = self.stop.stopped() => {}
