@@ -16,6 +16,8 @@ const LINES: usize = 2_000;
 /// The most characters of a name or an id.
 const NAME: usize = 256;
 
+const REDACTED: &str = "[redacted]";
+
 /// What became of the mail (RFC 3464 section 2.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -96,10 +98,16 @@ impl Bounce {
     /// With something cut out of what the server said: it may quote the mail, of which the code is secret (promise 14).
     #[must_use]
     pub fn without(mut self, secret: &str) -> Self {
-        for text in [&mut self.words, &mut self.status, &mut self.remote, &mut self.recipient].into_iter().flatten() {
-            while let Some(at) = text.to_ascii_lowercase().find(&secret.to_ascii_lowercase()).filter(|_| !secret.is_empty()) {
-                text.replace_range(at..at + secret.len(), "[redacted]");
+        let secret = secret.to_ascii_lowercase();
+        let cut = |text: &mut String| {
+            let mut from = 0;
+            while let Some(at) = text.get(from..).and_then(|rest| rest.to_ascii_lowercase().find(&secret)) {
+                text.replace_range(from + at..from + at + secret.len(), REDACTED);
+                from += at + REDACTED.len();
             }
+        };
+        if !secret.is_empty() {
+            [&mut self.words, &mut self.status, &mut self.remote, &mut self.recipient].into_iter().flatten().for_each(cut);
         }
         self
     }

@@ -116,12 +116,15 @@ impl Shown {
     }
 }
 
+/// The codes that the run of this id had; none where its mails must stay.
+pub type CodesOf<'a> = &'a (dyn Fn(&str) -> Vec<Uuid> + Send + Sync);
+
 /// Which mails of earlier runs are ours (promise 11): those with a header that begins so, and a code of the run that it names.
 pub struct Earlier<'a> {
     /// `installation/object/`, with which the header [`RUN`] begins.
     pub prefix: &'a str,
-    /// The codes that the run of this id had; none where its mails must stay.
-    pub codes: &'a (dyn Fn(&str) -> Vec<Uuid> + Send + Sync),
+    /// The codes of these runs.
+    pub codes: CodesOf<'a>,
 }
 
 impl Earlier<'_> {

@@ -18,6 +18,7 @@ mod login;
 mod mailboxes;
 mod pop3;
 mod send;
+mod watching;
 
 use jiff::Timestamp;
 use mailverity::{

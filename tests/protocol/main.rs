@@ -30,3 +30,4 @@ mod random;
 mod reaching;
 mod references;
 mod sending;
+mod watching;

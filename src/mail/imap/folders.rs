@@ -29,6 +29,8 @@ pub(super) struct Selected {
     opened_with: u32,
     /// The highest UID of which a header was read since it was opened; 0 at first.
     pub(super) read_up_to: u32,
+    /// Whether the server has just told what there is, so that one can look without asking.
+    pub(super) told: bool,
     /// How many had come when it was looked at last.
     pub(super) looked_at: Option<u32>,
 }

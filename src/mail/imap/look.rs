@@ -45,7 +45,7 @@ impl ImapMailbox {
     pub(super) async fn look_now(&mut self, since: &Mark, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
         self.back().await?;
         // A wait that ended by a notice has told what there is.
-        if !std::mem::take(&mut self.told) {
+        if !std::mem::take(&mut self.session.selected.told) {
             self.session.accepted(Stage::Fetch, "NOOP").await?;
         }
         let validity = self.session.selected.validity;

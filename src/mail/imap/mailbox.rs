@@ -37,8 +37,6 @@ pub struct ImapMailbox {
     pub(super) idles: bool,
     /// When a message was last a reason to look.
     pub(super) noticed: Option<Instant>,
-    /// Whether the server has just told what there is.
-    pub(super) told: bool,
     pub(super) looked: Option<Looked>,
     /// Whether what SELECT told still stands.
     fresh: bool,
@@ -63,7 +61,6 @@ impl ImapMailbox {
             step: Duration::ZERO,
             idles,
             noticed: None,
-            told: false,
             looked: None,
             fresh: true,
         })
@@ -76,11 +73,7 @@ impl ImapMailbox {
 
     /// Opens the mailbox again, after another folder.
     pub(super) async fn back(&mut self) -> Result<(), Diagnosis> {
-        if self.session.selected.name == self.folder {
-            return Ok(());
-        }
-        self.told = false;
-        self.session.select(&self.folder, self.writable).await
+        if self.session.selected.name == self.folder { Ok(()) } else { self.session.select(&self.folder, self.writable).await }
     }
 
     /// RFC 9051 section 2.3.1.1. A folder that is open tells its UIDNEXT when it is opened; so it is, once more.

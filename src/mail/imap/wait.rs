@@ -54,7 +54,7 @@ impl ImapMailbox {
             let calm = self.noticed.map_or(now, |noticed| noticed + MOST);
             let came = self.session.selected.arrived() > before;
             if came && now >= calm {
-                (self.noticed, self.told) = (Some(now), true);
+                (self.noticed, self.session.selected.told) = (Some(now), true);
                 return Ok(true);
             }
             if self.step > PATIENCE && self.idles {

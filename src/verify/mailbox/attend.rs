@@ -20,7 +20,7 @@ use crate::{
     mail::{
         Diagnosis, Vantage,
         bounce::Bounce,
-        mailbox::{Cleanup, Mark, Sighting},
+        mailbox::{Cleanup, CodesOf, Mark, Sighting},
         stage::Record,
     },
     verify::{Gate, Report},
@@ -39,9 +39,9 @@ pub struct Search<'a> {
     pub timeout: Duration,
     /// Whether a session is held all the time.
     pub patience: Patience,
-    /// The codes that the run of this id had, for the sweep of what earlier runs have left; none where its mails must stay, as
-    /// their time is not over. Nothing is swept without it.
-    pub earlier: Option<&'a (dyn Fn(&str) -> Vec<Uuid> + Send + Sync)>,
+    /// The codes of earlier runs, for the sweep of what they have left: none for a run of which the time is not over. Nothing
+    /// is swept without it.
+    pub earlier: Option<CodesOf<'a>>,
 }
 
 /// Whether a session is held all the time. POP3 cannot: it always comes back.

@@ -7,6 +7,7 @@ mod pop3;
 
 use std::time::{Duration, Instant as Clock};
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::{
@@ -111,7 +112,7 @@ impl<'a> Visit<'a> {
 
     /// Nothing that a server answers to a goodbye matters.
     async fn quit(&mut self, goodbye: impl Future<Output = ()>) -> Result<(), Diagnosis> {
-        self.stages.run(Stage::Quit, async { Ok(goodbye.await) }).await
+        self.stages.run(Stage::Quit, goodbye.map(Ok)).await
     }
 
     /// What was found, with what holds for every failure at this mailbox.

@@ -13,16 +13,9 @@ use tokio::{
     time::Instant,
 };
 
-/// What goes wrong instead of an answer.
-pub enum Fault {
-    /// The server says this (`TAG` is the command's), and goes where it says BYE.
-    Says(&'static str),
-    /// The server goes.
-    Goes,
-}
-
-/// Asked before each command is answered: which one, and on which connection, from 1.
-pub type Trouble = Box<dyn FnMut(&str, u32) -> Option<Fault> + Send>;
+/// Asked before each command is answered, which one and on which connection, from 1: what the server says instead, if anything.
+/// `TAG` is the command's, and behind BYE it goes.
+pub type Trouble = Box<dyn FnMut(&str, u32) -> Option<&'static str> + Send>;
 
 pub struct Mail {
     pub uid: u32,
@@ -56,7 +49,7 @@ impl State {
 pub struct Office {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
-    /// Counts what happens; an odd number means that connections are cut, with or without a goodbye.
+    /// Sent on when something comes; and when connections are cut, with the goodbye.
     news: watch::Sender<Option<&'static str>>,
     begun: Instant,
 }
@@ -145,7 +138,7 @@ struct Desk {
 
 impl Desk {
     /// Notes what is said; what goes wrong instead of the answer.
-    fn hear(&self, line: &str) -> Option<Fault> {
+    fn hear(&self, line: &str) -> Option<&'static str> {
         let (at, mut state) = (self.office.begun.elapsed().as_secs_f64(), self.office.state());
         state.said.push((at, line.to_owned()));
         (state.trouble)(line, self.number)
@@ -163,8 +156,7 @@ impl Desk {
                     let (tag, command) = if line == "DONE" { ("", "DONE") } else { line.split_once(' ').unwrap() };
                     match self.hear(command) {
                         None => self.answer(tag, command),
-                        Some(Fault::Says(words)) => format!("{}\r\n", words.replace("TAG", tag)),
-                        Some(Fault::Goes) => return,
+                        Some(words) => format!("{}\r\n", words.replace("TAG", tag)),
                     }
                 }
                 _ = news.changed() => {
@@ -260,8 +252,11 @@ impl Desk {
         for place in places {
             self.mail(*place, |Mail { uid, text, .. }| {
                 let head = &text[..text.find("\r\n\r\n").unwrap() + 4];
-                let (name, part) =
-                    if command.contains("HEADER.FIELDS") { ("BODY[HEADER.FIELDS (SUBJECT)]", head) } else { ("BODY[]", &text[..]) };
+                let (name, part) = if command.contains("HEADER.FIELDS") {
+                    ("BODY[HEADER.FIELDS (SUBJECT)]", head)
+                } else {
+                    ("BODY[]", &text[..])
+                };
                 write!(out, "* {place} FETCH (UID {uid} {name}<0> {{{}}}\r\n{part})\r\n", part.len()).unwrap();
             });
         }
@@ -272,7 +267,8 @@ impl Desk {
         let (name, known) = self.selected.as_ref().unwrap();
         let mut state = self.office.state();
         let mails = state.folder(name).unwrap().mails.iter().take(*known);
-        let found = mails.filter(|mail| !mail.flags.contains("Deleted") && mail.text.contains(&format!("X-Mailverity-Run: {value}")));
+        let found =
+            mails.filter(|mail| !mail.flags.contains("Deleted") && mail.text.contains(&format!("X-Mailverity-Run: {value}")));
         format!("* SEARCH {}\r\n", found.map(|mail| mail.uid.to_string()).collect::<Vec<_>>().join(" "))
     }
 
@@ -299,8 +295,7 @@ impl Desk {
         while let Ok(Some(line)) = lines.next_line().await {
             let words: Vec<_> = line.split(' ').collect();
             let answer = match (self.hear(&line), &words[..]) {
-                (Some(Fault::Goes), _) => return,
-                (Some(Fault::Says(words)), _) => format!("{words}\r\n"),
+                (Some(words), _) => format!("{words}\r\n"),
                 (_, ["CAPA"]) => "+OK\r\nSASL PLAIN\r\nTOP\r\n.\r\n".to_owned(),
                 (_, ["AUTH", ..]) => {
                     shown = self.office.left("INBOX");

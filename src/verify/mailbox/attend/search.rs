@@ -58,7 +58,7 @@ enum Then {
 }
 
 pub(super) async fn run<'a>(around: Around<'a>, search: &'a Search<'a>, begin: Begin<'_>) -> Finding {
-    let begun = Clock::now();
+    let clock = Clock::now();
     let finding = Finding {
         report: Report::new(around.inputs.level, around.inputs.endpoint.to_string()),
         found: None,
@@ -71,10 +71,10 @@ pub(super) async fn run<'a>(around: Around<'a>, search: &'a Search<'a>, begin: B
         swept: 0,
     };
     let mut running = Running { around, search, finding, can_stay: None };
-    if let Some((quest, open)) = running.begin(begin).await {
-        running.go_on(quest, open).await;
+    if let Some((quest, open)) = Box::pin(running.begin(begin)).await {
+        Box::pin(running.go_on(quest, open)).await;
     }
-    running.finding.report.duration = around.inputs.resolving + begun.elapsed();
+    running.finding.report.duration = around.inputs.resolving + clock.elapsed();
     running.finding
 }
 
@@ -173,7 +173,9 @@ impl<'a> Running<'a> {
         let writable = self.search.cleanup != Cleanup::Keep;
         let no_login =
             || Diagnosis::new(Reason::SpecInvalid).fact("fault", "a mailbox is opened with an account, and none is set");
-        match visit.open(until, writable).await.and_then(|mailbox| mailbox.ok_or_else(no_login)) {
+        // Far larger than what is kept of it while one waits.
+        let opened = Box::pin(visit.open(until, writable)).await;
+        match opened.and_then(|mailbox| mailbox.ok_or_else(no_login)) {
             Ok(mailbox) => {
                 self.can_stay = Some(mailbox.stays());
                 Some(Open { visit, mailbox })

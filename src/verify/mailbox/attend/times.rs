@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Patience;
 
 /// The first looks of who has few of them (promise 9).
-const FIRST: [Duration; 4] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(60)];
-/// How many looks are spread behind them: with the session that notes what is there, 8 logins in all (promise 9).
+const FIRST: [Duration; 4] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30), Duration::from_mins(1)];
+/// How many looks are spread behind them, the last at the end: with the session that notes what is there, 8 logins in all (promise 9).
 const SPREAD: u32 = 3;
 /// Looks that are spread are at least so far apart.
 const APART: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ fn next_of_few(now: Duration, timeout: Duration, first: [Duration; 4]) -> Durati
     let from = first[3];
     let rest = timeout.saturating_sub(from);
     let step = (rest / SPREAD).max(APART);
-    (1..=SPREAD).map(|times| from + step * times).find(|time| *time > now).unwrap_or(timeout)
+    (1..SPREAD).map(|times| from + step * times).find(|time| *time > now).unwrap_or(timeout)
 }
 
 /// How long to wait before a session is opened again: 1 s, 2 s, 4 s and so on, a minute at most.
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn for_a_person_one_looks_each_minute() {
-        let patience = Patience::Return { every: Duration::from_secs(60) };
+        let patience = Patience::Return { every: Duration::from_mins(1) };
         assert_eq!(looks(200, patience, false), [60, 120, 180, 200]);
         assert_eq!(looks(86_400, patience, false).len(), 1440);
         assert_eq!(looks(900, patience, true), [60, 120, 180, 240, 460, 680, 900]);
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn who_is_late_looks_at_the_next_time_and_not_at_those_that_passed() {
-        let at = |now| next_look(Duration::from_secs(now), Duration::from_secs(900), Patience::Stay, true).as_secs();
+        let at = |now| next_look(Duration::from_secs(now), Duration::from_mins(15), Patience::Stay, true).as_secs();
         assert_eq!((at(0), at(9), at(10), at(61), at(340), at(899), at(2000)), (2, 10, 30, 340, 620, 900, 900));
     }
 
