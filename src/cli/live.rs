@@ -116,9 +116,12 @@ impl Checker {
             Ok(inputs) => inputs,
             Err(failure) => return refused(target.spec, failure),
         };
+        let code = Uuid::new_v4();
         let run = Run {
             id: &Uuid::new_v4().to_string(),
-            code: Uuid::new_v4(),
+            code,
+            message: code,
+            reads_bounces: false,
             now: Timestamp::now(),
             installation: "command-line",
             contact: None,

@@ -15,9 +15,7 @@ use super::{
     term::Looked,
 };
 use crate::runtime::{
-    Name,
-    limits::Place,
-    lock,
+    Name, lock,
     stop::{Stop, Stopper},
 };
 
@@ -157,13 +155,8 @@ impl<C: Check, R> Slot<C, R> {
 
 /// Begins a check: `work`, which is told when to end. At its end the object is reconciled, and finds the report; without one
 /// nothing is told.
-pub fn start<K: Kind, W>(
-    ctx: &Arc<Context<K>>,
-    name: &Name,
-    uid: String,
-    check: K::Check,
-    work: impl FnOnce(Stop) -> W,
-) where
+pub fn start<K: Kind, W>(ctx: &Arc<Context<K>>, name: &Name, uid: String, check: K::Check, work: impl FnOnce(Stop) -> W)
+where
     W: Future<Output = Option<K::Report>> + Send + 'static,
 {
     let id = check.id().to_owned();

@@ -14,7 +14,7 @@ use crate::api::v1alpha1::condition as c;
 const OURS: &str = "mailverity.dev/";
 
 /// Condition types by number, which takes less room than their names.
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 16] = [
     c::READY,
     c::ACCEPTED,
     c::VERIFIED,
@@ -30,6 +30,7 @@ const TYPES: [&str; 15] = [
     c::DEGRADED,
     c::RECONCILING,
     c::STALLED,
+    c::SENDER_ALIGNED,
 ];
 const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
 

@@ -12,6 +12,7 @@
 pub mod checks;
 pub mod context;
 pub mod dependents;
+pub mod email_profile;
 pub mod glance;
 pub mod ground;
 pub mod kind;
@@ -34,5 +35,5 @@ pub use memory::Memory;
 /// The kinds that are looked after: a new one is one line more.
 #[must_use]
 pub fn kinds() -> Vec<Entry> {
-    vec![Entry::of::<mail_server::MailServers>()]
+    vec![Entry::of::<mail_server::MailServers>(), Entry::of::<email_profile::EmailProfiles>()]
 }

@@ -1,14 +1,18 @@
 //! One reconciliation of an object of any kind: what surrounds the kind's own way through it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use super::{context::Context, glance::Glance, kind::Kind, malformed};
 use crate::{
+    api::v1alpha1::{Auth, CaKind, Tls},
     mail::Diagnosis,
-    runtime::{ApiError, Name},
+    runtime::{
+        ApiError, Name,
+        secrets::{self, Reference},
+    },
 };
 
 /// Why a reconciliation must be tried again.
@@ -82,9 +86,44 @@ pub fn wait(next: Timestamp, now: Timestamp) -> Duration {
     next.duration_since(now).try_into().unwrap_or(Duration::ZERO).max(Duration::from_millis(100))
 }
 
+/// The Secrets and `ConfigMaps` that a spec of this namespace names for TLS and for its account.
+#[must_use]
+pub fn references<'a>(namespace: &str, tls: impl IntoIterator<Item = &'a Tls>, auth: Option<&Auth>) -> BTreeSet<Reference> {
+    let reference = |kind, name: &str| Reference { kind, name: Name::new(namespace, name) };
+    let mut all = BTreeSet::new();
+    for tls in tls {
+        all.extend(tls.ca_ref.iter().map(|ca| {
+            let kind = if ca.kind == CaKind::Secret { secrets::Kind::Secret } else { secrets::Kind::ConfigMap };
+            reference(kind, &ca.name)
+        }));
+        all.extend(tls.client_certificate_ref.iter().map(|certificate| reference(secrets::Kind::Secret, &certificate.name)));
+    }
+    let secret = auth.and_then(|auth| auth.secret_ref.as_ref());
+    all.extend(secret.map(|secret| reference(secrets::Kind::Secret, &secret.name)));
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::v1alpha1::{CaRef, ClientCertificateRef, SecretRef};
+
+    #[test]
+    fn every_secret_and_config_map_that_a_spec_names_is_watched() {
+        let names = |tls: Option<&Tls>, auth: Option<&Auth>| {
+            references("mail", tls, auth).into_iter().map(|r| format!("{:?} {}", r.kind, r.name)).collect::<Vec<_>>()
+        };
+        assert!(names(None, None).is_empty());
+        let secret_ref =
+            SecretRef { name: "relay".to_owned(), username_key: "username".to_owned(), password_key: "password".to_owned() };
+        let auth = Auth { secret_ref: Some(secret_ref), ..Auth::default() };
+        let ca = |kind| CaRef { kind, name: "ca".to_owned(), key: "ca.crt".to_owned() };
+        let certificate = Some(ClientCertificateRef { name: "client".to_owned() });
+        let tls = Tls { ca_ref: Some(ca(CaKind::ConfigMap)), client_certificate_ref: certificate, ..Tls::default() };
+        assert_eq!(names(Some(&tls), Some(&auth)), ["Secret mail/client", "Secret mail/relay", "ConfigMap mail/ca"]);
+        let tls = Tls { ca_ref: Some(ca(CaKind::Secret)), ..Tls::default() };
+        assert_eq!(names(Some(&tls), Some(&auth)), ["Secret mail/ca", "Secret mail/relay"]);
+    }
 
     #[test]
     fn a_time_that_is_over_is_a_moment_away() {

@@ -3,8 +3,8 @@
 //! Every failure leaves as a [`Diagnosis`] that keeps the server's own words. One type, [`wire::Wire`], stands between us
 //! and every server; stages are run by one recorder, [`stage::Stages`].
 
-pub mod bounce;
 pub mod authentication;
+pub mod bounce;
 pub mod diagnosis;
 pub mod dns;
 pub mod guard;

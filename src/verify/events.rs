@@ -22,12 +22,13 @@ pub struct Event {
 #[must_use]
 pub fn transitions(old: Option<&[Condition]>, new: &[Condition]) -> Vec<Event> {
     // The summary comes last: where it only repeats what stands before, it is silent.
-    const TOLD: [&str; 9] = [
+    const TOLD: [&str; 10] = [
         c::ACCEPTED,
         c::SUSPENDED,
         c::DELIVERY_TESTED,
         c::VERIFIED,
         c::RESOLVED_REFS,
+        c::SENDER_ALIGNED,
         c::CREDENTIAL_HELD,
         c::DEGRADED,
         c::CERTIFICATE_EXPIRING,

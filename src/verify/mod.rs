@@ -6,6 +6,7 @@ pub mod approach;
 pub mod breaker;
 pub mod budget;
 pub mod conditions;
+pub mod email_profile;
 pub mod events;
 pub mod fingerprint;
 pub mod gate;

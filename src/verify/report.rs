@@ -6,7 +6,11 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     api::v1alpha1::{Capabilities, Level, StageResult, StageStatus, TlsStatus},
-    mail::{Diagnosis, Stage, mailbox::Shown, stage::{Outcome, Record}},
+    mail::{
+        Diagnosis, Stage,
+        mailbox::Shown,
+        stage::{Outcome, Record},
+    },
     verify::conditions::cut,
 };
 

@@ -1,7 +1,7 @@
 //! The way of one `MailServer` through one reconciliation: observe → decide → act → tell. A check that is due is begun and
 //! goes on beside it; its report is found by the reconciliation that follows its end.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,22 +10,21 @@ use super::{Context, check};
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{CaKind, MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
+        v1alpha1::{MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     },
-    controllers::reconcile::{Error, wait},
+    controllers::reconcile::{Error, references, wait},
     mail::Diagnosis,
     runtime::{
         Name,
         limits::{Service, Target},
         lock,
-        secrets::{Kind, Reference},
     },
     verify::{
         Report,
         breaker::Hold,
         mail_server::{
-            Because, inputs::MESSAGES_PER_MINUTE, Check, Inputs, Mode, Observed, Pause, Plan, Seen, What, decide, differs, inputs, resolve, status,
-            transitions,
+            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, What, decide, differs, inputs,
+            inputs::MESSAGES_PER_MINUTE, resolve, status, transitions,
         },
     },
 };
@@ -115,7 +114,7 @@ pub async fn go(object: MailServer, name: &Name, ctx: &Arc<Context>) -> Result<O
 /// Reads what the spec refers to. What it refers to is noted first, or a change in between would be missed.
 async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Result<Inputs, Diagnosis>, Error> {
     let spec = &object.spec;
-    ctx.uses.set(name, references(spec, &name.namespace));
+    ctx.uses.set(name, references(&name.namespace, spec.tls.iter(), spec.auth.as_ref()));
     let uid = object.uid().unwrap_or_default();
     let about = inputs::About {
         namespace: &name.namespace,
@@ -145,7 +144,6 @@ async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Resu
     }
     Ok(resolved)
 }
-
 
 async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name, ctx: &Arc<Context>) -> Result<(), Error> {
     let running = sight.running.is_some();
@@ -183,22 +181,6 @@ async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&Report>, ctx: &Con
     Ok(())
 }
 
-/// The Secrets and `ConfigMaps` that a spec names.
-fn references(spec: &MailServerSpec, namespace: &str) -> BTreeSet<Reference> {
-    let reference = |kind, name: &str| Reference { kind, name: Name::new(namespace, name) };
-    let mut all = BTreeSet::new();
-    if let Some(tls) = &spec.tls {
-        all.extend(
-            tls.ca_ref
-                .iter()
-                .map(|ca| reference(if ca.kind == CaKind::Secret { Kind::Secret } else { Kind::ConfigMap }, &ca.name)),
-        );
-        all.extend(tls.client_certificate_ref.iter().map(|certificate| reference(Kind::Secret, &certificate.name)));
-    }
-    all.extend(spec.auth.iter().filter_map(|auth| auth.secret_ref.as_ref()).map(|secret| reference(Kind::Secret, &secret.name)));
-    all
-}
-
 /// What a check's place is counted by: the primary's host and the account on it.
 fn target(spec: &MailServerSpec, inputs: &Inputs) -> Target {
     let connections = spec.limits.as_ref().and_then(|limits| limits.connections).and_then(|n| usize::try_from(n).ok());
@@ -207,34 +189,5 @@ fn target(spec: &MailServerSpec, inputs: &Inputs) -> Target {
         host: inputs.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default(),
         user: inputs.login.as_ref().map(|login| login.credential.user().to_owned()),
         connections: connections.unwrap_or(1),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::v1alpha1::{Auth, CaRef, ClientCertificateRef, SecretRef, Tls};
-
-    #[test]
-    fn every_secret_and_config_map_that_a_spec_names_is_watched() {
-        let mut spec = MailServerSpec::default();
-        assert!(references(&spec, "mail").is_empty());
-        let ca = |kind| CaRef { kind, name: "ca".to_owned(), key: "ca.crt".to_owned() };
-        spec.auth = Some(Auth {
-            secret_ref: Some(SecretRef {
-                name: "relay".to_owned(),
-                username_key: "username".to_owned(),
-                password_key: "password".to_owned(),
-            }),
-            ..Auth::default()
-        });
-        let certificate = Some(ClientCertificateRef { name: "client".to_owned() });
-        spec.tls = Some(Tls { ca_ref: Some(ca(CaKind::ConfigMap)), client_certificate_ref: certificate, ..Tls::default() });
-        let names = |spec: &MailServerSpec| {
-            references(spec, "mail").into_iter().map(|r| format!("{:?} {}", r.kind, r.name)).collect::<Vec<_>>()
-        };
-        assert_eq!(names(&spec), ["Secret mail/client", "Secret mail/relay", "ConfigMap mail/ca"]);
-        spec.tls = Some(Tls { ca_ref: Some(ca(CaKind::Secret)), ..Tls::default() });
-        assert_eq!(names(&spec), ["Secret mail/ca", "Secret mail/relay"]);
     }
 }

@@ -63,6 +63,8 @@ pub enum Because {
 pub struct Run {
     /// Its id, from which the codes are made, and which logs, status.verification, claims and the mails' header carry.
     pub id: String,
+    /// The id of this part of it: what is left of a run is another part.
+    pub part: String,
     /// When it began, perhaps in another process.
     pub begun: Timestamp,
     /// When this part of it was decided on.
@@ -73,6 +75,8 @@ pub struct Run {
     pub errands: Vec<Errand>,
     /// Whether the login to the outgoing server is to be proved.
     pub outgoing: bool,
+    /// Mode Manual alone: the subject of the mail that a person is asked for.
+    pub subject: Option<String>,
     /// What the mailbox held before the run's first mail, where that is known.
     pub mark: Option<String>,
     /// The generation that it judges.
@@ -253,11 +257,13 @@ fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
     let observed = seen.observed.as_ref().ok();
     Run {
         id,
+        part: begun(seen.uid, seen.generation, seen.now),
         begun: since,
         started: seen.now,
         trigger,
         errands,
         outgoing: observed.is_some_and(|observed| observed.outgoing.is_some()) && !proved,
+        subject: None,
         mark: goes_on.and_then(|last| last.mailbox_mark.clone()),
         generation: seen.generation,
         inputs: observed.map(|observed| observed.inputs.clone()).unwrap_or_default(),
@@ -297,7 +303,6 @@ fn errand(seen: &Seen<'_>, actor: &str, trigger: Trigger, goes_on: Option<&Verif
         };
     }
     let settled = told.is_some() && seen.status.is_some_and(|status| claim_of(status, actor).is_some());
-    let found = told.is_some_and(|told| told.state == Stand::Verified);
-    // A mail that left is not sent again in its run (promise 3).
-    if settled || (found && goes_on.is_some()) { None } else { errand(Begin::Send, next) }
+    // A mail that left is not sent again in its run (promise 3), whatever became of it.
+    if settled { None } else { errand(Begin::Send, next) }
 }

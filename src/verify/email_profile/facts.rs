@@ -51,11 +51,9 @@ pub(super) fn found(status: &mut EmailProfileStatus, run: &Run, report: &RunRepo
 
 fn found_by(status: &mut EmailProfileStatus, run: &Run, actor: &ActorReport) {
     let left = actor.mail.as_ref().is_some_and(|mail| mail.dot_sent);
-    if !left && !actor.awaits {
-        // Its mail never left its final dot, so the right to send it is free again; one of an earlier process stays.
-        let sending = run.errands.iter().any(|errand| errand.actor == actor.name && errand.begin == super::Begin::Send);
-        status.claims.retain(|claim| !(sending && claim.actor == actor.name && claim.id == run.id));
-    }
+    // Its mail never left its final dot, so the right to send it is free again; one of an earlier process stays.
+    let free = !left && run.errands.iter().any(|errand| errand.actor == actor.name && errand.begin == super::Begin::Send);
+    status.claims.retain(|claim| !(free && claim.actor == actor.name && claim.id == run.id));
     if let (Some(mark), Some(verification)) = (&actor.mark, &mut status.verification) {
         verification.mailbox_mark.get_or_insert_with(|| cut(mark, 64).to_owned());
     }
@@ -67,6 +65,9 @@ fn found_by(status: &mut EmailProfileStatus, run: &Run, actor: &ActorReport) {
         told.sent_time = Some(Time(whole_seconds(mail.sent)));
     }
     if actor.awaits {
+        if free && told.state == Stand::AwaitingMessage {
+            told.state = Stand::Pending;
+        }
         return;
     }
     match (&actor.found, actor.failure()) {

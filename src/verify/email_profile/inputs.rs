@@ -95,11 +95,7 @@ pub async fn resolve(spec: &EmailProfileSpec, about: &About<'_>, references: &dy
     resolve_unstaged(spec, about, references).await.map_err(|diagnosis| diagnosis.at(Stage::Secrets))
 }
 
-async fn resolve_unstaged(
-    spec: &EmailProfileSpec,
-    about: &About<'_>,
-    references: &dyn References,
-) -> Result<Inputs, Diagnosis> {
+async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Inputs, Diagnosis> {
     let begun = Instant::now();
     let (protocol, endpoint) = incoming(spec)?;
     let actors = actors(spec)?;
@@ -322,11 +318,7 @@ enum Outward {
 }
 
 impl Outward {
-    async fn of(
-        spec: &EmailProfileSpec,
-        about: &About<'_>,
-        references: &dyn References,
-    ) -> Result<Option<Self>, Diagnosis> {
+    async fn of(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Option<Self>, Diagnosis> {
         let Some(written) = &spec.outgoing else {
             let Some(provider) = spec.provider else { return Ok(None) };
             let (host, port, security) = presets::outgoing(provider);
@@ -373,7 +365,9 @@ impl Outward {
                         .fact("server", name.as_str())
                         .fact("theirs", theirs.as_str())
                         .fact("user", mine)
-                        .detail(format!("MailServer {name} uses {theirs}, or another password; this profile's account is {mine}")));
+                        .detail(format!(
+                            "MailServer {name} uses {theirs}, or another password; this profile's account is {mine}"
+                        )));
                 }
                 Ok((None, waits))
             }

@@ -75,8 +75,8 @@ pub(super) fn conditions(
     let stale = |run: &Run| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != run.inputs);
     let judged_now = match news {
         News::Found(run, _) if stale(run) => false,
-        News::Found(run, report) => {
-            judge.found(run, report);
+        News::Found(_, report) => {
+            judge.found(report);
             !report.cut
         }
         News::None | News::Begun(_) => {
@@ -141,7 +141,7 @@ impl Judge<'_> {
     }
 
     /// What a run, or a part of it, says.
-    fn found(&mut self, run: &Run, report: &RunReport) {
+    fn found(&mut self, report: &RunReport) {
         let outgoing = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
         let failures: Vec<&Diagnosis> = report.actors.iter().filter_map(super::ActorReport::failure).chain(outgoing).collect();
         self.verdict.cut = report.cut;
@@ -166,8 +166,6 @@ impl Judge<'_> {
             self.passed();
         } else if self.seen.mode == Mode::Observe {
             self.left_open(&Diagnosis::new(Reason::ObserveOnly));
-        } else {
-            self.unfound(run);
         }
         self.aligned();
     }
@@ -216,11 +214,6 @@ impl Judge<'_> {
         }
     }
 
-    /// Nothing failed now, and not every actor has found its code: what failed before stands.
-    fn unfound(&mut self, run: &Run) {
-        tracing::trace!(run = run.id, "nothing new");
-    }
-
     fn passed(&mut self) {
         self.verdict.failures = 0;
         let actors = &self.status.actors;
@@ -246,7 +239,11 @@ impl Judge<'_> {
             Duration::try_from(took).ok()
         });
         let slow = slowest.max().filter(|slowest| *slowest > timeout / 2)?;
-        Some(Diagnosis::new(Reason::SlowMail).fact("took", format!("{}s", slow.as_secs())).fact("timeout", format!("{}s", timeout.as_secs())))
+        Some(
+            Diagnosis::new(Reason::SlowMail)
+                .fact("took", format!("{}s", slow.as_secs()))
+                .fact("timeout", format!("{}s", timeout.as_secs())),
+        )
     }
 
     /// What the receiving server wrote of the sender.
@@ -259,18 +256,21 @@ impl Judge<'_> {
         let from = self.seen.observed.as_ref().ok().and_then(|observed| observed.from.as_deref()).unwrap_or_default();
         let domain = from.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
         let said = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={value}"));
-        let told: Vec<String> =
-            [said("spf", &results.spf), said("dkim", &results.dkim), said("dmarc", &results.dmarc)].into_iter().flatten().collect();
+        let told: Vec<String> = [said("spf", &results.spf), said("dkim", &results.dkim), said("dmarc", &results.dmarc)]
+            .into_iter()
+            .flatten()
+            .collect();
         match aligned(results) {
             Alignment::Unknown => self.conditions.drop(c::SENDER_ALIGNED),
             Alignment::Aligned => {
-                self.conditions.holds(c::SENDER_ALIGNED, &format!("The receiving server wrote {} for {domain}.", told.join(", ")));
+                self.conditions
+                    .holds(c::SENDER_ALIGNED, &format!("The receiving server wrote {} for {domain}.", told.join(", ")));
             }
-            Alignment::NotAligned(what) => {
+            Alignment::NotAligned(lacks) => {
                 let diagnosis = Diagnosis::new(Reason::SenderNotAligned)
                     .fact("results", told.join(", "))
                     .fact("domain", domain)
-                    .fact("record", record(what, domain));
+                    .fact("record", record(&lacks, domain));
                 self.conditions.tell(c::SENDER_ALIGNED, Truth::False, &diagnosis);
             }
         }
@@ -319,12 +319,10 @@ impl Judge<'_> {
         let awaited = self.status.actors.iter().any(|actor| actor.state == Stand::AwaitingMessage);
         let verification = self.status.verification.as_ref();
         let diagnosis = match verification.and_then(|v| Some((v.to.clone()?, v.deadline.as_ref()?.0, v.subject.clone()))) {
-            Some((to, deadline, subject)) if awaited && self.seen.is_manual() => {
-                Diagnosis::new(Reason::AwaitingManualMessage)
-                    .fact("to", to)
-                    .fact("subject", subject.unwrap_or_else(|| "that `kubectl mail code` prints".to_owned()))
-                    .fact("deadline", told_time(deadline))
-            }
+            Some((to, deadline, subject)) if awaited && self.seen.is_manual() => Diagnosis::new(Reason::AwaitingManualMessage)
+                .fact("to", to)
+                .fact("subject", subject.unwrap_or_else(|| "that `kubectl mail code` prints".to_owned()))
+                .fact("deadline", told_time(deadline)),
             _ if !halted && matches!(what, What::Run(_) | What::Rest(Because::Running)) => {
                 Diagnosis::new(Reason::VerificationRunning)
             }
@@ -398,5 +396,7 @@ impl Judge<'_> {
 
 /// Whether a reason says that nobody has judged yet.
 fn is_never(reason: &str) -> bool {
-    [Reason::NeverVerified, Reason::VerificationRunning, Reason::AwaitingManualMessage].iter().any(|never| never.as_str() == reason)
+    [Reason::NeverVerified, Reason::VerificationRunning, Reason::AwaitingManualMessage]
+        .iter()
+        .any(|never| never.as_str() == reason)
 }

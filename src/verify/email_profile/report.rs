@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    api::v1alpha1::AuthenticationResults,
+    api::{Reason, v1alpha1::AuthenticationResults},
     mail::Diagnosis,
     verify::Report,
 };
@@ -60,6 +60,26 @@ pub struct Finding {
     pub took: Option<Duration>,
     /// What the mailbox's own server wrote of the sender.
     pub results: AuthenticationResults,
+}
+
+impl RunReport {
+    /// What was stopped by us, for no fault of a server, goes on later as if it had not been tried.
+    pub fn resume_what_was_stopped(&mut self) {
+        for actor in &mut self.actors {
+            let stopped = actor
+                .report
+                .failure
+                .as_ref()
+                .is_some_and(|failure| matches!(failure.reason, Reason::Paused | Reason::Suspended | Reason::Maintenance));
+            let sent = actor.mail.as_ref().is_some_and(|mail| mail.dot_sent);
+            if stopped && !sent {
+                actor.awaits = true;
+                actor.report.failure = None;
+                actor.mail = None;
+                self.cut = true;
+            }
+        }
+    }
 }
 
 impl ActorReport {

@@ -106,7 +106,8 @@ fn begin(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run) {
         status.claims.clear();
         let started_at = Some(Time(whole_seconds(run.begun)));
         let to = Some(seen.spec.address.clone());
-        status.verification = Some(VerificationStatus { run_id: run.id.clone(), started_at, to, ..VerificationStatus::default() });
+        status.verification =
+            Some(VerificationStatus { run_id: run.id.clone(), started_at, to, ..VerificationStatus::default() });
         if let Some(outgoing) = &mut status.outgoing {
             outgoing.state = Stand::Pending;
         }
@@ -117,6 +118,7 @@ fn begin(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run) {
     });
     if let (true, Some(until), Some(verification)) = (seen.is_manual(), until.max(), &mut status.verification) {
         verification.deadline = Some(Time(whole_seconds(until)));
+        verification.subject.clone_from(&run.subject);
         for errand in &run.errands {
             facts::awaits(status, &errand.actor, errand.attempt);
         }
@@ -132,15 +134,6 @@ fn judges(status: &mut EmailProfileStatus, run: &Run) {
         status.credentials_observed.clone_from(&run.credentials);
     }
     status.last_handled_verify_request = run.request.clone().or(status.last_handled_verify_request.take());
-}
-
-/// Shows the subject of the mail that a person is asked for: mode Manual alone.
-#[must_use]
-pub fn with_subject(mut status: EmailProfileStatus, run: &Run, code: uuid::Uuid) -> EmailProfileStatus {
-    if let Some(verification) = status.verification.as_mut().filter(|verification| verification.run_id == run.id) {
-        verification.subject = Some(format!("({code})"));
-    }
-    status
 }
 
 /// Whether a status is worth writing: it differs in more than times.

@@ -7,9 +7,8 @@ use super::{Check, inputs::endpoints, judge::is_open, status::claim_of};
 use crate::{
     api::v1alpha1::{
         ActorStatus, Capabilities, CheckPhase, DEFAULT_ACTOR, EndpointStatus, LastCheck, MailServerSpec, MailServerStatus,
-        StageResult, StageStatus, TlsStatus,
     },
-    mail::{Diagnosis, stage::Outcome},
+    mail::Diagnosis,
     verify::{
         Report,
         conditions::{MESSAGE, cut},

@@ -1,0 +1,68 @@
+//! `EmailProfile`: what it adds to what all kinds share. `reconcile` goes observe → decide → act → tell, `run` is what runs
+//! beside it, and `permits` what that asks before it acts.
+
+mod permits;
+mod reconcile;
+mod run;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{
+    Kind, Memory,
+    kind::{self, Status},
+    reconcile::Error,
+};
+use crate::{
+    api::v1alpha1::EmailProfile,
+    runtime::Name,
+    verify::{
+        budget::Mail,
+        email_profile::{Run, RunReport},
+    },
+};
+
+/// What reconciliations and runs of profiles share.
+pub type Context = super::Context<EmailProfiles>;
+
+/// The kind `EmailProfile`.
+#[derive(Debug, Default)]
+pub struct EmailProfiles;
+
+impl Kind for EmailProfiles {
+    type Object = EmailProfile;
+    type Check = Run;
+    type Report = RunReport;
+
+    const KIND: &'static str = "EmailProfile";
+    const CONTROLLER: &'static str = "emailprofile";
+
+    fn go(object: EmailProfile, name: &Name, ctx: &Arc<Context>) -> impl Future<Output = Result<Option<Duration>, Error>> + Send {
+        reconcile::go(object, name, ctx)
+    }
+
+    fn remember(profile: &EmailProfile, memory: &Memory) {
+        for claim in profile.status.iter().flat_map(|status| &status.claims) {
+            // Through which account it went is not read for this: the other budgets remember the mail all the same.
+            let mail = Mail { host: "", user: "", recipient: &profile.spec.address, run: &claim.id, borrower: None };
+            memory.sent(&charge(&claim.id, &claim.actor), &mail, claim.started_at.0, Timestamp::now());
+        }
+    }
+
+    fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]) {
+        (status.observed_generation, &status.conditions)
+    }
+}
+
+impl kind::Check for Run {
+    fn id(&self) -> &str {
+        &self.part
+    }
+}
+
+/// The name under which one actor's mail of a run is charged.
+fn charge(run: &str, actor: &str) -> String {
+    format!("{run}/{actor}")
+}

@@ -1,0 +1,162 @@
+//! What a run of the operator asks before it acts: a mandate as all kinds have it, a turn at the server, and before each mail
+//! its budgets and its claim.
+
+use std::sync::{Arc, Mutex};
+
+use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
+
+use super::{Context, EmailProfiles, charge, reconcile::Sight};
+use crate::{
+    controllers::mandate::Mandate,
+    mail::Diagnosis,
+    runtime::{
+        limits::{Place, Service, Target},
+        lock,
+        stop::Stop,
+    },
+    verify::{
+        Gate,
+        budget::{Borrower, Mail},
+        email_profile::{Inputs, Permits, Run, Sender, claim},
+        gate::Account,
+        report::LoginOutcome,
+    },
+};
+
+/// The permits of one run of one object.
+pub struct OperatorPermits {
+    /// What the run may do, and until when.
+    pub mandate: Mandate<EmailProfiles>,
+    /// The object in its latest version: each claim rests on the one before.
+    sight: tokio::sync::Mutex<Sight>,
+    run: Run,
+    sender: Option<Sender>,
+    namespace: String,
+    secret: Option<String>,
+    place: Mutex<Option<Place>>,
+    stop: Stop,
+}
+
+impl OperatorPermits {
+    /// The permits of `run`, decided on by `sight`, which ends early when `stop` says so and has a place until it only waits.
+    #[must_use]
+    pub fn new(ctx: &Arc<Context>, sight: Sight, run: Run, inputs: &Inputs, place: Place, stop: &Stop) -> Self {
+        Self {
+            mandate: Mandate::new(Arc::clone(ctx), &sight.object, sight.object.spec.interval().get(), stop.clone()),
+            namespace: sight.object.metadata.namespace.clone().unwrap_or_default(),
+            sight: tokio::sync::Mutex::new(sight),
+            run,
+            sender: inputs.sender.clone(),
+            secret: inputs.mailbox.login.as_ref().map(|login| login.secret.clone()),
+            place: Mutex::new(Some(place)),
+            stop: stop.clone(),
+        }
+    }
+
+    /// Charges the mail to its budgets, and writes the claim on the latest version of the object (promise 1).
+    async fn send(&self, actor: &str, mark: &str, sender: &Sender, recipient: &str) -> Result<(), Diagnosis> {
+        let mut sight = self.sight.lock().await;
+        let (now, server) = (Timestamp::now(), &sender.server);
+        let host = server.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default();
+        let user = server.login.as_ref().map(|login| login.credential.user()).unwrap_or_default();
+        let borrower = sender.per_hour.map(|per_hour| Borrower { server: &sender.name, namespace: &self.namespace, per_hour });
+        let mail = Mail { host: &host, user, recipient, run: &self.run.id, borrower };
+        self.mandate.charge(&charge(&self.run.id, actor), &mail, now)?;
+        let status = claim(&sight.seen(), &self.run, actor, mark, now);
+        sight.object = self.mandate.claim(&sight.object, &status).await?;
+        // The write may have taken seconds: the Lease may be lost by now.
+        self.mandate.still()
+    }
+}
+
+impl Permits for OperatorPermits {
+    fn logins(&self) -> &dyn Gate {
+        self
+    }
+
+    fn sending<'a>(&'a self, actor: &'a str, mark: &'a str) -> Box<dyn Gate + 'a> {
+        Box::new(Sending { permits: self, actor, mark })
+    }
+
+    fn turn(&self) -> BoxFuture<'_, Box<dyn Send>> {
+        async {
+            let Some(sender) = &self.sender else { return Box::new(()) as Box<dyn Send> };
+            let server = &sender.server;
+            let target = Target {
+                service: Service::Sending,
+                host: server.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default(),
+                user: server.login.as_ref().map(|login| login.credential.user().to_owned()),
+                connections: sender.connections,
+            };
+            Box::new(self.mandate.ctx().term.limits.place(&target).await)
+        }
+        .boxed()
+    }
+
+    fn waits(&self) {
+        lock(&self.place).take();
+    }
+
+    fn ends(&self) -> BoxFuture<'_, ()> {
+        async {
+            tokio::select! {
+                () = self.stop.stopped() => {}
+                () = self.mandate.ctx().term.ends.stopped() => {}
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Gate for OperatorPermits {
+    fn login<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.mandate.login(account, self.secret.as_deref()).boxed()
+    }
+
+    fn logged_in(&self, account: &Account, outcome: LoginOutcome) {
+        self.mandate.logged_in(account, outcome);
+    }
+
+    fn send<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        // Mails go through the gate of their actor alone.
+        async { Err(Diagnosis::new(crate::api::Reason::ObserveOnly)) }.boxed()
+    }
+
+    fn still(&self) -> Result<(), Diagnosis> {
+        self.mandate.still()
+    }
+}
+
+/// The gate of one actor's mail.
+struct Sending<'a> {
+    permits: &'a OperatorPermits,
+    actor: &'a str,
+    mark: &'a str,
+}
+
+impl Gate for Sending<'_> {
+    fn login<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        let secret =
+            self.permits.sender.as_ref().and_then(|sender| sender.server.login.as_ref()).map(|login| login.secret.as_str());
+        self.permits.mandate.login(account, secret).boxed()
+    }
+
+    fn logged_in(&self, account: &Account, outcome: LoginOutcome) {
+        self.permits.mandate.logged_in(account, outcome);
+    }
+
+    fn send<'a>(&'a self, recipient: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async move {
+            match &self.permits.sender {
+                Some(sender) => self.permits.send(self.actor, self.mark, sender, recipient).await,
+                None => Err(Diagnosis::new(crate::api::Reason::ObserveOnly)),
+            }
+        }
+        .boxed()
+    }
+
+    fn still(&self) -> Result<(), Diagnosis> {
+        self.permits.mandate.still()
+    }
+}

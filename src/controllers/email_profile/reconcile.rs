@@ -1,0 +1,222 @@
+//! The way of one `EmailProfile` through one reconciliation: observe → decide → act → tell. A run that is due is begun and goes
+//! on beside it; its report is found by the reconciliation that follows its end.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::{Context, run};
+use crate::{
+    api::{
+        Class, Reason,
+        v1alpha1::{EmailProfile, EmailProfileSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
+    },
+    controllers::{
+        Kind,
+        mail_server::MailServers,
+        reconcile::{Error, references, wait},
+    },
+    mail::{Diagnosis, protocol::Protocol},
+    runtime::{
+        Name, Who,
+        limits::{Service, Target},
+        lock,
+    },
+    verify::{
+        breaker::Hold,
+        email_profile::{
+            Because, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status, transitions,
+        },
+        halt::{Mode, Pause},
+        resolve::About,
+    },
+};
+
+/// Sessions of one account at the same time, over IMAP: providers grant 10 (Yahoo, Fastmail) to 15 (Gmail), and people use some.
+const SESSIONS: usize = 5;
+
+/// One object and what surrounds it, as a decision needs it; [`Sight::seen`] is its borrowed form.
+pub struct Sight {
+    /// The object, in the version that the decision rests on.
+    pub object: EmailProfile,
+    observed: Result<Observed, Diagnosis>,
+    held: Option<Hold>,
+    outgoing_held: Option<Hold>,
+    pause: Option<Pause>,
+    crowded: bool,
+    running: Option<Run>,
+    mode: Mode,
+    since: Timestamp,
+    now: Timestamp,
+}
+
+impl Sight {
+    fn new(object: EmailProfile, resolved: &Result<Inputs, Diagnosis>, name: &Name, ctx: &Context) -> Self {
+        let (term, now) = (&ctx.term, Timestamp::now());
+        let observed = resolved.as_ref().map(Observed::from).map_err(Clone::clone);
+        let accounts = observed.as_ref().map(|observed| observed.accounts.as_slice()).unwrap_or_default();
+        let (mailbox, others) = accounts.split_at(accounts.len().min(1));
+        let breaker = lock(&term.ground.memory.breaker);
+        let (held, outgoing_held) = (breaker.longest(mailbox, now), breaker.longest(others, now));
+        drop(breaker);
+        Self {
+            held,
+            outgoing_held,
+            observed,
+            pause: term.paused(&name.namespace, now),
+            crowded: ctx.is_crowded(),
+            running: ctx.checks.running(name),
+            mode: term.settings().mode,
+            since: term.since,
+            now,
+            object,
+        }
+    }
+
+    /// What the decision rests on.
+    #[must_use]
+    pub fn seen(&self) -> Seen<'_> {
+        let (meta, annotation) = (&self.object.metadata, |key| self.object.annotations().get(key).map(String::as_str));
+        Seen {
+            uid: meta.uid.as_deref().unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            deleted: meta.deletion_timestamp.is_some(),
+            verify_requested_at: annotation(VERIFY_REQUESTED_AT),
+            suspend_until: annotation(SUSPEND_UNTIL),
+            spec: &self.object.spec,
+            status: self.object.status.as_ref(),
+            observed: self.observed.clone(),
+            held: self.held.clone(),
+            outgoing_held: self.outgoing_held.clone(),
+            pause: self.pause.clone(),
+            mode: self.mode,
+            crowded: self.crowded,
+            running: self.running.clone(),
+            since: self.since,
+            now: self.now,
+        }
+    }
+}
+
+/// One reconciliation of a profile that was read just now.
+///
+/// # Errors
+/// [`Error`].
+pub async fn go(object: EmailProfile, name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
+    let resolved = observe(&object, name, ctx).await?;
+    let mut sight = Sight::new(object, &resolved, name, ctx);
+    if let Some(ended) = ctx.checks.ended(name) {
+        if sight.object.metadata.uid.as_deref() == Some(ended.uid.as_str()) {
+            let plan = Plan { what: What::Run(ended.check.clone()), next: None, state: State::Active };
+            tell(&mut sight, &plan, Some(&ended.report), ctx).await?;
+        }
+        ctx.checks.told(name);
+    }
+    let mut plan = decide(&sight.seen());
+    if let What::Run(run) = &mut plan.what
+        && sight.seen().is_manual()
+    {
+        let uid = sight.object.uid().unwrap_or_default();
+        run.subject = Some(format!("({})", Codes { key: &ctx.term.ground.key, uid: &uid }.manual(&run.id)));
+    }
+    Box::pin(act(sight, &plan, resolved.ok(), name, ctx)).await?;
+    Ok(plan.next.map(|next| wait(next, Timestamp::now())))
+}
+
+/// Reads what the spec refers to. What it refers to is noted first, or a change in between would be missed.
+async fn observe(object: &EmailProfile, name: &Name, ctx: &Context) -> Result<Result<Inputs, Diagnosis>, Error> {
+    let spec = &object.spec;
+    let tls =
+        [spec.server.as_ref().and_then(|server| server.tls.as_ref()), spec.outgoing.as_ref().and_then(|out| out.tls.as_ref())];
+    ctx.uses.set(name, references(&name.namespace, tls.into_iter().flatten(), spec.account.as_ref()));
+    ctx.dependents.set(name, servers(spec, &name.namespace));
+    let uid = object.uid().unwrap_or_default();
+    let about = About {
+        namespace: &name.namespace,
+        name: &name.name,
+        uid: &uid,
+        key: &ctx.term.ground.key,
+        require_allowed_hosts: ctx.settings().require_allowed_hosts,
+    };
+    let resolved = resolve(spec, &about, &ctx.references).await;
+    match &resolved {
+        // The API server is away: that is no news about a mailbox.
+        Err(failure) if failure.reason == Reason::RefUnreadable && failure.class == Class::Transient => {
+            return Err(Error::Unreadable(failure.clone()));
+        }
+        Err(failure) => {
+            if failure.reason == Reason::RefUnreadable {
+                // Only who installed the operator can mend it, and that is who reads the log.
+                tracing::warn!(object = %name, "{}", failure.message());
+            }
+            ctx.join(name, Vec::new(), None);
+        }
+        Ok(inputs) => ctx.join(name, inputs.accounts(), None),
+    }
+    Ok(resolved)
+}
+
+async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name, ctx: &Arc<Context>) -> Result<(), Error> {
+    let running = sight.running.is_some();
+    let (What::Run(run), Some(inputs)) = (&plan.what, inputs) else {
+        ctx.term.limits.pass(&Context::who(name));
+        if plan.what == What::Rest(Because::Running) {
+            // While a run is under way its claims are the only writes.
+            return Ok(());
+        }
+        if running {
+            ctx.checks.cancel(name);
+        }
+        return tell(&mut sight, plan, None, ctx).await;
+    };
+    if running {
+        // Its end brings us here again.
+        ctx.checks.cancel(name);
+        return Ok(());
+    }
+    if ctx.term.is_draining() {
+        return Ok(());
+    }
+    let Some(place) = ctx.term.limits.enter(&Context::who(name), &target(&inputs)) else { return Ok(()) };
+    tell(&mut sight, plan, None, ctx).await?;
+    run::start(ctx, name, sight, inputs, run.clone(), place);
+    Ok(())
+}
+
+/// Writes the status that follows, if it is worth it, and the Events that go with it. Afterwards `sight` holds the object as
+/// it then is.
+async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&RunReport>, ctx: &Context) -> Result<(), Error> {
+    let seen = sight.seen();
+    let new = status(&seen, plan, report);
+    if seen.deleted || !differs(seen.status, &new) {
+        return Ok(());
+    }
+    let events = transitions(seen.status, &new);
+    sight.object = ctx.tell(&sight.object, &new, events).await?;
+    Ok(())
+}
+
+/// The `MailServer`s that a spec names.
+fn servers(spec: &EmailProfileSpec, namespace: &str) -> BTreeSet<Who> {
+    let sender = spec.verification.as_ref().and_then(|verification| verification.sender_ref.as_ref());
+    let outgoing = spec.outgoing.as_ref().and_then(|outgoing| outgoing.server_ref.as_ref());
+    let who = |reference: &crate::api::v1alpha1::ObjectRef| {
+        let namespace = reference.namespace.as_deref().unwrap_or(namespace);
+        Who::new(MailServers::KIND, Name::new(namespace, &reference.name))
+    };
+    sender.into_iter().chain(outgoing).map(who).collect()
+}
+
+/// What a run's place is counted by: the mailbox's host and the account on it.
+fn target(inputs: &Inputs) -> Target {
+    let mailbox = &inputs.mailbox;
+    Target {
+        service: Service::Mailbox,
+        host: mailbox.endpoint.host.to_ascii_lowercase(),
+        user: mailbox.login.as_ref().map(|login| login.credential.user().to_owned()),
+        // A POP3 session locks the maildrop.
+        connections: if mailbox.protocol == Protocol::Pop3 { 1 } else { SESSIONS },
+    }
+}

@@ -1,0 +1,282 @@
+//! A run: each actor opens the mailbox, is sent its mail, and looks for it; beside it the login to the outgoing server is
+//! proved. The same for the controller and for a laptop; who may log in and send is asked of [`Permits`].
+
+mod post;
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join, join_all};
+use jiff::Timestamp;
+use tokio::{sync::watch, time::Instant};
+use uuid::Uuid;
+
+use super::{ActorReport, Begin, Errand, Finding, Inputs, Run, RunReport};
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{AuthenticationResults, Level, VerificationMode},
+    },
+    mail::{
+        Diagnosis, Vantage,
+        authentication::{self, Own},
+        mailbox::{Cleanup, Sighting},
+        message::run_header,
+        stage::Record,
+    },
+    verify::{
+        Gate, Report,
+        fingerprint::Key,
+        mail_server,
+        mailbox::{
+            self,
+            attend::{self, Patience, Search, attend},
+        },
+        report::LoginOutcome,
+    },
+};
+use post::Post;
+
+/// In mode Manual a person takes their time: a look a minute.
+const EVERY: Duration = Duration::from_mins(1);
+/// Whose code a mail of mode Manual carries: that of all actors.
+const ANYBODY: &str = "";
+
+/// The codes of an object's mails: made from the installation's key, so that another process looks for the same ones, and
+/// nobody else can guess them.
+#[derive(Clone, Copy, Debug)]
+pub struct Codes<'a> {
+    /// The installation's key.
+    pub key: &'a Key,
+    /// The object's UID.
+    pub uid: &'a str,
+}
+
+impl Codes<'_> {
+    /// The code in an actor's mail.
+    #[must_use]
+    pub fn of(&self, run: &str, actor: &str) -> Uuid {
+        self.key.code(&[self.uid.as_bytes(), run.as_bytes(), actor.as_bytes()])
+    }
+
+    /// The code that a person is asked to send.
+    #[must_use]
+    pub fn manual(&self, run: &str) -> Uuid {
+        self.of(run, ANYBODY)
+    }
+
+    /// What the Message-ID and the ENVID of an actor's mail are made of. A status may tell them.
+    #[must_use]
+    pub fn message(&self, run: &str, actor: &str) -> Uuid {
+        self.key.code(&[self.uid.as_bytes(), run.as_bytes(), actor.as_bytes(), b"message"])
+    }
+}
+
+/// Asked before each step that acts on somebody's account.
+pub trait Permits: Send + Sync {
+    /// The gate of logins to the mailbox and to the outgoing server.
+    fn logins(&self) -> &dyn Gate;
+
+    /// The gate of the mail to an actor, whose mailbox held this before: takes the claim.
+    fn sending<'a>(&'a self, actor: &'a str, mark: &'a str) -> Box<dyn Gate + 'a>;
+
+    /// Waits for a turn to send through the server; it is held until what comes back is dropped.
+    fn turn(&self) -> BoxFuture<'_, Box<dyn Send>>;
+
+    /// No more connecting or sending is to be expected of this run: from here on it only waits.
+    fn waits(&self);
+
+    /// Ends when the run is to end. A mail that is on its way is settled first.
+    fn ends(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// What it needs.
+    pub inputs: &'a Inputs,
+    /// From where it connects.
+    pub vantage: &'a Vantage,
+    /// The codes of the object's mails.
+    pub codes: Codes<'a>,
+    /// The installation's name, for the mails' header.
+    pub installation: &'a str,
+    /// Whom a reader of a mail may ask.
+    pub contact: Option<&'a str>,
+    /// Whether nothing may be deleted (mode Observe).
+    pub observes: bool,
+    /// Told each finished stage.
+    pub watcher: Option<fn(&Record)>,
+}
+
+/// Runs what is left of a run: all its actors at once.
+pub async fn run(setting: Setting<'_>, permits: &dyn Permits, run: &Run) -> RunReport {
+    let (opened, wait) = watch::channel(Opened::NotYet);
+    let actors = async {
+        let actors = join_all(run.errands.iter().map(|errand| actor(setting, permits, run, errand, &opened))).await;
+        // Whoever waits for a mailbox to open waits no longer.
+        opened.send_if_modified(|opened| std::mem::replace(opened, opened.or(Opened::Never)) == Opened::NotYet);
+        actors
+    };
+    let (actors, outgoing) = join(actors, outgoing(setting, permits, run, wait)).await;
+    let cut = actors.iter().any(|actor| actor.awaits);
+    RunReport { actors, outgoing, cut }
+}
+
+/// Whether the account was let in to the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    NotYet,
+    Yes,
+    Never,
+}
+
+impl Opened {
+    fn or(self, other: Self) -> Self {
+        if self == Self::NotYet { other } else { self }
+    }
+}
+
+/// Proves the login to the outgoing server, once the mailbox has let the account in: a password that is refused there is not
+/// tried here (promise 7).
+async fn outgoing(setting: Setting<'_>, permits: &dyn Permits, run: &Run, mut opened: watch::Receiver<Opened>) -> Option<Report> {
+    let server = setting.inputs.outgoing.as_ref().filter(|_| run.outgoing)?;
+    let may_wait = run.errands.iter().any(|errand| !matches!(errand.begin, Begin::Look { .. }));
+    if may_wait && opened.wait_for(|opened| *opened != Opened::NotYet).await.is_ok_and(|opened| *opened == Opened::Never) {
+        return None;
+    }
+    let check = mail_server::Run {
+        id: &run.id,
+        code: Uuid::nil(),
+        message: Uuid::nil(),
+        reads_bounces: false,
+        now: Timestamp::now(),
+        installation: setting.installation,
+        contact: setting.contact,
+        level: Level::Authenticate,
+        may_greet_with_tls: true,
+        watcher: None,
+    };
+    tokio::select! {
+        report = mail_server::check(server, setting.vantage, permits.logins(), &check) => Some(report),
+        () = permits.ends() => None,
+    }
+}
+
+async fn actor(
+    setting: Setting<'_>,
+    permits: &dyn Permits,
+    run: &Run,
+    errand: &Errand,
+    opened: &watch::Sender<Opened>,
+) -> ActorReport {
+    let inputs = setting.inputs;
+    let mut told = ActorReport {
+        name: errand.actor.clone(),
+        attempt: errand.attempt,
+        report: Report::new(Level::Authenticate, inputs.mailbox.endpoint.to_string()),
+        mail: None,
+        awaits: false,
+        found: None,
+        mark: run.mark.clone(),
+    };
+    if errand.begin == Begin::Visit {
+        let check = mailbox::check(&inputs.mailbox, setting.vantage, permits.logins(), setting.watcher);
+        tokio::select! {
+            report = check => told.report = report,
+            () = permits.ends() => told.awaits = true,
+        }
+        let let_in = told.report.login == Some(LoginOutcome::Accepted);
+        opened.send_if_modified(|opened| let_in && std::mem::replace(opened, Opened::Yes) != Opened::Yes);
+        return told;
+    }
+    let manual = inputs.mode == VerificationMode::Manual;
+    let code = if manual { setting.codes.manual(&run.id) } else { setting.codes.of(&run.id, &errand.actor) };
+    let header = run_header(setting.installation, &inputs.uid, &run.id);
+    let earlier = |id: &str| earlier(setting, run, id);
+    let search = Search {
+        code,
+        run: (!manual).then_some(header.as_str()),
+        cleanup: if setting.observes { Cleanup::Keep } else { inputs.cleanup },
+        timeout: inputs.timeout,
+        patience: if manual { Patience::Return { every: EVERY } } else { Patience::Stay },
+        earlier: (!manual && !setting.observes).then_some(&earlier),
+    };
+    let mut post = Post::new(setting, permits, run, errand, code, opened);
+    let progress = post.progress();
+    let begin = match errand.begin {
+        Begin::Send => attend::Begin::Send(&mut post),
+        Begin::Look { until } => {
+            permits.waits();
+            let message = (!manual).then(|| setting.codes.message(&run.id, &errand.actor).to_string());
+            attend::Begin::Resume {
+                mark: run.mark.as_deref().and_then(|mark| mark.parse().ok()),
+                until: instant(until),
+                message_id: message.as_ref().zip(post::domain(inputs)).map(|(id, domain)| format!("<{id}@{domain}>")),
+                envelope_id: message,
+            }
+        }
+        Begin::Visit => return told,
+    };
+    let finding = {
+        let attending = attend(&inputs.mailbox, setting.vantage, permits.logins(), &search, begin, setting.watcher);
+        let mut attending = std::pin::pin!(attending);
+        tokio::select! {
+            finding = &mut attending => Some(finding),
+            () = post::may_end(permits, progress) => None,
+        }
+    };
+    told.mail = post.take_mail();
+    let Some(finding) = finding else {
+        told.awaits = true;
+        told.report.failure = None;
+        return told;
+    };
+    if finding.report.login == Some(LoginOutcome::Accepted) {
+        opened.send_if_modified(|opened| std::mem::replace(opened, Opened::Yes) != Opened::Yes);
+    }
+    told.mark = told.mark.or_else(|| finding.mark.as_ref().map(ToString::to_string));
+    let took = finding.found.as_ref().and_then(|found| Some(found.at.saturating_duration_since(finding.dispatched.as_ref()?.at)));
+    told.found = finding.found.as_ref().map(|found| Finding {
+        received: Timestamp::now(),
+        took,
+        results: results(inputs, &found.sighting),
+    });
+    told.report = finding.report;
+    told.report.failure = told.report.failure.take().map(|failure| post.explain(failure));
+    told
+}
+
+/// The codes of an earlier run, whose mails may be removed: this one's are still looked for by other actors.
+fn earlier(setting: Setting<'_>, run: &Run, id: &str) -> Vec<Uuid> {
+    if id == run.id {
+        return Vec::new();
+    }
+    setting.inputs.actors.iter().map(|actor| setting.codes.of(id, actor)).collect()
+}
+
+/// What the mailbox's own server wrote of the sender.
+fn results(inputs: &Inputs, sighting: &Sighting) -> AuthenticationResults {
+    let domain = inputs.address.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+    let own = Own::new(domain, &[&inputs.mailbox.endpoint.host]);
+    authentication::read(sighting.authentication_results.iter().map(String::as_str), &own)
+}
+
+fn instant(until: Timestamp) -> Instant {
+    let left = until.duration_since(Timestamp::now());
+    Instant::now() + Duration::try_from(left).unwrap_or(Duration::ZERO)
+}
+
+/// A run that could not begin: a reference is missing, or the spec makes no sense.
+#[must_use]
+pub fn refused(failure: Diagnosis) -> RunReport {
+    let mut report = Report::new(Level::Authenticate, String::new());
+    report.failure = Some(failure);
+    let name = crate::api::v1alpha1::DEFAULT_ACTOR.to_owned();
+    let actor = ActorReport { name, attempt: 1, report, mail: None, awaits: false, found: None, mark: None };
+    RunReport { actors: vec![actor], outgoing: None, cut: false }
+}
+
+/// Whether a failure says that the mail itself is not in the mailbox.
+pub(super) fn is_about_the_mail(failure: &Diagnosis) -> bool {
+    matches!(failure.reason, Reason::MessageNotReceived | Reason::MessageInJunk | Reason::MessageBounced)
+}
