@@ -7,5 +7,6 @@ pub mod cluster;
 pub mod command;
 pub mod fleet;
 pub mod leaks;
+pub mod profiles;
 pub mod references;
 pub mod stack;
