@@ -33,7 +33,7 @@ use mailverity::{
 };
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
 use uuid::Uuid;
@@ -143,6 +143,38 @@ impl Dispatch for Submits<'_> {
     }
 }
 
+/// Sends with the wish to hear of a failure (RFC 3461), as the sender of a profile does who reads the mailbox.
+struct AsksForReports<'o> {
+    owner: &'o Owner,
+    to: &'o str,
+}
+
+impl Dispatch for AsksForReports<'_> {
+    fn dispatch<'a>(&'a mut self, _: &'a Mark) -> BoxFuture<'a, Result<Dispatched, Diagnosis>> {
+        async move {
+            let Self { owner: Owner { stack, address }, to } = self;
+            let stream = TcpStream::connect(("127.0.0.1", stack.port("PLAIN_PORT"))).await.unwrap();
+            let (read, mut write) = stream.into_split();
+            let mut replies = BufReader::new(read).lines();
+            let id = format!("<{}@example.test>", Uuid::new_v4());
+            for (said, code) in [
+                (String::new(), "220 "),
+                ("EHLO example.test\r\n".to_owned(), "250 "),
+                (format!("MAIL FROM:<{address}> RET=HDRS ENVID=env-7\r\n"), "250 "),
+                (format!("RCPT TO:<{to}> NOTIFY=FAILURE,DELAY\r\n"), "250 "),
+                ("DATA\r\n".to_owned(), "354 "),
+                (format!("From: <{address}>\r\nMessage-ID: {id}\r\nSubject: hello\r\n\r\nyou\r\n.\r\n"), "250 "),
+            ] {
+                write.write_all(said.as_bytes()).await.unwrap();
+                while !replies.next_line().await.unwrap().expect("a reply").starts_with(code) {}
+            }
+            let at = tokio::time::Instant::now();
+            Ok(Dispatched { at, message_id: Some(id), envelope_id: Some("env-7".to_owned()) })
+        }
+        .boxed()
+    }
+}
+
 fn vantage() -> Vantage {
     Vantage { actor: "default".to_owned(), resolver: Resolver::new(&[]), guard: Guard::open(), proxy: None }
 }
@@ -247,7 +279,7 @@ async fn the_bounce_of_a_real_server_ends_the_search_and_is_removed() {
         let (code, begun) = (Uuid::new_v4(), Instant::now());
         // Postfix takes it, and Dovecot does not know it.
         let nobody = format!("nobody-{}@example.test", Uuid::new_v4().simple());
-        let mut sends = owner.sends(&nobody, "r", code);
+        let mut sends = AsksForReports { owner: &owner, to: &nobody };
         let finding = watch(&owner.inputs(protocol), &search(code, "test/uid-1/r", 60), &mut sends).await;
         let failure = finding.report.failure.expect("a failure");
         assert_eq!(failure.reason, Reason::MessageBounced, "{failure}");

@@ -31,8 +31,8 @@ pub(super) struct Selected {
     pub(super) read_up_to: u32,
     /// Whether the server has just told what there is, so that one can look without asking.
     pub(super) told: bool,
-    /// How many had come when it was looked at last.
-    pub(super) looked_at: Option<u32>,
+    /// From which UID on it was looked at last, and how many had come by then.
+    pub(super) looked_at: Option<(u32, u32)>,
 }
 
 impl Selected {
@@ -58,13 +58,13 @@ impl Selected {
 
     /// How many had come when what came since was last of interest.
     pub(super) fn known(&self) -> u32 {
-        self.looked_at.unwrap_or_else(|| self.arrived())
+        self.looked_at.map_or_else(|| self.arrived(), |(_, arrived)| arrived)
     }
 
     /// The most messages that can have this UID or a higher one.
     pub(super) fn at_most_from(&self, uid: u32) -> u32 {
         match self.looked_at {
-            Some(before) if uid > self.read_up_to => self.arrived().saturating_sub(before),
+            Some((from, before)) if uid >= from && uid > self.read_up_to => self.arrived().saturating_sub(before),
             _ if uid >= self.next => self.arrived(),
             _ => self.exists,
         }

@@ -1,7 +1,8 @@
 //! Looking for our mails among what is new (promise 10): headers only, never a body, and never more than is reasonable.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{ImapMailbox, Session, Status, classify, folders::quoted, response::Fetched, response::Response};
@@ -21,6 +22,8 @@ const BATCH: u32 = 25;
 const FIRST: u32 = 5;
 /// The most messages that a SEARCH may bring.
 const FOUND: usize = 100;
+/// How often what is too much to be read is searched anew.
+const AGAIN: Duration = Duration::from_mins(1);
 /// A stranger's header may be of any size, and must not keep us from ours: the start of each is enough.
 const FIELDS: &str = "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT X-MAILVERITY-RUN AUTHENTICATION-RESULTS CONTENT-TYPE)]<0.8192>)";
 
@@ -39,6 +42,14 @@ pub(super) struct Looked {
     codes: Vec<Uuid>,
     /// Nothing below this UID has one of the codes.
     up_to: u32,
+    /// Where so much is new that the oldest was left to the server's search, which may be late, that holds for a while.
+    until: Option<Instant>,
+}
+
+impl Looked {
+    fn holds(&self, validity: u32, from: u32, codes: &[Uuid]) -> bool {
+        (self.validity, self.from) == (validity, from) && self.codes == codes && self.until.is_none_or(|end| Instant::now() < end)
+    }
 }
 
 impl ImapMailbox {
@@ -54,26 +65,27 @@ impl ImapMailbox {
             // UIDs have begun anew: all that is there may be new.
             _ => 1,
         };
-        let looked = self.looked.take().filter(|it| (it.validity, it.from) == (validity, from) && it.codes == codes);
+        let looked = self.looked.take().filter(|looked| looked.holds(validity, from, codes));
+        let mut until = looked.as_ref().and_then(|looked| looked.until);
         let sought = Sought { codes, from: looked.map_or(from, |looked| looked.up_to), junk: false };
-        let (few, mut all) = (self.session.selected.at_most_from(sought.from), true);
+        let few = self.session.selected.at_most_from(sought.from);
         // What is told while headers are read is not among them.
-        self.session.selected.looked_at = Some(self.session.selected.arrived());
+        self.session.selected.looked_at = Some((sought.from, self.session.selected.arrived()));
         let found = match few {
             0 => Vec::new(),
             few if few <= BATCH => self.session.sightings(&format!("UID FETCH {}:* {FIELDS}", sought.from), &sought).await?,
             _ => {
                 let (mut found, reached) = self.session.newest(NEW, &sought).await?;
-                all = reached;
                 if !reached && found.is_empty() {
+                    until = Some(Instant::now() + AGAIN);
                     found = self.session.searched(&sought).await?;
                 }
                 found
             }
         };
-        if all && found.is_empty() {
+        if found.is_empty() {
             let up_to = sought.from.max(self.session.selected.read_up_to.saturating_add(1));
-            self.looked = Some(Looked { validity, from, codes: codes.to_vec(), up_to });
+            self.looked = Some(Looked { validity, from, codes: codes.to_vec(), up_to, until });
         }
         Ok(found)
     }

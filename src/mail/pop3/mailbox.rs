@@ -1,4 +1,4 @@
-//! A maildrop (RFC 1939 section 5), looked at by TOP.
+//! A maildrop (RFC 1939 section 5): opened, cleaned up and left. Looking is in `look`.
 
 use std::time::Duration;
 
@@ -6,44 +6,37 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{About, Reply, Session, classify, classify::wordings::says_gone, reply};
+use super::{About, Session, classify, classify::wordings::says_gone, reply};
 use crate::mail::{
     Diagnosis, Stage,
-    bounce::{MOST, announces_report},
-    mailbox::{Cleanup, Earlier, HEADER, Mailbox, Mark, Place, REPORTS, Shown, Sighting, recognise},
+    mailbox::{Cleanup, Earlier, Mailbox, Mark, Place, Shown, Sighting, recognise},
     smtp::providers::Provider,
     wire::broke,
 };
 
 /// A maildrop has no name; this is what people call it.
 pub(super) const NAME: &str = "INBOX";
-/// The most messages of one look.
-const NEWEST: u32 = 500;
-/// How many of the newest are looked at where the count did not grow: others may have removed as many as came.
-const AROUND: u32 = 50;
-/// The lines of a report's text that are read: what it tells stands before the mail that came back.
-const REPORT: u32 = 200;
 /// The time for QUIT.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A maildrop that is open, in one session. It shows what was there when the session began: new mail is seen by a new
 /// session only, which is a new login (promise 9), and the session locks the maildrop as long as it lasts.
 pub struct Pop3Mailbox {
-    session: Session,
-    account: Account,
-    shown: Shown,
+    pub(super) session: Session,
+    pub(super) account: Account,
+    pub(super) shown: Shown,
     /// Our mails that this session has found: its numbers hold for no other.
     found: Vec<Sighting>,
     /// Reports on deliveries that were passed.
-    reports: Vec<Place>,
+    pub(super) reports: Vec<Place>,
     /// Those that were read.
     read: Vec<Place>,
     /// What was marked for removal: the server shows it no more.
-    deleted: Vec<u32>,
+    pub(super) deleted: Vec<u32>,
 }
 
 /// What [`About`] borrows.
-struct Account {
+pub(super) struct Account {
     host: String,
     port: u16,
     user: String,
@@ -51,7 +44,7 @@ struct Account {
 }
 
 impl Account {
-    fn about(&self) -> About<'_> {
+    pub(super) fn about(&self) -> About<'_> {
         About { host: &self.host, port: self.port, user: &self.user, provider: self.provider }
     }
 }
@@ -76,68 +69,6 @@ impl Pop3Mailbox {
             Account { host: about.host.to_owned(), port: about.port, user: about.user.to_owned(), provider: about.provider };
         let shown = Shown { name: NAME.to_owned(), messages, junk: Vec::new() };
         Ok(Self { session, account, shown, found: Vec::new(), reports: Vec::new(), read: Vec::new(), deleted: Vec::new() })
-    }
-
-    /// The header of one message, or what was said instead: it may have been removed by other means meanwhile.
-    async fn top(&mut self, number: u32) -> Result<Result<Vec<u8>, Reply>, Diagnosis> {
-        self.start(number, 0, HEADER).await
-    }
-
-    /// The header of one message, and so many lines of its text.
-    async fn start(&mut self, number: u32, lines: u32, most: usize) -> Result<Result<Vec<u8>, Reply>, Diagnosis> {
-        let wire = &mut self.session.wire;
-        let reply = reply::command(wire, &format!("TOP {number} {lines}")).await?;
-        if !reply.positive {
-            // With a code it is about the maildrop, not about this message.
-            return if reply.code.is_some() { Err(classify(Stage::Top, &reply, &self.account.about())) } else { Ok(Err(reply)) };
-        }
-        reply::listing(wire, most).await.map(Ok)
-    }
-
-    async fn search(&mut self, noted: u32, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
-        let newest = self.shown.messages;
-        let depth = if newest > noted { newest - noted } else { AROUND };
-        let (mut sightings, mut refusal, mut seen) = (Vec::new(), None, false);
-        for number in (1..=newest).rev().take(depth.min(NEWEST) as usize) {
-            if self.deleted.contains(&number) {
-                continue;
-            }
-            match self.top(number).await? {
-                Ok(header) => {
-                    seen = true;
-                    match recognise(&header, codes, place(number)) {
-                        Some(sighting) => sightings.push(sighting),
-                        None if self.reports.len() < REPORTS && announces_report(&header) => self.reports.push(place(number)),
-                        None => {}
-                    }
-                }
-                Err(gone) if says_gone(&gone.words) => {}
-                Err(refused) => refusal = refusal.or(Some(refused)),
-            }
-        }
-        match refusal {
-            Some(refused) if !seen => {
-                let diagnosis = classify(Stage::Top, &refused, &self.account.about());
-                Err(diagnosis.detail("the server does not show headers by TOP, and a mail is not fetched whole to look at it"))
-            }
-            _ => Ok(sightings),
-        }
-    }
-
-    /// Among the newest: the rest is left to later runs.
-    async fn search_for_earlier(&mut self, runs: &Earlier<'_>, most: usize) -> Result<Vec<Sighting>, Diagnosis> {
-        let newest = self.shown.messages;
-        let oldest = newest.saturating_sub(AROUND) + 1;
-        let mut sightings = Vec::new();
-        for number in (oldest..=newest).filter(|number| !self.deleted.contains(number)).collect::<Vec<_>>() {
-            if sightings.len() == most {
-                break;
-            }
-            // Who does not show it keeps it.
-            let Ok(header) = self.top(number).await? else { continue };
-            sightings.extend(runs.recognise(&header, place(number)));
-        }
-        Ok(sightings)
     }
 
     fn keep(&mut self, sightings: &[Sighting]) {
@@ -247,7 +178,7 @@ impl Mailbox for Pop3Mailbox {
     fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>> {
         async move {
             self.read.push(place.clone());
-            Ok(self.start(place.number, REPORT, MOST).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?.ok())
+            Ok(self.start_of(place.number).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?.ok())
         }
         .boxed()
     }
@@ -291,6 +222,6 @@ impl Mailbox for Pop3Mailbox {
     }
 }
 
-fn place(number: u32) -> Place {
+pub(super) fn place(number: u32) -> Place {
     Place { folder: String::new(), validity: 0, number, junk: false }
 }

@@ -5,6 +5,7 @@
 mod capabilities;
 pub mod classify;
 mod login;
+mod look;
 mod mailbox;
 pub mod reply;
 mod session;

@@ -72,6 +72,32 @@ async fn where_nothing_came_nothing_is_fetched_and_the_last_old_message_is_not_n
 }
 
 #[tokio::test]
+async fn what_was_looked_at_is_not_fetched_again_but_from_an_earlier_mark_or_for_another_code_it_is() {
+    let fetch = |tag: u32, from: u32, mail: &str| {
+        format!("C: a{tag} NOOP\n S: a{tag} OK done\n C: a{} UID FETCH {from}:* *\n {mail} S: a{} OK done\n", tag + 1, tag + 1)
+    };
+    let (came, old) = (mail(6, 21, "hello"), mail(5, 20, "hello"));
+    let talk = [
+        // It comes while others are read, and is not among them.
+        "C: a4 NOOP\n S: * 6 EXISTS\n S: a4 OK done\n C: a5 UID FETCH 21:* *\n".to_owned(),
+        format!("{came} S: * 7 EXISTS\n S: a5 OK done\n"),
+        fetch(6, 22, &mail(7, 22, "hello")),
+        "C: a8 NOOP\n S: a8 OK done\n".to_owned(),
+        fetch(9, 20, &[old.clone(), came.clone()].concat()),
+        fetch(11, 21, &came),
+    ]
+    .concat();
+    let (played, mut mailbox) = mailbox(&talk).await;
+    for _ in 0..3 {
+        assert!(mailbox.look(&MARK, &[CODE]).await.unwrap().is_empty());
+    }
+    assert!(mailbox.look(&Mark::Imap { validity: 9, next: 20 }, &[CODE]).await.unwrap().is_empty());
+    assert!(mailbox.look(&MARK, &[uuid::Uuid::nil()]).await.unwrap().is_empty());
+    drop(mailbox);
+    played.ends_as_written().await;
+}
+
+#[tokio::test]
 async fn a_new_uidvalidity_makes_all_that_is_there_new() {
     let (played, mut mailbox) = mailbox(&format!(
         "C: a4 NOOP\n S: a4 OK done\n C: a5 UID FETCH 1:* *\n {} S: a5 OK done",

@@ -165,8 +165,9 @@ impl<'a> Quest<'a> {
             Ending::Bounced(bounce, _) => Err(bounce.diagnosis()),
             Ending::Nowhere => {
                 let timeout = format!("{}s", self.search.timeout.as_secs_f64());
+                let delayed = if self.delayed.is_some() { "; a server on the way reported that it goes on trying" } else { "" };
                 Err(Diagnosis::new(Reason::MessageNotReceived)
-                    .detail(format!("the mail was not in {mailbox} after {timeout}"))
+                    .detail(format!("the mail was not in {mailbox} after {timeout}{delayed}"))
                     .fact("mailbox", mailbox)
                     .fact("timeout", timeout))
             }
