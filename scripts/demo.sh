@@ -116,8 +116,8 @@ sed "s/2587/$smtp/" deploy/demo/mailservers.yaml | k apply -f -
 k -n mail-demo wait --for=condition=Verified mailserver/relay --timeout=60s >/dev/null
 k -n mail-demo wait --for=condition=Ready=False mailserver/{wrong-password,wrong-tls-mode,unknown-ca} --timeout=60s >/dev/null
 
-printf '\n$ kubectl get mail -n mail-demo\n'
-k -n mail-demo get mail
+printf '\n$ kubectl get mailservers -n mail-demo\n'
+k -n mail-demo get mailservers
 printf '\nWhy, and what to do (the message of condition Ready; kubectl describe mail shows the rest):\n'
 k -n mail-demo get mail -o go-template='{{range .items}}{{$name := .metadata.name}}{{range .status.conditions}}{{if eq .type "Ready"}}{{$name}}: {{.reason}}
     {{.message}}
@@ -131,7 +131,7 @@ Up after $SECONDS s. It is yours to play with:
   alias kubectl=$bin/kubectl
   kubectl -n mail-demo describe mail wrong-password
   kubectl -n mail-demo patch secret wrong-credentials -p '{"stringData": {"password": "'\$(cat $dir/sandbox/password)'"}}'
-  kubectl -n mail-demo get mail -w        # the changed Secret is noticed within 5 s, and wrong-password is mended
+  kubectl -n mail-demo get mailservers -w # the changed Secret is noticed within 5 s, and wrong-password is mended
 
 The operator's log: $dir/operator.log. The end of it all: make demo-down
 EOT

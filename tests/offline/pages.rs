@@ -1,8 +1,13 @@
 //! What the pages say, held to the program: their manifests, flags, commands and links.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use regex::Regex;
+use serde_json::{Value, json};
 
 use super::command::run;
 
@@ -45,18 +50,37 @@ fn subcommands() -> BTreeSet<String> {
     found(r"(?m)^  ([a-z]+)  ", help.split_once("Commands:").unwrap().1)
 }
 
+/// A part of a spec as an object of the page's kind, with what every spec of that kind has to say besides.
+fn whole(page: &Path, part: &str) -> String {
+    let (kind, needed) = if page.ends_with("email-profile.md") {
+        let account = json!({"type": "Password", "secretRef": {"name": "mailbox-account"}});
+        let verification = json!({"senderRef": {"name": "relay"}});
+        let needed = json!({"address": "mailbox@corp.test", "protocol": "IMAP", "server": {"host": "imap.corp.test"},
+            "account": account, "verification": verification});
+        ("EmailProfile", needed)
+    } else {
+        ("MailServer", json!({"host": "smtp.corp.test"}))
+    };
+    let mut object: Value = serde_yaml::from_str(part).unwrap();
+    for (field, value) in needed.as_object().unwrap() {
+        if object["spec"].get(field).is_none() {
+            object["spec"][field] = value.clone();
+        }
+    }
+    object["apiVersion"] = "mailverity.dev/v1alpha1".into();
+    object["kind"] = kind.into();
+    object["metadata"] = json!({"name": "mailbox"});
+    object.to_string()
+}
+
 #[test]
 fn every_manifest_on_a_page_is_valid() {
     let mut seen = 0;
     for (path, text) in pages() {
         for block in blocks(&text, "yaml") {
             let manifest = match block {
-                whole if whole.contains("apiVersion:") => whole.to_owned(),
-                part if part.starts_with("spec:") => {
-                    format!(
-                        "apiVersion: mailverity.dev/v1alpha1\nkind: MailServer\nmetadata: {{name: relay}}\n{part}\n  host: smtp.corp.test\n"
-                    )
-                }
+                object if object.contains("apiVersion:") => object.to_owned(),
+                part if part.starts_with("spec:") => whole(&path, part),
                 _ => continue,
             };
             let output = run(&["check", "-f", "-"], &manifest);
