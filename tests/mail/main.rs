@@ -66,6 +66,8 @@ async fn check(inputs: &Inputs, gate: &dyn Gate, level: Level) -> Report {
     let run = Run {
         id: &id.to_string(),
         code: id,
+        message: id,
+        reads_bounces: false,
         now: Timestamp::now(),
         installation: "test",
         contact: Some("postmaster@example.test"),

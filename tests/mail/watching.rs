@@ -124,6 +124,8 @@ impl Dispatch for Submits<'_> {
             let run = Run {
                 id,
                 code: *code,
+                message: *code,
+                reads_bounces: true,
                 now,
                 installation: "test",
                 contact: None,

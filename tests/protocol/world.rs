@@ -300,6 +300,8 @@ impl World {
         let run = Run {
             id: "run-1",
             code: CODE,
+            message: CODE,
+            reads_bounces: false,
             now: "2026-03-04T05:06:07Z".parse().unwrap(),
             installation: "tests",
             contact: self.contact,
