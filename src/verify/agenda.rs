@@ -9,6 +9,7 @@ use super::schedule::{catch_up, due_after, stagger};
 
 /// What the time of the next check follows from.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Agenda<'a> {
     /// metadata.uid.
     pub uid: &'a str,

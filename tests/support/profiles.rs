@@ -41,12 +41,7 @@ impl Cluster {
     }
 
     /// Waits until a profile's status is as `ready` says; fails with the last one.
-    pub async fn profile_when(
-        &self,
-        name: &str,
-        what: &str,
-        ready: impl Fn(&EmailProfileStatus) -> bool,
-    ) -> EmailProfileStatus {
+    pub async fn profile_when(&self, name: &str, what: &str, ready: impl Fn(&EmailProfileStatus) -> bool) -> EmailProfileStatus {
         let end = Instant::now() + PATIENCE;
         loop {
             let status = self.profile_status(name).await;

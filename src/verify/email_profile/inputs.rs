@@ -9,7 +9,7 @@ use crate::{
         Reason,
         v1alpha1::{
             Auth, AuthType, DEFAULT_ACTOR, EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef,
-            Outgoing, Security, Test, Tls, VerificationMode,
+            Outgoing, Security, Test, VerificationMode,
         },
     },
     mail::{Diagnosis, Stage, mailbox::Cleanup, protocol::Protocol, tls::TlsPolicy},
@@ -106,7 +106,7 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
     // The one Secret goes to both servers.
     let mut places = vec![endpoint.clone()];
     places.extend(outgoing.iter().filter_map(Outward::endpoint).cloned());
-    let skips = tls.skip_verify || outgoing.iter().any(|outgoing| outgoing.skips_verification());
+    let skips = tls.skip_verify || outgoing.iter().any(Outward::skips_verification);
     let login = account(auth, about, references, &places, skips).await?;
     let login = login.ok_or_else(|| invalid("no mailbox is read without a login: set account.type to Password or OAuth2"))?;
 
@@ -312,7 +312,7 @@ async fn sender(
 /// The outgoing server, before the account is known.
 enum Outward {
     /// Written in the profile, or by its provider's preset.
-    Here { endpoint: Endpoint, tls: TlsPolicy, auth: Option<Auth> },
+    Here { endpoint: Endpoint, tls: Box<TlsPolicy>, auth: Option<Box<Auth>> },
     /// A `MailServer` with the same account.
     There { name: String, server: Box<mail_server::Inputs>, waits: Option<Diagnosis> },
 }
@@ -323,7 +323,7 @@ impl Outward {
             let Some(provider) = spec.provider else { return Ok(None) };
             let (host, port, security) = presets::outgoing(provider);
             let endpoint = Endpoint { host: host.to_owned(), port, security };
-            return Ok(Some(Self::Here { endpoint, tls: TlsPolicy::default(), auth: spec.account.clone() }));
+            return Ok(Some(Self::Here { endpoint, tls: Box::default(), auth: spec.account.clone().map(Box::new) }));
         };
         if let Some(reference) = &written.server_ref {
             let found = server(reference, about, references).await?;
@@ -337,8 +337,9 @@ impl Outward {
         let security = written.security.unwrap_or_default();
         let host = host_name(written.host.as_deref().unwrap_or_default(), "outgoing.host")?;
         let endpoint = Endpoint { host, port: port_number(written.port)?.unwrap_or(security.smtp_port()), security };
-        let (tls, _) = trust(written.tls.as_ref().map(|tls: &Tls| tls), about, references).await?;
-        Ok(Some(Self::Here { endpoint, tls, auth: outgoing_auth(written, spec.account.as_ref()) }))
+        let (tls, _) = trust(written.tls.as_ref(), about, references).await?;
+        let auth = outgoing_auth(written, spec.account.as_ref()).map(Box::new);
+        Ok(Some(Self::Here { endpoint, tls: Box::new(tls), auth }))
     }
 
     fn endpoint(&self) -> Option<&Endpoint> {
@@ -378,7 +379,7 @@ impl Outward {
                     ..login.clone()
                 });
                 let object = format!("EmailProfile {}/{}", about.namespace, about.name);
-                Ok((Some(mail_server::Inputs::login_only(endpoint, tls, login, object)), None))
+                Ok((Some(mail_server::Inputs::login_only(endpoint, *tls, login, object)), None))
             }
         }
     }

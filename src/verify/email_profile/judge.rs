@@ -69,7 +69,8 @@ pub(super) fn conditions(
     let conditions = Conditions::new(&status.conditions, seen.generation, whole_seconds(seen.now));
     let before = conditions.get(c::READY).map(|ready| (ready.status.clone(), ready.reason.clone()));
     let failures = u32::try_from(status.consecutive_failures.unwrap_or(0)).unwrap_or(0);
-    let mut judge = Judge { conditions, seen, status, class: None, verdict: Verdict { failures, ..Verdict::default() } };
+    let changed = matches!(&plan.what, What::Run(run) if matches!(run.trigger, Trigger::First | Trigger::Changed));
+    let mut judge = Judge { conditions, seen, status, changed, class: None, verdict: Verdict { failures, ..Verdict::default() } };
     judge.spec();
     // What was found with inputs that have changed since says nothing of those that are there now.
     let stale = |run: &Run| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != run.inputs);
@@ -86,7 +87,6 @@ pub(super) fn conditions(
     };
     let failures = judge.verdict.failures;
     judge.status.consecutive_failures = i32::try_from(failures).ok().filter(|failures| *failures > 0);
-    let changed = matches!(&plan.what, What::Run(run) if matches!(run.trigger, Trigger::First | Trigger::Changed));
     if seen.is_unchanged() && !changed && !matches!(plan.what, What::Refuse(_)) {
         judge.conditions.still_hold();
     }
@@ -104,6 +104,8 @@ struct Judge<'a> {
     conditions: Conditions,
     seen: &'a Seen<'a>,
     status: &'a mut EmailProfileStatus,
+    /// Whether the run was begun because what it rests on has changed.
+    changed: bool,
     /// The class of the failure that was told now, where one was.
     class: Option<Class>,
     verdict: Verdict,
@@ -189,13 +191,18 @@ impl Judge<'_> {
             .fact("verified", (actors.len() - failed.len()).to_string())
             .fact("all", actors.len().to_string())
             .fact("names", failed.join(", "));
-        let same = failed.len() == actors.len() && failures.iter().all(|failure| failure.reason == first.reason);
-        if same { Some((class, first.reason, sentence(first))) } else { Some((class, some.reason, some.hint())) }
+        let alike = failed.len() == actors.len() && failures.iter().all(|failure| failure.reason == first.reason);
+        if alike { Some((class, first.reason, sentence(first))) } else { Some((class, some.reason, some.hint())) }
+    }
+
+    /// Whether what was known still speaks of what is proved now: a claim has noted the new inputs already.
+    fn is_same(&self) -> bool {
+        self.seen.is_unchanged() && !self.changed
     }
 
     /// The run failed. Below the threshold a profile that was verified stays so, degraded.
     fn failed(&mut self, (class, reason, told): &(Class, Reason, String)) {
-        let same = self.seen.is_unchanged();
+        let same = self.is_same();
         self.verdict.failures = if same { self.verdict.failures.saturating_add(1) } else { 1 };
         let below = self.verdict.failures < self.seen.spec.failure_threshold();
         let stays = below && same && self.conditions.is(c::VERIFIED, Truth::True);
@@ -206,7 +213,7 @@ impl Judge<'_> {
 
     /// The run came to no conclusion.
     fn left_open(&mut self, failure: &Diagnosis) {
-        let known = self.conditions.get(c::VERIFIED).filter(|_| self.seen.is_unchanged());
+        let known = self.conditions.get(c::VERIFIED).filter(|_| self.is_same());
         match known.map(|verified| verified.status.as_str()) {
             Some("True") if failure.reason != Reason::CredentialHeld => self.conditions.tell(c::DEGRADED, Truth::True, failure),
             Some("True" | "False") => {}
@@ -248,8 +255,8 @@ impl Judge<'_> {
 
     /// What the receiving server wrote of the sender.
     fn aligned(&mut self) {
-        let results = self.status.actors.iter().filter(|actor| actor.state == Stand::Verified);
-        let Some(results) = results.filter_map(|actor| actor.authentication_results.as_ref()).next() else {
+        let mut verified = self.status.actors.iter().filter(|actor| actor.state == Stand::Verified);
+        let Some(results) = verified.find_map(|actor| actor.authentication_results.as_ref()) else {
             self.conditions.drop(c::SENDER_ALIGNED);
             return;
         };
