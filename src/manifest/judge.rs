@@ -179,6 +179,13 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_read_as_the_operator_reads_it() {
+        for kind in &Judge::new().unwrap().kinds {
+            assert!((kind.read)(&json!("no spec")).is_err(), "{} has no reader", kind.name);
+        }
+    }
+
+    #[test]
     fn a_sound_server_is_taken_and_nulls_are_no_values() {
         assert_eq!(faults(&json!({"host": "a.example", "url": null, "auth": null})), [""; 0]);
     }

@@ -230,7 +230,7 @@ pub struct Outgoing {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutgoingAuth {
-    /// Whether it does.
+    /// Whether the server wants a login; with false none is tried.
     pub required: bool,
     /// The mechanisms that may be used; Auto takes the first that is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]

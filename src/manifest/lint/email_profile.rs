@@ -50,7 +50,7 @@ impl Profile<'_> {
         };
         if let Some((server, _)) = self.servers.iter().find(|(_, spec)| sends_from_it(spec)) {
             let message = format!(
-                "MailServer {}/{} sends from this address; a dedicated account is safer, as whoever holds this one reads and may delete mail (SharedMailbox)",
+                "MailServer {}/{} sends from this address; give the profile a mailbox of its own, as a machine looks into it and removes mail (SharedMailbox)",
                 files.namespace_of(server),
                 server.name()
             );
