@@ -23,7 +23,7 @@ async fn a_mail_that_is_there_at_once_is_found_removed_and_left_behind_in_order(
     let found = finding.found.unwrap();
     assert_eq!((found.sighting.code, found.sighting.run.as_deref(), found.copies), (CODE, Some("here/uid/7"), 1));
     assert_eq!((finding.mark, finding.sessions, finding.removed, finding.swept), (Some(MARK), 1, 1, 0));
-    assert_eq!(scene.sent, [MARK]);
+    assert_eq!(scene.sent, [(MARK, "SELECT \"INBOX\"".to_owned())], "while the mailbox is open");
     assert!(begun.elapsed() < seconds(1));
     assert_eq!(scene.office.left("INBOX").len(), 5);
     let stages: Vec<_> = finding.report.stages.iter().map(|record| record.stage.as_str()).collect();

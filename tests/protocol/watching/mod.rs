@@ -66,7 +66,8 @@ struct Scene<'a> {
     /// What comes into which folder, and when, counted from the mail that is sent.
     comes: Vec<(Duration, &'static str, String)>,
     refused: Option<Diagnosis>,
-    sent: Vec<Mark>,
+    /// What was noted when the mail was sent, and what was the last to be said to the mailbox's server by then.
+    sent: Vec<(Mark, String)>,
 }
 
 impl Scene<'_> {
@@ -140,7 +141,11 @@ impl Scene<'_> {
 
 async fn watch(inputs: &Inputs, search: &Search<'_>, begin: Begin<'_>) -> Finding {
     let vantage = Vantage { actor: "default".to_owned(), resolver: Resolver::new(&[]), guard: Guard::open(), proxy: None };
-    attend(inputs, &vantage, &Open, search, begin, None).await
+    on_any_thread(attend(inputs, &vantage, &Open, search, begin, None)).await
+}
+
+fn on_any_thread<T: Future + Send>(future: T) -> T {
+    future
 }
 
 fn later(office: &Office, after: Duration, folder: &'static str, mail: String) {
@@ -159,7 +164,7 @@ struct Sends<'s> {
     office: Office,
     comes: Vec<(Duration, &'static str, String)>,
     refused: Option<Diagnosis>,
-    sent: &'s mut Vec<Mark>,
+    sent: &'s mut Vec<(Mark, String)>,
 }
 
 impl Dispatch for Sends<'_> {
@@ -168,7 +173,8 @@ impl Dispatch for Sends<'_> {
             if let Some(refused) = self.refused.take() {
                 return Err(refused);
             }
-            self.sent.push(noted.clone());
+            let last = self.office.state().said.last().unwrap().1.clone();
+            self.sent.push((noted.clone(), last));
             for (after, folder, mail) in std::mem::take(&mut self.comes) {
                 later(&self.office, after, folder, mail);
             }

@@ -2,7 +2,10 @@
 
 use mailverity::{
     api::Reason,
-    mail::{Stage, mailbox::Cleanup},
+    mail::{
+        Stage,
+        mailbox::{Cleanup, Mark},
+    },
     verify::mailbox::attend::Patience,
 };
 use tokio::time::Instant;
@@ -72,6 +75,7 @@ async fn over_pop3_eight_logins_are_spread_over_the_time() {
     assert_eq!(failed(&finding), Some((Reason::MessageNotReceived, Some(Stage::Top))));
     assert_eq!(rounded(&scene.office.said("AUTH")), [0, 2, 10, 30, 60, 340, 620, 900]);
     assert_eq!((finding.sessions, scene.office.said("QUIT").len()), (8, 8), "each session is left, so that the lock is");
+    assert_eq!(scene.sent, [(Mark::Pop3 { messages: 5 }, "QUIT".to_owned())], "who delivers needs the lock");
 }
 
 #[tokio::test(start_paused = true)]

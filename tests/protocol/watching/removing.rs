@@ -16,9 +16,9 @@ fn cleanup(finding: &mailverity::verify::mailbox::attend::Finding) -> &Record {
     finding.report.stages.iter().find(|record| record.stage == Stage::Cleanup).expect("a cleanup")
 }
 
-/// Run 5 had the old code, and no other run is over.
+/// Run 5 had the old code, and so has this one, of which other actors still look; no other run is over.
 fn earlier(id: &str) -> Vec<Uuid> {
-    if id == "5" { vec![OLD] } else { Vec::new() }
+    if id == "5" || id == "7" { vec![OLD] } else { Vec::new() }
 }
 
 #[tokio::test(start_paused = true)]
