@@ -5,7 +5,7 @@
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
-use super::v1alpha1::{EmailProfile, MailServer};
+use super::v1alpha1::{Actor, ActorTask, EmailProfile, MailServer};
 
 /// The group of every kind.
 pub const GROUP: &str = "mailverity.dev";
@@ -15,7 +15,10 @@ pub const GROUP: &str = "mailverity.dev";
 /// # Errors
 /// None in practice: only a type that JSON cannot hold would make one.
 pub fn all() -> Result<Vec<Value>, serde_json::Error> {
-    [MailServer::crd(), EmailProfile::crd()].into_iter().map(|crd| serde_json::to_value(crd).map(mend)).collect()
+    [MailServer::crd(), EmailProfile::crd(), Actor::crd(), ActorTask::crd()]
+        .into_iter()
+        .map(|crd| serde_json::to_value(crd).map(mend))
+        .collect()
 }
 
 /// The schema of one kind's objects (spec and status), if it is one of ours.

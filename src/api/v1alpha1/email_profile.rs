@@ -300,10 +300,11 @@ pub struct MailboxFolder {
     missing_docs,
     reason = "a documented variant loses its place in the schema's enum; the field's text says what each means"
 )]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MailboxCleanup {
     Delete,
     MarkSeen,
+    #[default]
     Keep,
 }
 

@@ -6,6 +6,8 @@
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a type, a path and a description")]
 
 mod access;
+mod actor;
+mod actor_task;
 mod auth;
 pub mod condition;
 mod email_profile;
@@ -19,6 +21,11 @@ mod tls;
 mod verification;
 
 pub use access::{AllowedNamespaces, NamespacesFrom};
+pub use actor::{Actor, ActorMode, ActorObjectStatus, ActorSpec};
+pub use actor_task::{
+    ActorTask, ActorTaskSpec, ActorTaskStatus, TASK_PROTOCOL, TaskDispatched, TaskFailure, TaskMailbox, TaskPhase, TaskResult,
+    TaskSearch,
+};
 pub use auth::{
     Auth, AuthType, Cloud, Grant, Mechanism, OAuth2, OAuth2Client, OAuth2Provider, SecretKeyRef, SecretRef, WorkloadIdentity,
 };

@@ -1,0 +1,244 @@
+//! `ActorTask`: what an agent is asked to do, and what it found. Internal: users get no right on it.
+//!
+//! The operator writes the spec, the agent the status. All times are durations, as their clocks differ. What is secret is in
+//! the Secret of the same name, which goes with the task.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{AuthenticationResults, Capabilities, MailboxCleanup, MailboxProtocol, Mechanism, Security, StageStatus, TlsStatus};
+
+/// The protocol between operator and agents that this version speaks. Agents one version behind work.
+pub const TASK_PROTOCOL: i32 = 1;
+
+/// What an agent is asked to do: to look for a mail in a mailbox, or to open it. Internal.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "mailverity.dev",
+    version = "v1alpha1",
+    kind = "ActorTask",
+    namespaced,
+    status = "ActorTaskStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "What an agent is asked to do: to look for a mail in a mailbox, or to open it. Internal.",
+    printcolumn(name = "Object", type_ = "string", json_path = ".spec.object", description = "whom it is for"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "how far it is"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ActorTaskSpec {
+    /// The number of the protocol; an agent leaves a task of a higher one than it knows.
+    #[schemars(range(min = 1, max = 1000))]
+    pub protocol: i32,
+    /// The actor that is asked.
+    #[schemars(length(max = 253))]
+    pub actor: String,
+    /// Whom it is for: EmailProfile namespace/name.
+    #[schemars(length(max = 600))]
+    pub object: String,
+    /// The run that it belongs to.
+    #[schemars(length(max = 64))]
+    pub run: String,
+    /// The mailbox.
+    pub mailbox: TaskMailbox,
+    /// What is looked for; the mailbox is only opened and left if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<TaskSearch>,
+    /// The mail was sent: it is looked for from now on. Written after the agent has noted what the mailbox holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatched: Option<TaskDispatched>,
+    /// The work is not wanted any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<bool>,
+}
+
+/// A mailbox, with everything about it that is no secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskMailbox {
+    /// IMAP or POP3.
+    pub protocol: MailboxProtocol,
+    /// The server's name or address.
+    #[schemars(length(max = 253))]
+    pub host: String,
+    /// Its port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// How the connection is protected.
+    pub security: Security,
+    /// Certificates in PEM that are trusted beside the public roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 262_144))]
+    pub ca: Option<String>,
+    /// The name that the certificate must have, if not the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub server_name: Option<String>,
+    /// 1.2 or 1.3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub min_version: Option<String>,
+    /// Whether the certificate is not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure_skip_verify: Option<bool>,
+    /// The user.
+    #[schemars(length(max = 320))]
+    pub user: String,
+    /// The mechanisms that may be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether the password may be shown without verified TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_plaintext: Option<bool>,
+    /// The folder.
+    #[schemars(length(max = 253))]
+    pub folder: String,
+    /// Folders for junk beside those that the server tells of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 253)))]
+    pub junk: Vec<String>,
+    /// The time for opening it, in milliseconds.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub timeout_millis: i64,
+}
+
+/// What is looked for. The code is in the task's Secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskSearch {
+    /// The value of the mail's header X-Mailverity-Run; absent where a person sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub header: Option<String>,
+    /// What becomes of the mail.
+    pub cleanup: MailboxCleanup,
+    /// How long it is looked for, in milliseconds, from the moment that the agent hears of its being sent.
+    #[schemars(range(min = 1, max = 90_000_000))]
+    pub timeout_millis: i64,
+    /// The time between two sessions in milliseconds; absent where one session stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1000, max = 3_600_000))]
+    pub every_millis: Option<i64>,
+    /// Set where the mail was sent before the task was made: how long it is looked for from now, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 90_000_000))]
+    pub resume_millis: Option<i64>,
+    /// What the mailbox held before the mail was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub mark: Option<String>,
+}
+
+/// What is known of a mail that was sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskDispatched {
+    /// Its Message-ID.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "messageID")]
+    #[schemars(length(max = 512))]
+    pub message_id: Option<String>,
+    /// Its ENVID.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "envelopeID")]
+    #[schemars(length(max = 128))]
+    pub envelope_id: Option<String>,
+}
+
+/// What an agent did and found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActorTaskStatus {
+    /// Claimed, Noted or Done.
+    pub phase: TaskPhase,
+    /// The agent's process: the one that claimed it.
+    #[schemars(length(max = 253))]
+    pub claimed_by: String,
+    /// What the mailbox held before the mail was sent; with phase Noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub mark: Option<String>,
+    /// What was found; with phase Done. The first one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<TaskResult>,
+}
+
+/// How far an agent is.
+#[expect(
+    missing_docs,
+    reason = "a documented variant loses its place in the schema's enum; the field's text says what each means"
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TaskPhase {
+    #[default]
+    Claimed,
+    Noted,
+    Done,
+}
+
+/// What an agent found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskResult {
+    /// Why it failed; none if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<TaskFailure>,
+    /// The stages of the last session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 24))]
+    pub stages: Vec<StageStatus>,
+    /// What the login came to: Accepted, Refused, TooMany or Undecided; absent where none was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub login: Option<String>,
+    /// TLS and the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsStatus>,
+    /// What the server says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Capabilities>,
+    /// The address of the agent's socket.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "sourceIP")]
+    #[schemars(length(max = 64))]
+    pub source_ip: Option<String>,
+    /// Whether the mail was found in the mailbox.
+    pub found: bool,
+    /// How long after the agent heard of its being sent, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub took_millis: Option<i64>,
+    /// What the mailbox's own server wrote of the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication_results: Option<AuthenticationResults>,
+}
+
+/// A failure as it is handed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskFailure {
+    /// The reason.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// User, Transient or Information.
+    #[schemars(length(max = 16))]
+    pub class: String,
+    /// The stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub stage: Option<String>,
+    /// The server's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub words: Option<String>,
+    /// Our words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub detail: Option<String>,
+    /// What the hint is filled in with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
+    pub facts: BTreeMap<String, String>,
+}
