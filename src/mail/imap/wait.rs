@@ -73,6 +73,7 @@ impl ImapMailbox {
 
     async fn idle(&mut self, Idle { before, calm, mut end, answer }: Idle) -> Result<(), Diagnosis> {
         self.session.wire.set_deadline(Instant::now() + answer);
+        tracing::trace!(client = "IDLE", "command");
         let tag = self.session.begin("IDLE").await?;
         self.idling = true;
         let mut idling = false;
