@@ -144,7 +144,10 @@ impl Dispatch for Hail<'_> {
                 Err(Unwritten::Refused) => return Err(unsent("the API server did not take the mailbox's mark")),
             }
             match timeout(SENDING, self.hand.orders.dispatched()).await {
-                Ok(Ok(sent)) => Ok(Dispatched { at: Instant::now(), message_id: sent.message_id, envelope_id: sent.envelope_id }),
+                Ok(Ok(sent)) => {
+                    tracing::info!("the mail was sent; looks for it");
+                    Ok(Dispatched { at: Instant::now(), message_id: sent.message_id, envelope_id: sent.envelope_id })
+                }
                 Ok(Err(_)) => Err(unsent("the task is over")),
                 Err(_) => Err(unsent("the operator did not say within 15 minutes that the mail was sent")),
             }

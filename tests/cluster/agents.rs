@@ -165,6 +165,12 @@ impl Side {
         self.stack.log("DOVECOT_LOG", &[&format!("imap({})", self.user), "Logged out"])
     }
 
+    /// Waits until the agent waits for the mail in IDLE, for one time more than this.
+    async fn idles(&self, agent: &Operator, before: usize) {
+        let idles = async || (agent.log().matches("command client=\"IDLE\"").count() > before).then_some(());
+        self.cluster.until("the agent waits in IDLE", idles).await;
+    }
+
     async fn goodbye(&self, before: usize) {
         self.cluster.until("the session is left in order", async || (self.goodbyes() > before).then_some(())).await;
     }
@@ -301,7 +307,7 @@ async fn a_cancelled_or_deleted_task_leaves_the_mailbox_in_order() {
         side.task(name, &side.searching()).await;
         side.phase(name, TaskPhase::Noted).await;
         side.patch(name, json!({"dispatched": {}})).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        side.idles(&agent, usize::from(deleted)).await;
         let before = side.goodbyes();
         if deleted {
             side.tasks().delete(name, &DeleteParams::default()).await.unwrap();
@@ -389,7 +395,7 @@ async fn an_api_server_that_is_away_delays_a_result_and_loses_none() {
     let code = side.task("find", &side.searching()).await;
     side.phase("find", TaskPhase::Noted).await;
     side.patch("find", json!({"dispatched": {}})).await;
-    side.cluster.until("it looks", async || agent.log().contains("IDLE").then_some(())).await;
+    side.idles(&agent, 0).await;
     open.send_replace(false);
     side.deliver(&format!("({code})"));
     side.cluster.until("it could not tell", async || agent.log().contains("could not be written").then_some(())).await;
