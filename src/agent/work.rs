@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Clock};
 use futures::future::{BoxFuture, FutureExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -120,7 +120,6 @@ fn contents(mut secret: Secret, needs_code: bool) -> Result<(SecretString, Optio
     if !needs_code {
         return Ok((password, None));
     }
-    use secrecy::ExposeSecret;
     let code = Uuid::try_parse(take(CODE)?.expose_secret().trim()).map_err(|_| {
         let said = format!("key {CODE} of the task's Secret is no UUID");
         Diagnosis::new(Reason::SecretInvalid).fact("key", CODE).fact("fault", "is no UUID").detail(said)
