@@ -77,8 +77,9 @@ impl Hand {
                 }
                 Ok(now) => task = now,
                 Err(error) if error.is_gone() => return None,
-                Err(_) => self.pause(&mut wait, false).await.ok()?,
+                Err(_) => {}
             }
+            self.pause(&mut wait, false).await.ok()?;
         }
     }
 
