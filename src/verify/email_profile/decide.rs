@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::Seen;
+use super::{Chosen, Seen};
 use crate::{
     api::{
         Class, Reason,
@@ -174,8 +174,13 @@ fn at_work(seen: &Seen<'_>) -> (What, Option<Timestamp>) {
     if let Some(hold) = seen.hold() {
         return (What::Rest(Because::Held(hold.clone())), Some(hold.until));
     }
-    match trigger(seen) {
-        Ok(trigger) => (What::Run(run(seen, trigger)), None),
+    match trigger(seen).map(|trigger| run(seen, trigger)) {
+        // All that is left waits for an actor.
+        Ok(run) if run.errands.is_empty() && !run.outgoing => {
+            let slot = due_after(run.begun.max(seen.now), seen.uid, seen.spec.interval().get());
+            (What::Rest(Because::NotDue), Some(slot))
+        }
+        Ok(run) => (What::Run(run), None),
         Err(due) => (What::Rest(Because::NotDue), Some(due)),
     }
 }
@@ -191,11 +196,11 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     if seen.request().is_some() && !seen.is_fresh() {
         return Ok(Trigger::Requested);
     }
-    if status.is_some_and(|status| seen.actors().iter().any(|actor| awaited_until(seen, status, actor).is_some())) {
+    if status.is_some_and(|status| seen.actors().iter().any(|actor| awaited_until(seen, status, &actor.name).is_some())) {
         return Ok(Trigger::GoesOn);
     }
     let due = agenda(seen, checked).due();
-    if due > seen.now {
+    if due > seen.now && !(checked && seen.actors().iter().any(|actor| is_back(seen, actor))) {
         return Err(due);
     }
     let Some(verification) = status.and_then(|status| status.verification.as_ref()).filter(|_| checked) else {
@@ -204,6 +209,15 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     let begun = verification.started_at.as_ref().map_or(seen.now, |time| time.0);
     let slot = due_after(begun, seen.uid, seen.spec.interval().get());
     Ok(if slot <= seen.now { Trigger::Due } else { Trigger::GoesOn })
+}
+
+/// Whether an actor that has not been asked in this run, or could not be, can be asked now.
+fn is_back(seen: &Seen<'_>, chosen: &Chosen) -> bool {
+    let Some(told) = seen.actor(&chosen.name) else { return true };
+    let was_away =
+        [Reason::ActorOffline, Reason::ActorSuspended].iter().any(|away| told.reason.as_deref() == Some(away.as_str()));
+    let asked = seen.status.is_some_and(|status| claim_of(status, &chosen.name).is_some());
+    chosen.away.is_none() && was_away && !asked
 }
 
 fn agenda<'a>(seen: &Seen<'a>, checked: bool) -> Agenda<'a> {
@@ -275,16 +289,21 @@ fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
 /// Whether a request restarts the deadline of the mail that a person was asked for: the code that was shown stays good until
 /// it was found.
 fn asks_again(seen: &Seen<'_>, last: &VerificationStatus, trigger: Trigger) -> bool {
-    let all_found = || seen.actors().iter().all(|a| seen.actor(a).is_some_and(|told| told.state == Stand::Verified));
+    let all_found = || seen.actors().iter().all(|a| seen.actor(&a.name).is_some_and(|told| told.state == Stand::Verified));
     seen.is_manual() && trigger == Trigger::Requested && last.subject.is_some() && !all_found()
 }
 
 /// What an actor has to do; nothing where it is done.
-fn errand(seen: &Seen<'_>, actor: &str, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Option<Errand> {
+fn errand(seen: &Seen<'_>, chosen: &Chosen, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Option<Errand> {
+    let actor = chosen.name.as_str();
     let told = seen.actor(actor).filter(|_| goes_on.is_some());
     let attempt = told.and_then(|told| told.attempt).unwrap_or(0);
     let errand = |begin, attempt: i32| Some(Errand { actor: actor.to_owned(), begin, attempt: attempt.clamp(1, 1000) });
     let next = attempt.saturating_add(1);
+    // It is tried again when it is back: until then nothing is new.
+    if chosen.away.as_ref().is_some_and(|away| told.is_some_and(|told| told.reason.as_deref() == Some(away.reason.as_str()))) {
+        return None;
+    }
     if seen.mode == Mode::Observe {
         return errand(Begin::Visit, next);
     }

@@ -112,13 +112,13 @@ pub(super) fn roll_call(status: &mut EmailProfileStatus, seen: &Seen<'_>) {
     if names.is_empty() {
         return;
     }
-    for name in names {
-        entry(status, name);
+    for chosen in names {
+        entry(status, &chosen.name).zone.clone_from(&chosen.zone);
     }
-    let place = |actor: &ProfileActorStatus| names.iter().position(|name| *name == actor.name);
+    let place = |actor: &ProfileActorStatus| names.iter().position(|chosen| chosen.name == actor.name);
     status.actors.retain(|actor| place(actor).is_some());
     status.actors.sort_by_key(place);
-    status.claims.retain(|claim| names.contains(&claim.actor));
+    status.claims.retain(|claim| names.iter().any(|chosen| chosen.name == claim.actor));
     let verified = status.actors.iter().filter(|actor| actor.state == Stand::Verified).count();
     status.summary = Some(format!("{verified}/{}", status.actors.len()));
     if seen.observed.as_ref().is_ok_and(|observed| observed.outgoing.is_none()) {

@@ -1,15 +1,21 @@
 //! From an `EmailProfile`'s spec to everything that a run needs: presets and defaults filled in, the account read, the
 //! `MailServer`s that it names found and judged.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use super::presets;
+use super::{
+    presets,
+    select::{Chosen, needs_actors, select},
+};
 use crate::{
     api::{
         Reason,
         v1alpha1::{
-            Auth, AuthType, DEFAULT_ACTOR, EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef,
-            Outgoing, Security, Test, VerificationMode,
+            Auth, AuthType, EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef, Outgoing, Security,
+            Test, VerificationMode,
         },
     },
     mail::{Diagnosis, Stage, mailbox::Cleanup, protocol::Protocol, tls::TlsPolicy},
@@ -43,7 +49,7 @@ pub struct Inputs {
     /// The outgoing server whose login is proved; none where that is not asked for.
     pub outgoing: Option<mail_server::Inputs>,
     /// The actors that must find their codes.
-    pub actors: Vec<String>,
+    pub actors: Vec<Chosen>,
     /// `EmailProfile namespace/name`.
     pub object: String,
     /// The object's UID; empty where it lives in a file.
@@ -98,7 +104,7 @@ pub async fn resolve(spec: &EmailProfileSpec, about: &About<'_>, references: &dy
 async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Inputs, Diagnosis> {
     let begun = Instant::now();
     let (protocol, endpoint) = incoming(spec)?;
-    let actors = actors(spec)?;
+    let actors = actors(spec, about, references).await?;
     let server_tls = spec.server.as_ref().and_then(|server| server.tls.as_ref());
     let (tls, tls_fingerprint) = trust(server_tls, about, references).await?;
     let auth = spec.account.as_ref().ok_or_else(|| invalid("protocol IMAP and POP3 need account"))?;
@@ -137,7 +143,7 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
         "address": spec.address, "protocol": spec.protocol, "endpoint": endpoint.to_string(),
         "security": endpoint.security, "account": spec.account, "mode": spec.mode(), "folder": folder.name,
         "outgoing": outgoing.as_ref().map(|outgoing| outgoing.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>()),
-        "sends": sends_from, "actors": actors,
+        "sends": sends_from,
     })
     .to_string();
     let fingerprint = about.key.hash(&[noticed.as_bytes(), login.fingerprint.as_bytes(), tls_fingerprint.as_bytes()]);
@@ -201,18 +207,14 @@ pub fn incoming(spec: &EmailProfileSpec) -> Result<(Protocol, Endpoint), Diagnos
     Ok((protocol, Endpoint { host: host.to_owned(), port, security }))
 }
 
-/// Who must find their codes. No Actor but the operator itself is known so far.
-fn actors(spec: &EmailProfileSpec) -> Result<Vec<String>, Diagnosis> {
-    if spec.actor_selector.is_some() {
-        return Err(Diagnosis::new(Reason::NoActorSelected));
+/// Who must find their codes.
+async fn actors(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Vec<Chosen>, Diagnosis> {
+    if !needs_actors(spec) {
+        return select(spec, &[], about.namespace, &BTreeMap::new());
     }
-    let unknown = spec.actors.iter().flatten().find(|actor| actor.name != DEFAULT_ACTOR);
-    match unknown {
-        Some(actor) => Err(Diagnosis::new(Reason::ActorNotFound)
-            .fact("name", actor.name.as_str())
-            .detail(format!("there is no Actor {}", actor.name))),
-        None => Ok(vec![DEFAULT_ACTOR.to_owned()]),
-    }
+    let known = references.actors().await?;
+    let labels = references.namespace_labels(about.namespace).await?;
+    select(spec, &known, about.namespace, &labels)
 }
 
 /// The `MailServer` behind a reference, if this namespace may use it.

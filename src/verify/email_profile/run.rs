@@ -71,6 +71,38 @@ impl Codes<'_> {
     }
 }
 
+/// From where an actor looks.
+pub enum Stand<'a> {
+    /// From this process: by the setting's vantage, or by another.
+    Here(Option<Box<Vantage>>),
+    /// By an agent elsewhere.
+    There(Box<dyn Agent + 'a>),
+    /// It can be given no work.
+    Away(Diagnosis),
+}
+
+/// An agent elsewhere, which attends to a mailbox as [`attend()`] does here.
+pub trait Agent: Send + Sync {
+    /// Opens the mailbox, has the mail sent and looks for it; without a search it opens the mailbox and leaves it.
+    fn attend<'a>(
+        &'a self,
+        inputs: &'a mailbox::Inputs,
+        gate: &'a dyn Gate,
+        work: Option<(&'a Search<'a>, attend::Begin<'a>)>,
+    ) -> BoxFuture<'a, Outcome>;
+}
+
+/// What came of attending to a mailbox.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The stages of the last session, and why it failed.
+    pub report: Report,
+    /// The code was found: how long after the mail was sent, where that is known, and what its server wrote of the sender.
+    pub found: Option<(Option<Duration>, AuthenticationResults)>,
+    /// What the mailbox held before.
+    pub mark: Option<String>,
+}
+
 /// Asked before each step that acts on somebody's account.
 pub trait Permits: Send + Sync {
     /// The gate of logins to the mailbox and to the outgoing server.
@@ -78,6 +110,12 @@ pub trait Permits: Send + Sync {
 
     /// The gate of the mail to an actor, whose mailbox held this before: takes the claim.
     fn sending<'a>(&'a self, actor: &'a str, mark: &'a str) -> Box<dyn Gate + 'a>;
+
+    /// From where an actor looks.
+    fn stand<'a>(&'a self, actor: &'a str) -> Stand<'a> {
+        let _ = actor;
+        Stand::Here(None)
+    }
 
     /// Waits for a turn to send through the server; it is held until what comes back is dropped.
     fn turn(&self) -> BoxFuture<'_, Box<dyn Send>>;
@@ -179,11 +217,31 @@ async fn actor(
         found: None,
         mark: run.mark.clone(),
     };
+    let stand = match permits.stand(&errand.actor) {
+        Stand::Away(away) => {
+            told.report.failure = Some(away);
+            return told;
+        }
+        stand => stand,
+    };
     if errand.begin == Begin::Visit {
-        let check = mailbox::check(&inputs.mailbox, setting.vantage, permits.logins(), setting.watcher);
-        tokio::select! {
-            report = check => told.report = report,
-            () = permits.ends() => told.awaits = true,
+        let visit = async {
+            match &stand {
+                Stand::Here(vantage) => {
+                    let vantage = vantage.as_deref().unwrap_or(setting.vantage);
+                    mailbox::check(&inputs.mailbox, vantage, permits.logins(), setting.watcher).await
+                }
+                Stand::There(agent) => agent.attend(&inputs.mailbox, permits.logins(), None).await.report,
+                Stand::Away(_) => told.report.clone(),
+            }
+        };
+        let visited = tokio::select! {
+            report = visit => Some(report),
+            () = permits.ends() => None,
+        };
+        match visited {
+            Some(report) => told.report = report,
+            None => told.awaits = true,
         }
         let let_in = told.report.login == Some(LoginOutcome::Accepted);
         opened.send_if_modified(|opened| let_in && std::mem::replace(opened, Opened::Yes) != Opened::Yes);
@@ -217,33 +275,47 @@ async fn actor(
         }
         Begin::Visit => return told,
     };
-    let finding = {
-        let attending = attend(&inputs.mailbox, setting.vantage, permits.logins(), &search, begin, setting.watcher);
+    let outcome = {
+        let attending = async {
+            match &stand {
+                Stand::Here(vantage) => {
+                    let vantage = vantage.as_deref().unwrap_or(setting.vantage);
+                    let finding = attend(&inputs.mailbox, vantage, permits.logins(), &search, begin, setting.watcher).await;
+                    here(inputs, finding)
+                }
+                Stand::There(agent) => agent.attend(&inputs.mailbox, permits.logins(), Some((&search, begin))).await,
+                Stand::Away(_) => Outcome { report: told.report.clone(), found: None, mark: None },
+            }
+        };
         let mut attending = std::pin::pin!(attending);
         tokio::select! {
-            finding = &mut attending => Some(finding),
+            outcome = &mut attending => Some(outcome),
             () = post::may_end(permits, progress) => None,
         }
     };
     told.mail = post.take_mail();
-    let Some(finding) = finding else {
+    let Some(outcome) = outcome else {
         told.awaits = true;
-        told.report.failure = None;
         return told;
     };
-    if finding.report.login == Some(LoginOutcome::Accepted) {
+    if outcome.report.login == Some(LoginOutcome::Accepted) {
         opened.send_if_modified(|opened| std::mem::replace(opened, Opened::Yes) != Opened::Yes);
     }
-    told.mark = told.mark.or_else(|| finding.mark.as_ref().map(ToString::to_string));
-    let took = finding.found.as_ref().and_then(|found| Some(found.at.saturating_duration_since(finding.dispatched.as_ref()?.at)));
-    told.found = finding.found.as_ref().map(|found| Finding {
-        received: Timestamp::now(),
-        took,
-        results: results(inputs, &found.sighting),
-    });
-    told.report = finding.report;
+    told.mark = told.mark.or(outcome.mark);
+    told.found = outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results });
+    told.report = outcome.report;
     told.report.failure = told.report.failure.take().map(|failure| post.explain(failure));
     told
+}
+
+/// What was found from this process.
+fn here(inputs: &Inputs, finding: attend::Finding) -> Outcome {
+    let sent = finding.dispatched.as_ref().map(|dispatched| dispatched.at);
+    let found = finding.found.map(|found| {
+        let took = sent.map(|sent| found.at.saturating_duration_since(sent));
+        (took, results(inputs, &found.sighting))
+    });
+    Outcome { report: finding.report, found, mark: finding.mark.as_ref().map(ToString::to_string) }
 }
 
 /// The codes of an earlier run, whose mails may be removed: this one's are still looked for by other actors.
@@ -251,7 +323,7 @@ fn earlier(setting: Setting<'_>, run: &Run, id: &str) -> Vec<Uuid> {
     if id == run.id {
         return Vec::new();
     }
-    setting.inputs.actors.iter().map(|actor| setting.codes.of(id, actor)).collect()
+    setting.inputs.actors.iter().map(|actor| setting.codes.of(id, &actor.name)).collect()
 }
 
 /// What the mailbox's own server wrote of the sender.
