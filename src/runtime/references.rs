@@ -8,7 +8,7 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Api, Client, core::DeserializeGuard};
+use kube::{Api, Client, ResourceExt, core::DeserializeGuard};
 
 use super::{
     ApiError, Name, bounded,
