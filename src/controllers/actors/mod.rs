@@ -84,8 +84,12 @@ impl Round {
             let ours =
                 |actor: &&Actor| actor.spec.operator.as_deref().unwrap_or("mailverity") == self.term.settings().installation;
             let changed = self.term.roster.set(self.all.values().filter(ours).cloned().collect());
-            for name in changed {
-                self.term.changed(&who(&name));
+            for name in &changed {
+                self.term.changed(&who(name));
+            }
+            if !changed.is_empty() {
+                // Whoever selects by labels may mean a new one.
+                self.term.changed(&who(""));
             }
         }
     }

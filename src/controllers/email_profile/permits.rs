@@ -6,11 +6,18 @@ use std::sync::{Arc, Mutex};
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-use super::{Context, EmailProfiles, charge, reconcile::Sight};
+use kube::ResourceExt;
+
+use super::{Context, EmailProfiles, agent::TaskAgent, charge, reconcile::Sight};
 use crate::{
+    api::{
+        Reason,
+        v1alpha1::{ActorMode, DEFAULT_ACTOR},
+    },
     controllers::mandate::Mandate,
-    mail::Diagnosis,
+    mail::{Diagnosis, Vantage},
     runtime::{
+        Name,
         limits::{Place, Service, Target},
         lock,
         stop::Stop,
@@ -18,7 +25,7 @@ use crate::{
     verify::{
         Gate,
         budget::{Borrower, Mail},
-        email_profile::{Inputs, Permits, Run, Sender, claim},
+        email_profile::{Inputs, Permits, Run, Sender, Stand, claim},
         gate::Account,
         report::LoginOutcome,
     },
@@ -32,7 +39,8 @@ pub struct OperatorPermits {
     sight: tokio::sync::Mutex<Sight>,
     run: Run,
     sender: Option<Sender>,
-    namespace: String,
+    name: Name,
+    uid: String,
     secret: Option<String>,
     place: Mutex<Option<Place>>,
     stop: Stop,
@@ -44,7 +52,8 @@ impl OperatorPermits {
     pub fn new(ctx: &Arc<Context>, sight: Sight, run: Run, inputs: &Inputs, place: Place, stop: &Stop) -> Self {
         Self {
             mandate: Mandate::new(Arc::clone(ctx), &sight.object, sight.object.spec.interval().get(), stop.clone()),
-            namespace: sight.object.metadata.namespace.clone().unwrap_or_default(),
+            name: Name::of(&sight.object),
+            uid: sight.object.uid().unwrap_or_default(),
             sight: tokio::sync::Mutex::new(sight),
             run,
             sender: inputs.sender.clone(),
@@ -60,7 +69,8 @@ impl OperatorPermits {
         let (now, server) = (Timestamp::now(), &sender.server);
         let host = server.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default();
         let user = server.login.as_ref().map(|login| login.credential.user()).unwrap_or_default();
-        let borrower = sender.per_hour.map(|per_hour| Borrower { server: &sender.name, namespace: &self.namespace, per_hour });
+        let borrower =
+            sender.per_hour.map(|per_hour| Borrower { server: &sender.name, namespace: &self.name.namespace, per_hour });
         let mail = Mail { host: &host, user, recipient, run: &self.run.id, borrower };
         self.mandate.charge(&charge(&self.run.id, actor), &mail, now)?;
         let status = claim(&sight.seen(), &self.run, actor, mark, now);
@@ -92,6 +102,37 @@ impl Permits for OperatorPermits {
             Box::new(self.mandate.ctx().term.limits.place(&target).await)
         }
         .boxed()
+    }
+
+    fn stand<'a>(&'a self, actor: &'a str) -> Stand<'a> {
+        let (term, settings) = (&self.mandate.ctx().term, self.mandate.ctx().settings());
+        if actor == DEFAULT_ACTOR {
+            return Stand::Here(None);
+        }
+        if let Some(away) = term.roster.away(actor, std::time::Instant::now()) {
+            return Stand::Away(away);
+        }
+        let Some(actor) = term.roster.actor(actor) else {
+            return Stand::Away(Diagnosis::new(Reason::ActorOffline).fact("name", actor));
+        };
+        if actor.spec.mode == ActorMode::Agent {
+            return Stand::There(Box::new(TaskAgent {
+                term: Arc::clone(term),
+                actor,
+                object: format!("EmailProfile {}", self.name),
+                uid: self.uid.clone(),
+                run: self.run.id.clone(),
+                part: self.run.part.clone(),
+            }));
+        }
+        let proxy = match actor.spec.egress_proxy.as_deref().map(str::parse).transpose() {
+            Ok(proxy) => proxy.or_else(|| settings.vantage.proxy.clone()),
+            Err(unread) => {
+                let fault = format!("egressProxy of Actor {}: {unread}", actor.name_any());
+                return Stand::Away(Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault));
+            }
+        };
+        Stand::Here(Some(Box::new(Vantage { actor: actor.name_any(), proxy, ..settings.vantage.clone() })))
     }
 
     fn waits(&self) {

@@ -13,7 +13,7 @@ use crate::{
         v1alpha1::{EmailProfile, EmailProfileSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     },
     controllers::{
-        Kind,
+        Kind, actors,
         mail_server::MailServers,
         reconcile::{Error, references, wait},
     },
@@ -131,7 +131,7 @@ async fn observe(object: &EmailProfile, name: &Name, ctx: &Context) -> Result<Re
     let tls =
         [spec.server.as_ref().and_then(|server| server.tls.as_ref()), spec.outgoing.as_ref().and_then(|out| out.tls.as_ref())];
     ctx.uses.set(name, references(&name.namespace, tls.into_iter().flatten(), spec.account.as_ref()));
-    ctx.dependents.set(name, servers(spec, &name.namespace));
+    ctx.dependents.set(name, named(object, &name.namespace, ctx));
     let uid = object.uid().unwrap_or_default();
     let about = About {
         namespace: &name.namespace,
@@ -196,6 +196,19 @@ async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&RunReport>, ctx: &
     let events = transitions(seen.status, &new);
     sight.object = ctx.tell(&sight.object, &new, events).await?;
     Ok(())
+}
+
+/// The objects that a profile rests on: the `MailServer`s and Actors that its spec names, or that its status tells of.
+fn named(profile: &EmailProfile, namespace: &str, ctx: &Context) -> BTreeSet<Who> {
+    let spec = &profile.spec;
+    let mut named = servers(spec, namespace);
+    named.extend(spec.actors.iter().flatten().map(|actor| actors::who(&actor.name)));
+    if spec.actor_selector.is_some() {
+        // One that does not match yet may do so after its next change.
+        named.extend(ctx.term.roster.actors().iter().map(|actor| actors::who(&actor.name_any())));
+        named.insert(actors::who(""));
+    }
+    named
 }
 
 /// The `MailServer`s that a spec names.
