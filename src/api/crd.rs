@@ -40,7 +40,10 @@ fn mend(mut crd: Value) -> Value {
                 top.remove("title");
             }
             // Unlike an absent status, which kstatus takes for done, this reads as in progress from the first moment on.
-            schema["properties"]["status"]["default"] = json!({"observedGeneration": -1});
+            // What has no such field is no user's, and begins without a status.
+            if schema["properties"]["status"]["properties"].get("observedGeneration").is_some() {
+                schema["properties"]["status"]["default"] = json!({"observedGeneration": -1});
+            }
         }
     }
     crd
@@ -111,7 +114,7 @@ mod tests {
     /// Calls `see` with each schema of each kind and its path, which begins with the kind's name.
     fn each_of_all(mut see: impl FnMut(&str, &Value)) {
         let kinds: Vec<_> = all().unwrap().iter().map(|crd| crd["spec"]["names"]["kind"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(kinds, ["MailServer", "EmailProfile"]);
+        assert_eq!(kinds, ["MailServer", "EmailProfile", "Actor", "ActorTask"]);
         for kind in kinds {
             each(&kind, &schema(&kind).unwrap().unwrap(), &mut see);
         }
@@ -157,7 +160,7 @@ mod tests {
     fn no_column_of_a_time_that_may_lie_ahead_is_a_date() {
         for crd in all().unwrap() {
             let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
-            assert!(columns.len() > 6);
+            assert!(columns.len() > 2);
             for column in columns {
                 // kubectl prints a date ahead of its own clock as <invalid>.
                 assert_eq!(column["type"] == "date", column["name"] == "Age", "{column}");

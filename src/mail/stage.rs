@@ -65,6 +65,35 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 25] = [
+        Self::Secrets,
+        Self::Dns,
+        Self::Proxy,
+        Self::Tcp,
+        Self::ImplicitTls,
+        Self::Banner,
+        Self::Greeting,
+        Self::Ehlo,
+        Self::Capability,
+        Self::Capa,
+        Self::StartTls,
+        Self::Stls,
+        Self::Tls,
+        Self::Ehlo2,
+        Self::Auth,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Select,
+        Self::List,
+        Self::Search,
+        Self::Fetch,
+        Self::Top,
+        Self::Cleanup,
+        Self::Quit,
+    ];
+
     /// The name in status, JSON and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

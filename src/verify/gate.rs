@@ -1,4 +1,4 @@
-//! Who may log in and send, and when: asked by a check at the moment before it does.
+//! Who may log in and send, and when: asked by a check at the moment before it does. And when to leave.
 //!
 //! The operator's gate keeps the login breaker, the budgets and the claims; a person at a shell has none of them.
 
@@ -41,6 +41,11 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// `Paused`, or that the lease is lost.
     fn still(&self) -> Result<(), Diagnosis>;
+
+    /// Ends when a search is not wanted any more: it leaves the mailbox in order, and comes to nothing.
+    fn ends(&self) -> BoxFuture<'_, ()> {
+        std::future::pending().boxed()
+    }
 }
 
 /// The gate of a person at a shell: open.

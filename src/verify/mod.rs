@@ -20,6 +20,7 @@ pub mod report;
 pub mod resolve;
 pub mod schedule;
 pub mod sharing;
+pub mod task;
 
 pub use approach::Endpoint;
 pub use gate::{Gate, Open};

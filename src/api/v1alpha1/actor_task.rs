@@ -115,6 +115,10 @@ pub struct TaskSearch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub header: Option<String>,
+    /// The domain of the mailbox's address, by which the headers of its own server are known; the host alone if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub domain: Option<String>,
     /// What becomes of the mail.
     pub cleanup: MailboxCleanup,
     /// How long it is looked for, in milliseconds, from the moment that the agent hears of its being sent.
@@ -161,7 +165,7 @@ pub struct ActorTaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub mark: Option<String>,
-    /// What was found; with phase Done. The first one counts.
+    /// What was found; with phase Done. The first one counts. Absent where the work was cancelled, and the mailbox left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<TaskResult>,
 }
@@ -200,6 +204,9 @@ pub struct TaskResult {
     /// What the server says of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
+    /// The folder that was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<TaskFolder>,
     /// The address of the agent's socket.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "sourceIP")]
     #[schemars(length(max = 64))]
@@ -213,6 +220,22 @@ pub struct TaskResult {
     /// What the mailbox's own server wrote of the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication_results: Option<AuthenticationResults>,
+}
+
+/// A folder that was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskFolder {
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The messages in it.
+    #[schemars(range(min = 0))]
+    pub messages: i64,
+    /// The folders for junk beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
+    pub junk: Vec<String>,
 }
 
 /// A failure as it is handed over.

@@ -35,6 +35,8 @@ pub struct ImapMailbox {
     /// How long the next wait between two looks is.
     pub(super) step: Duration,
     pub(super) idles: bool,
+    /// Whether an IDLE is under way: a wait may be dropped.
+    pub(super) idling: bool,
     /// When a message was last a reason to look.
     pub(super) noticed: Option<Instant>,
     pub(super) looked: Option<Looked>,
@@ -60,6 +62,7 @@ impl ImapMailbox {
             trash: folders.trash,
             step: Duration::ZERO,
             idles,
+            idling: false,
             noticed: None,
             looked: None,
             fresh: true,
@@ -137,6 +140,10 @@ impl Mailbox for ImapMailbox {
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
+            if self.idling {
+                // What the server says to that may be in the way of what it says to the goodbye; neither matters.
+                self.session.wire.write(b"DONE\r\n").await.ok();
+            }
             self.session.logout().await.ok();
         }
         .boxed()

@@ -74,6 +74,7 @@ impl ImapMailbox {
     async fn idle(&mut self, Idle { before, calm, mut end, answer }: Idle) -> Result<(), Diagnosis> {
         self.session.wire.set_deadline(Instant::now() + answer);
         let tag = self.session.begin("IDLE").await?;
+        self.idling = true;
         let mut idling = false;
         loop {
             let turn = if idling {
@@ -95,7 +96,7 @@ impl ImapMailbox {
                 }
                 // Offered and refused, or ended by the server: steps do as well.
                 Turn::Done(_) => {
-                    self.idles = false;
+                    (self.idles, self.idling) = (false, false);
                     return Ok(());
                 }
             }
@@ -108,6 +109,7 @@ impl ImapMailbox {
         }
         self.session.wire.set_deadline(Instant::now() + answer);
         self.session.wire.write(b"DONE\r\n").await?;
+        self.idling = false;
         loop {
             match self.session.turn(&tag).await? {
                 Turn::Done(said) if said.status == Status::Ok => return Ok(()),

@@ -91,6 +91,12 @@ impl Default for TlsPolicy {
 }
 
 impl TlsPolicy {
+    /// The certificates that are trusted beside the public roots.
+    #[must_use]
+    pub fn added(&self) -> &[CertificateDer<'static>] {
+        &self.added
+    }
+
     /// Trusts the public roots and these certificates.
     #[must_use]
     pub fn new(added: &[CertificateDer<'static>], min_version: MinVersion) -> Self {

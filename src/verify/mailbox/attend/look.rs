@@ -12,6 +12,7 @@ use crate::{
         bounce::{Action, Bounce},
         mailbox::{Cleanup, Mailbox, Mark, Place, Sighting},
     },
+    verify::Gate,
 };
 
 /// The time behind the end of a search for what was begun before it: the last look, the cleanup.
@@ -55,6 +56,8 @@ pub(super) enum Ending {
     NotYet,
     /// It did not come in time.
     Nowhere,
+    /// Nobody wants to know any more.
+    Unwanted,
 }
 
 impl<'a> Quest<'a> {
@@ -69,7 +72,7 @@ impl<'a> Quest<'a> {
     }
 
     /// Looks in an open mailbox: once, or until the end where the session stays.
-    pub(super) async fn follow(&mut self, mailbox: &mut dyn Mailbox, stays: bool) -> Result<Ending, Diagnosis> {
+    pub(super) async fn follow(&mut self, mailbox: &mut dyn Mailbox, stays: bool, gate: &dyn Gate) -> Result<Ending, Diagnosis> {
         let third = self.accepted + self.search.timeout / 3;
         loop {
             let now = Instant::now();
@@ -91,7 +94,10 @@ impl<'a> Quest<'a> {
             }
             let next = if self.junk_seen { self.until } else { third.min(self.until) };
             mailbox.set_deadline(self.deadline(next));
-            mailbox.wait(next).await?;
+            tokio::select! {
+                came = mailbox.wait(next) => drop(came?),
+                () = gate.ends() => return Ok(Ending::Unwanted),
+            }
         }
     }
 
@@ -157,7 +163,7 @@ impl<'a> Quest<'a> {
     /// What an ending means for the mail.
     pub(super) fn judge(&self, ending: &Ending, mailbox: &str) -> Result<(), Diagnosis> {
         match ending {
-            Ending::Found(_) | Ending::NotYet => Ok(()),
+            Ending::Found(_) | Ending::NotYet | Ending::Unwanted => Ok(()),
             Ending::InJunk(sightings) => {
                 let folder = sightings.first().map(|sighting| sighting.place.folder.as_str()).unwrap_or_default();
                 Err(Diagnosis::new(Reason::MessageInJunk).detail(format!("the mail came into {folder}")).fact("folder", folder))

@@ -132,8 +132,8 @@ impl<'a> Running<'a> {
     /// Looks, and comes back until the search is over.
     async fn go_on(&mut self, mut quest: Quest<'a>, mut open: Option<Open<'a>>) {
         let mut back_off = BackOff::default();
-        if open.is_none() && self.finding.dispatched.is_some() {
-            sleep_until(self.next_look(&quest)).await;
+        if open.is_none() && self.finding.dispatched.is_some() && self.ends_before(self.next_look(&quest)).await {
+            return;
         }
         loop {
             let begun = Instant::now();
@@ -151,7 +151,17 @@ impl<'a> Running<'a> {
                 Then::TryAgain if self.stays() => Instant::now() + back_off.after(begun.elapsed()),
                 Then::TryAgain | Then::LookAgain => self.next_look(&quest),
             };
-            sleep_until(next.min(quest.until)).await;
+            if self.ends_before(next.min(quest.until)).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until then; whether the search was not wanted any more before.
+    async fn ends_before(&self, then: Instant) -> bool {
+        tokio::select! {
+            () = sleep_until(then) => false,
+            () = self.around.gate.ends() => true,
         }
     }
 
@@ -190,12 +200,12 @@ impl<'a> Running<'a> {
     /// Looks in one session, settles what was found, and closes it.
     async fn look(&mut self, open: Open<'a>, quest: &mut Quest<'a>) -> Then {
         let Open { mut visit, mut mailbox } = open;
-        let Inputs { protocol, mailbox: name, .. } = self.around.inputs;
+        let (Inputs { protocol, mailbox: name, .. }, gate) = (self.around.inputs, self.around.gate);
         let stage = if *protocol == Protocol::Pop3 { Stage::Top } else { Stage::Fetch };
         let mut ending = None;
         let stays = self.stays();
         let looking = async {
-            let came = quest.follow(mailbox.as_mut(), stays).await?;
+            let came = quest.follow(mailbox.as_mut(), stays, gate).await?;
             let judged = quest.judge(&came, name);
             ending = Some(came);
             judged
@@ -212,7 +222,7 @@ impl<'a> Running<'a> {
                 settle_report(self.search, &place, mailbox.as_mut(), &mut visit.stages).await;
                 (Vec::new(), Then::Over)
             }
-            Some(Ending::Nowhere) => (Vec::new(), Then::Over),
+            Some(Ending::Nowhere | Ending::Unwanted) => (Vec::new(), Then::Over),
             Some(Ending::Found(copies)) => {
                 visit.stages.note("found");
                 self.finding.found = found(self.search, &copies);

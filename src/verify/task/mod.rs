@@ -1,0 +1,30 @@
+//! What operator and agents hand each other, made from what both work with and back: the mailbox and the search for one way,
+//! what was found for the other. Pure. What comes from the other side may be of another version, or broken: nothing in it is
+//! trusted, and all of it is cut and scrubbed again.
+
+mod failure;
+mod mailbox;
+mod result;
+mod search;
+#[cfg(test)]
+mod tests;
+
+pub use mailbox::inputs;
+pub use result::{Told, told};
+
+use std::time::Duration;
+
+/// The key of the password in a task's Secret.
+pub const PASSWORD: &str = "password";
+/// The key of the code in a task's Secret: a UUID as text.
+pub const CODE: &str = "code";
+
+/// Milliseconds for the wire, within a field's bounds.
+fn millis(duration: Duration, least: i64, most: i64) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(most).clamp(least, most)
+}
+
+/// Milliseconds from the wire.
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
