@@ -21,15 +21,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     api::{
         Reason,
-        v1alpha1::{
-            Actor, ActorTask, ActorTaskSpec, MailboxCleanup, TASK_PROTOCOL, TaskDispatched, TaskMailbox, TaskPhase, TaskSearch,
-        },
+        v1alpha1::{Actor, ActorTask, ActorTaskSpec, TASK_PROTOCOL, TaskDispatched, TaskMailbox, TaskPhase, TaskSearch},
     },
     controllers::term::Term,
-    mail::{
-        Diagnosis, Stage,
-        mailbox::{Cleanup, Mark},
-    },
+    mail::{Diagnosis, Stage, mailbox::Mark},
     runtime::{ApiError, FIELD_MANAGER, Name, bounded, roster::Enlisted},
     verify::{
         Gate, Report,
@@ -37,7 +32,7 @@ use crate::{
         gate::Account,
         mailbox::{
             Inputs,
-            attend::{Begin, Patience, Search},
+            attend::{Begin, Search},
         },
         report::LoginOutcome,
         task,
@@ -61,6 +56,8 @@ pub struct TaskAgent {
     pub run: String,
     /// The part of the run.
     pub part: String,
+    /// The domain of the profile's address.
+    pub domain: String,
 }
 
 impl Agent for TaskAgent {
@@ -100,7 +97,7 @@ impl TaskAgent {
         let (mut dispatch, mut until, mut sent_at) = (None, None, None);
         if let Some((search, begin)) = work {
             order.code = Some(search.code.to_string());
-            let mut wanted = wanted(search);
+            let mut wanted = TaskSearch::of(search, &self.domain);
             match begin {
                 Begin::Send(send) => dispatch = Some(send),
                 Begin::Resume { mark, until: end, message_id, envelope_id } => {
@@ -141,13 +138,10 @@ impl TaskAgent {
             match heard {
                 Heard::Task(done) => {
                     let result = done.status.and_then(|status| status.result).unwrap_or_default();
-                    let report = task::report(&result, inputs);
-                    login.tell(report.login.unwrap_or(LoginOutcome::Undecided));
-                    outcome.found = result.found.then(|| {
-                        let took = result.took_millis.and_then(|took| u64::try_from(took).ok()).map(Duration::from_millis);
-                        (took.filter(|_| sent_at.is_some()), result.authentication_results.clone().unwrap_or_default())
-                    });
-                    outcome.report = report;
+                    let told = task::told(&result, inputs);
+                    login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
+                    outcome.found = told.found.then_some((told.took.filter(|_| sent_at.is_some()), told.results));
+                    outcome.report = told.report;
                     return Ok(());
                 }
                 // Nothing was sent yet: the run tries again when it is back.
@@ -200,6 +194,9 @@ impl TaskAgent {
         let made = bounded(tasks.create(&params, &task)).await.map_err(failed)?;
         let given = Given { tasks, enlisted };
         let password = inputs.login.as_ref().map(|login| login.credential.secret().expose_secret().to_owned());
+        let mut data = serde_json::Map::new();
+        data.extend(password.map(|password| (task::PASSWORD.to_owned(), password.into())));
+        data.extend(order.code.clone().map(|code| (task::CODE.to_owned(), code.into())));
         let secret: Secret = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Secret", "type": "mailverity.dev/task",
             "metadata": {
@@ -210,7 +207,7 @@ impl TaskAgent {
                     "uid": made.uid().unwrap_or_default(),
                 }],
             },
-            "stringData": {"password": password, "code": order.code},
+            "stringData": data,
         }))
         .map_err(|_| late(self, "its Secret could not be written"))?;
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &name.namespace);
@@ -319,24 +316,6 @@ impl<'a> Granted<'a> {
 impl Drop for Granted<'_> {
     fn drop(&mut self) {
         self.tell(LoginOutcome::Undecided);
-    }
-}
-
-fn wanted(search: &Search<'_>) -> TaskSearch {
-    TaskSearch {
-        header: search.run.map(str::to_owned),
-        cleanup: match search.cleanup {
-            Cleanup::Delete => MailboxCleanup::Delete,
-            Cleanup::MarkSeen => MailboxCleanup::MarkSeen,
-            Cleanup::Keep => MailboxCleanup::Keep,
-        },
-        timeout_millis: millis(search.timeout),
-        every_millis: match search.patience {
-            Patience::Stay => None,
-            Patience::Return { every } => Some(millis(every)),
-        },
-        resume_millis: None,
-        mark: None,
     }
 }
 

@@ -41,6 +41,7 @@ pub struct OperatorPermits {
     sender: Option<Sender>,
     name: Name,
     uid: String,
+    domain: String,
     secret: Option<String>,
     place: Mutex<Option<Place>>,
     stop: Stop,
@@ -54,6 +55,7 @@ impl OperatorPermits {
             mandate: Mandate::new(Arc::clone(ctx), &sight.object, sight.object.spec.interval().get(), stop.clone()),
             name: Name::of(&sight.object),
             uid: sight.object.uid().unwrap_or_default(),
+            domain: inputs.address.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default(),
             sight: tokio::sync::Mutex::new(sight),
             run,
             sender: inputs.sender.clone(),
@@ -123,6 +125,7 @@ impl Permits for OperatorPermits {
                 uid: self.uid.clone(),
                 run: self.run.id.clone(),
                 part: self.run.part.clone(),
+                domain: self.domain.clone(),
             }));
         }
         let proxy = match actor.spec.egress_proxy.as_deref().map(str::parse).transpose() {
