@@ -33,6 +33,14 @@ pub struct Chosen {
     pub away: Option<Diagnosis>,
 }
 
+impl Chosen {
+    /// An actor that is there, of no zone.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), zone: None, away: None }
+    }
+}
+
 /// Whether a spec means other actors than the operator itself, so that they have to be known.
 #[must_use]
 pub fn needs_actors(spec: &EmailProfileSpec) -> bool {
@@ -53,7 +61,7 @@ pub fn select(
     // The built-in one needs no object, and nobody's leave: an object of its name only adds labels.
     let built_in = || {
         let zone = find(DEFAULT_ACTOR).and_then(|known| known.actor.spec.zone.clone());
-        Chosen { name: DEFAULT_ACTOR.to_owned(), zone, away: None }
+        Chosen { zone, ..Chosen::new(DEFAULT_ACTOR) }
     };
     let permitted = |known: &Known| {
         let allowed = known.actor.spec.allowed_namespaces.as_ref();

@@ -223,7 +223,7 @@ fn report() -> Report {
 fn a_report_arrives_with_the_names_that_its_reader_knows() {
     let here = report();
     let there = told(&TaskResult::of_report(&here), &mailbox());
-    let failure = there.report.failure.unwrap();
+    let failure = there.report.failure.clone().unwrap();
     assert_eq!(failure.message(), here.failure.as_ref().unwrap().message());
     assert!(failure.hint().starts_with("Check Secret mail/account; last changed 2026-01-01T00:00:00Z."), "{}", failure.hint());
     let stages =
