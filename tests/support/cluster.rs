@@ -231,6 +231,12 @@ impl Cluster {
         match doc["kind"].as_str().unwrap_or_default() {
             "ServiceAccount" | "Role" => doc["metadata"]["namespace"] = json!(self.namespace),
             "ClusterRole" => return self.apply_at(&doc, None).await,
+            // Actors are in no namespace: the right to them cannot be narrowed to one.
+            "ClusterRoleBinding" if doc["metadata"]["name"] == "mailverity-actors" => {
+                doc["metadata"]["name"] = json!(format!("mailverity-actors-{}", self.namespace));
+                doc["subjects"][0]["namespace"] = json!(self.namespace);
+                return self.apply_at(&doc, None).await;
+            }
             kind @ ("RoleBinding" | "ClusterRoleBinding") => {
                 if kind == "ClusterRoleBinding" {
                     doc["metadata"]["name"] = json!(format!("cluster-{}", doc["metadata"]["name"].as_str().unwrap()));
