@@ -4,6 +4,7 @@
 //!
 //! - [`cli`]: one file per subcommand of the program.
 //! - [`manifest`]: manifests on disk: read with lines, judged as the API server would, linted. [`sandbox`]: a mail server to try.
+//! - [`agent`]: what an agent does: the tasks that the operator puts into its namespace, and its sign of life.
 //! - [`controllers`]: a folder per kind: observe, decide, act, tell; around them what all kinds share.
 //! - [`runtime`]: what a controller needs of a cluster, whatever its kinds: Lease, Secrets, places, writing.
 //! - [`verify`]: what the product decides: from a spec, its secrets and a vantage to stages, conditions and the time of
@@ -15,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod agent;
 pub mod api;
 pub mod cli;
 pub mod controllers;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints the documentation of flags as it is written")]
 
+mod agent;
 mod check;
 mod completions;
 mod crds;
@@ -14,6 +15,7 @@ mod operator;
 pub mod output;
 mod practice;
 mod probe;
+mod reach;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -89,6 +91,7 @@ enum Command {
     Completions(completions::Completions),
     Docs(docs::Docs),
     Operator(Box<operator::Operator>),
+    Agent(Box<agent::Agent>),
     Sandbox(sandbox::Args),
 }
 
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Operator(operator) => {
             several(operator.run()).map(|()| Exit::Good).map_err(|error| Error::Usage(error.to_string()))
         }
+        Command::Agent(agent) => several(agent.run()).map(|()| Exit::Good).map_err(|error| Error::Usage(error.to_string())),
         Command::Sandbox(args) => alone(sandbox::run(args)).map_err(|error| Error::Usage(error.to_string())),
     };
     match done {

@@ -1,40 +1,24 @@
 //! `mailverity operator`: looks after the objects of a cluster until it is told to end. Several may run; one leads, the
 //! others wait. It asks for nothing but what `deploy/operator/` grants.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    str::FromStr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, str::FromStr, sync::Arc, time::Duration};
 
-use clap::{
-    Args, ValueEnum,
-    builder::{StringValueParser, TypedValueParser},
-};
+use clap::{Args, ValueEnum};
 use futures::{StreamExt, stream::FuturesUnordered};
-use ipnet::IpNet;
 use kube::Client;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 use uuid::Uuid;
 
+use super::reach::Reach;
 use crate::{
     api::v1alpha1::DEFAULT_ACTOR,
     controllers::{self, Entry, Ground, Memory, Settings, definition, lead},
-    mail::{
-        Vantage,
-        dns::Resolver,
-        guard::{Guard, MAIL_PORTS, Ports},
-        proxy::{NotAProxy, Proxy},
-    },
+    mail::{guard::Guard, proxy::NotAProxy},
     metrics::Metrics,
     runtime::{
-        destinations,
         election::{Election, Role},
         key,
         secrets::Access,
@@ -65,21 +49,8 @@ pub struct Operator {
     /// Use no Secret whose annotation mailverity.dev/allowed-hosts does not name the server.
     #[arg(long)]
     require_allowed_hosts: bool,
-    /// Networks that mail connections may not go to, with commas between; '' denies none. If absent: loopback,
-    /// unspecified, link-local and metadata addresses, and the API server.
-    #[arg(long, value_name = "CIDRS")]
-    deny_cidrs: Option<List<IpNet>>,
-    /// Ports that mail connections may go to, such as 25,587 or 1-65535; those of mail if absent: 25, 465, 587, 2525, 110,
-    /// 143, 993, 995.
-    #[arg(long, value_name = "PORTS")]
-    allowed_ports: Option<List<Ports>>,
-    /// Name servers to ask instead of those in /etc/resolv.conf, as address or address:port, with commas between.
-    #[arg(long, value_name = "ADDRESSES")]
-    nameservers: Option<List<NameServer>>,
-    /// A proxy for mail connections: socks5://host:port or http://host:port. A proxy with a password goes into the
-    /// environment, as a process list shows what a command line holds.
-    #[arg(long, env = "MAILVERITY_EGRESS_PROXY", hide_env_values = true, value_parser = hidden(), value_name = "URL")]
-    egress_proxy: Option<SecretString>,
+    #[command(flatten)]
+    reach: Reach,
     /// Enforce: do what specs ask for. Observe: connect and log in, and send nothing.
     #[arg(long, value_enum, default_value_t = Behaviour::Enforce)]
     mode: Behaviour,
@@ -160,7 +131,7 @@ impl Operator {
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
         let config = kube::Config::infer().await?;
-        let denied = self.denied(&config).await;
+        let guard = self.reach.guard(&config).await;
         let client = Client::try_from(config)?;
         let (health, metrics) = (Health::default(), Metrics::default());
         if let Listen::On(address) = self.metrics_address {
@@ -168,7 +139,7 @@ impl Operator {
             let bound = bound.map_err(|source| Error::Listen { address, source })?;
             tracing::info!(address = %bound, "metrics and probes");
         }
-        let settings = Arc::new(self.settings(denied)?);
+        let settings = Arc::new(self.settings(guard)?);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             installation = settings.installation,
@@ -188,8 +159,6 @@ impl Operator {
     }
 
     fn settings(&self, guard: Guard) -> Result<Settings, Error> {
-        let proxy = self.egress_proxy.as_ref().map(|url| url.expose_secret().parse::<Proxy>()).transpose()?;
-        let nameservers: Vec<SocketAddr> = self.nameservers.iter().flat_map(|list| &list.0).map(|server| server.0).collect();
         Ok(Settings {
             installation: self.name.clone(),
             namespace: self.operator_namespace.clone().filter(|given| !given.is_empty()).unwrap_or_else(own_namespace),
@@ -201,24 +170,12 @@ impl Operator {
                 Behaviour::Observe => Mode::Observe,
             },
             contact: self.contact.clone(),
-            vantage: Vantage { actor: DEFAULT_ACTOR.to_owned(), resolver: Resolver::new(&nameservers), guard, proxy },
+            vantage: self.reach.vantage(DEFAULT_ACTOR, guard)?,
             max_checks: self.max_checks.into(),
             max_checks_per_host: self.max_checks_per_host.into(),
             max_new_at_once: self.max_new_at_once,
             identity: own_name(),
         })
-    }
-
-    async fn denied(&self, config: &kube::Config) -> Guard {
-        let ports = self.allowed_ports.as_ref().map_or_else(|| MAIL_PORTS.map(Ports::from).to_vec(), |list| list.0.clone());
-        let denied = if let Some(list) = &self.deny_cidrs {
-            list.0.clone()
-        } else {
-            let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
-            let api_server = destinations::api_server(&config.cluster_url, service.as_deref()).await;
-            Guard::default_denied().into_iter().chain(api_server.into_iter().map(IpNet::from)).collect()
-        };
-        Guard::new(denied, ports)
     }
 }
 
@@ -324,14 +281,14 @@ where
 }
 
 /// Shows that the main task is at work: it runs in that task, between everything else.
-async fn heart(health: &Health) {
+pub(super) async fn heart(health: &Health) {
     loop {
         health.beat();
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
 }
 
-fn on_signal(stopper: Stopper) -> Result<(), Error> {
+pub(super) fn on_signal(stopper: Stopper) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     tokio::spawn(async move {
@@ -355,48 +312,15 @@ fn own_namespace() -> String {
 }
 
 /// The pod, or the host, that this runs on.
-fn own_name() -> String {
+pub(super) fn own_name() -> String {
     let given = ["POD_NAME", "HOSTNAME"].into_iter().filter_map(|variable| std::env::var(variable).ok());
     let host = std::fs::read_to_string("/etc/hostname").ok().map(|text| text.trim().to_owned());
     given.chain(host).find(|name| !name.is_empty()).unwrap_or_else(|| "mailverity".to_owned())
 }
 
-/// Takes any text and shows it to nobody.
-fn hidden() -> impl TypedValueParser<Value = SecretString> {
-    StringValueParser::new().map(SecretString::from)
-}
-
-/// Values with commas between; an empty text holds none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct List<T>(Vec<T>);
-
-impl<T: FromStr<Err: std::fmt::Display>> FromStr for List<T> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        parts.map(|part| part.parse().map_err(|error| format!("{part}: {error}"))).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// A name server; port 53 if none is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct NameServer(SocketAddr);
-
-impl FromStr for NameServer {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bare = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
-        bare.or_else(|_| text.parse())
-            .map(Self)
-            .map_err(|_| "write an IP address or address:port, such as 10.0.0.10:53 or [::1]:53")
-    }
-}
-
 /// Where to listen, if anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listen {
+pub(super) enum Listen {
     Off,
     On(SocketAddr),
 }
@@ -427,30 +351,6 @@ mod tests {
     fn parse(args: &[&str]) -> Result<Operator, String> {
         let args = std::iter::once("operator").chain(args.iter().copied());
         Alone::try_parse_from(args).map(|alone| alone.operator).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_empty_list_of_denied_networks_denies_none_and_an_absent_one_is_the_default() {
-        assert_eq!(parse(&[]).unwrap().deny_cidrs, None);
-        assert_eq!(parse(&["--deny-cidrs", ""]).unwrap().deny_cidrs, Some(List(Vec::new())));
-        let two = parse(&["--deny-cidrs", "10.0.0.0/8, ::1/128"]).unwrap().deny_cidrs.unwrap();
-        assert_eq!(two.0.len(), 2);
-        assert!(parse(&["--deny-cidrs", "10.0.0.0/99"]).is_err());
-    }
-
-    #[test]
-    fn ports_are_single_or_ranges() {
-        let list = parse(&["--allowed-ports", "25,587-588"]).unwrap().allowed_ports.unwrap();
-        assert_eq!(list.0, [Ports::from(25), "587-588".parse().unwrap()]);
-        for bad in ["0", "65536", "9-8", "a"] {
-            assert!(parse(&["--allowed-ports", bad]).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn name_servers_have_a_port_or_the_usual_one() {
-        let list = parse(&["--nameservers", "10.0.0.10,[::1]:5353"]).unwrap().nameservers.unwrap();
-        assert_eq!(list.0, [NameServer("10.0.0.10:53".parse().unwrap()), NameServer("[::1]:5353".parse().unwrap())]);
     }
 
     #[test]

@@ -4,16 +4,22 @@
 
 mod failure;
 mod mailbox;
+mod presence;
 mod result;
 mod search;
 #[cfg(test)]
 mod tests;
 
 pub use mailbox::inputs;
+pub use presence::Presence;
 pub use result::{Told, told};
 
 use std::time::Duration;
 
+/// The Lease by which an agent shows that it is alive, in its task namespace.
+pub const LEASE: &str = "mailverity-agent";
+/// The annotation of that Lease in which an agent tells of itself: a [`Presence`] as JSON.
+pub const PRESENCE: &str = "mailverity.dev/agent";
 /// The key of the password in a task's Secret.
 pub const PASSWORD: &str = "password";
 /// The key of the code in a task's Secret: a UUID as text.

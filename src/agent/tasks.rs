@@ -1,0 +1,97 @@
+//! Looks after the tasks of the namespace: watches them, and begins those that are open.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::{
+    Api, Client, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{WatchStreamExt, watcher, watcher::Event},
+};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tracing::Instrument;
+
+use super::{FAREWELL, Settings, board::Board, hand::Hand, orders::Orders, work::work};
+use crate::{api::v1alpha1::ActorTask, runtime::stop::Stop};
+
+/// Does tasks while `active`, until `stop`; then those under way are left in order.
+pub async fn look_after(client: &Client, settings: &Arc<Settings>, mut active: watch::Receiver<bool>, stop: Stop) {
+    let tasks: Api<DeserializeGuard<ActorTask>> = Api::namespaced(client.clone(), &settings.namespace);
+    let mut events = watcher(tasks, watcher::Config::default()).default_backoff().boxed();
+    let (mut board, mut running, mut failing) = (Board::default(), JoinSet::new(), 0_u32);
+    loop {
+        tokio::select! {
+            () = stop.stopped() => break,
+            event = events.next() => match event {
+                Some(Ok(event)) => {
+                    failing = 0;
+                    board.hear(read(event));
+                }
+                Some(Err(error)) => {
+                    complain(&error, failing);
+                    failing += 1;
+                }
+                None => break,
+            },
+            Some(ended) = running.join_next(), if !running.is_empty() => ended_with(&mut board, ended),
+            changed = active.changed() => if changed.is_err() { break },
+        }
+        if *active.borrow() && !stop.is_stopped() {
+            for (task, seen) in board.begin(&settings.actor) {
+                let hand = Hand::new(client, settings, Orders::new(seen, stop.clone()));
+                let span = tracing::info_span!("task", task = task.name_any());
+                let (uid, settings) = (task.uid().unwrap_or_default(), Arc::clone(settings));
+                let job = async move {
+                    Box::pin(work(hand, &settings, task)).await;
+                    uid
+                };
+                running.spawn(job.instrument(span));
+            }
+        }
+    }
+    let farewell = async { while running.join_next().await.is_some() {} };
+    if timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!("some mailboxes could not be left in order in time");
+    }
+}
+
+/// A task that cannot be read is told of, and left alone.
+fn read(event: Event<DeserializeGuard<ActorTask>>) -> Event<(String, Option<ActorTask>)> {
+    let one = |guard: DeserializeGuard<ActorTask>| match guard.0 {
+        Ok(task) => (task.name_any(), Some(task)),
+        Err(invalid) => {
+            let name = invalid.metadata.name.clone().unwrap_or_default();
+            tracing::warn!(task = name, "a task cannot be read, and is left alone");
+            (name, None)
+        }
+    };
+    match event {
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+        Event::InitApply(guard) => Event::InitApply(one(guard)),
+        Event::Apply(guard) => Event::Apply(one(guard)),
+        Event::Delete(guard) => Event::Delete(one(guard)),
+    }
+}
+
+fn ended_with(board: &mut Board, ended: Result<String, tokio::task::JoinError>) {
+    match ended {
+        Ok(uid) => board.ended(&uid),
+        // Its place is lost until its task is deleted, as who it was is not known.
+        Err(error) => tracing::error!(%error, "the work on a task broke off"),
+    }
+}
+
+/// An API server that is away is told once, and then now and again.
+fn complain(error: &watcher::Error, failing: u32) {
+    if failing.is_multiple_of(10) {
+        // Its words may hold the body of an answer.
+        let kind = match error {
+            watcher::Error::InitialListFailed(_) => "they cannot be listed",
+            watcher::Error::WatchStartFailed(_) | watcher::Error::WatchFailed(_) => "they cannot be watched",
+            watcher::Error::WatchError(_) => "the API server ended the watch",
+            watcher::Error::NoResourceVersion => "their list has no version",
+        };
+        tracing::warn!("tasks: {kind}; tries again");
+    }
+}
