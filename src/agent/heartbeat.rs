@@ -1,7 +1,10 @@
 //! The sign of life: one Lease in the task namespace, which the installer makes and whoever works renews. A second agent of
 //! the same actor waits until the first was silent for as long as its Lease holds, by its own clock.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -36,7 +39,7 @@ const PENDING: &str = "lease";
 /// The sign of life of one agent.
 pub struct Heartbeat {
     leases: Api<Lease>,
-    settings: std::sync::Arc<Settings>,
+    settings: Arc<Settings>,
     active: watch::Sender<bool>,
     health: Health,
     seen: Option<Sighting>,
@@ -47,11 +50,11 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// A sign of life, and whether this agent is the one that works.
-    pub fn new(client: &Client, settings: &std::sync::Arc<Settings>, health: Health) -> (Self, watch::Receiver<bool>) {
+    pub fn new(client: &Client, settings: &Arc<Settings>, health: Health) -> (Self, watch::Receiver<bool>) {
         let (active, is_active) = watch::channel(false);
         health.pending(PENDING, "the API server was not asked yet");
         let leases = Api::namespaced(client.clone(), &settings.namespace);
-        let settings = std::sync::Arc::clone(settings);
+        let settings = Arc::clone(settings);
         (Self { leases, settings, active, health, seen: None, lease: None, renewed: None, failing: 0 }, is_active)
     }
 
@@ -145,7 +148,7 @@ impl Heartbeat {
             tracing::info!(lease = LEASE, "waits: {why}");
         }
         self.failing += 1;
-        (self.renewed, self.seen) = (None, self.seen.take());
+        self.renewed = None;
         self.is_active(false);
         self.health.pending(PENDING, why);
         self.health.role("standby");

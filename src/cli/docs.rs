@@ -71,7 +71,8 @@ fn fields(crds: &[Value]) -> String {
         # Fields\n\n\
         What `kubectl explain` says, on one page. *Required* fields are so within the map that they stand in.\n"
         .to_owned();
-    for crd in crds {
+    // A kind in no category is internal.
+    for crd in crds.iter().filter(|crd| crd["spec"]["names"]["categories"].is_array()) {
         let names = &crd["spec"]["names"];
         let version = &crd["spec"]["versions"][0];
         let schema = &version["schema"]["openAPIV3Schema"];

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::api::{
     crd,
-    v1alpha1::{EmailProfileSpec, MailServerSpec},
+    v1alpha1::{ActorSpec, ActorTaskSpec, EmailProfileSpec, MailServerSpec},
 };
 
 /// Judges objects of our kinds. Made once: the rules are compiled then.
@@ -40,6 +40,8 @@ fn reader(kind: &str) -> Read {
     match kind {
         "MailServer" => |spec| MailServerSpec::deserialize(spec).map(drop),
         "EmailProfile" => |spec| EmailProfileSpec::deserialize(spec).map(drop),
+        "Actor" => |spec| ActorSpec::deserialize(spec).map(drop),
+        "ActorTask" => |spec| ActorTaskSpec::deserialize(spec).map(drop),
         _ => |_| Ok(()),
     }
 }

@@ -13,7 +13,8 @@ use crate::support::{
 /// Creates an object as kubectl does, unknown fields refused; what came of it, or the words of the refusal.
 async fn create(client: &Client, namespace: &str, object: &Value, dry_run: bool) -> Result<Value, String> {
     let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
-    let path = format!("/apis/mailverity.dev/v1alpha1/namespaces/{namespace}/{plural}");
+    let place = if plural == "actors" { String::new() } else { format!("namespaces/{namespace}/") };
+    let path = format!("/apis/mailverity.dev/v1alpha1/{place}{plural}");
     let body = serde_json::to_vec(object).unwrap();
     let mut request = Request::new(path).create(&PostParams { dry_run, ..PostParams::default() }, body).unwrap();
     *request.uri_mut() = format!("{}&fieldValidation=Strict", request.uri()).parse().unwrap();

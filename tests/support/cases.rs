@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 /// Every kind that has cases.
-pub const KINDS: [&str; 2] = ["MailServer", "EmailProfile"];
+pub const KINDS: [&str; 4] = ["MailServer", "EmailProfile", "Actor", "ActorTask"];
 
 /// One case, unfolded.
 pub struct Case {

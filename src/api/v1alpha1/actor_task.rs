@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{AuthenticationResults, Capabilities, MailboxCleanup, MailboxProtocol, Mechanism, Security, StageStatus, TlsStatus};
@@ -262,6 +262,11 @@ pub struct TaskFailure {
     pub detail: Option<String>,
     /// What the hint is filled in with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 1024)))]
+    #[schemars(schema_with = "facts")]
     pub facts: BTreeMap<String, String>,
+}
+
+/// Bounds of a map, which the derive has no words for.
+fn facts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 1024}})
 }
