@@ -203,12 +203,20 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     let Some(verification) = status.and_then(|status| status.verification.as_ref()).filter(|_| checked) else {
         return Ok(Trigger::First);
     };
-    let slot = verification.started_at.as_ref().map(|begun| due_after(begun.0, seen.uid, seen.spec.interval().get()));
+    let begun = verification.started_at.as_ref().map(|begun| begun.0);
+    let slot = begun.zip(status).map(|(begun, status)| slot_after(seen, status, &verification.run_id, begun));
     match slot.filter(|slot| *slot > seen.now) {
         None => Ok(Trigger::Due),
         Some(_) if is_unfinished(seen, verification) => Ok(Trigger::GoesOn),
         Some(slot) => Err(slot),
     }
+}
+
+/// When the schedule begins the run after one that began then. A mail that left late, as it had to be tried again, counts like
+/// one that left at the beginning: the next one is half an interval away at least (promise 3).
+pub(super) fn slot_after(seen: &Seen<'_>, status: &EmailProfileStatus, run: &str, begun: Timestamp) -> Timestamp {
+    let claims = status.claims.iter().filter(|claim| claim.id == run).map(|claim| claim.started_at.0);
+    due_after(claims.fold(begun, Timestamp::max), seen.uid, seen.spec.interval().get())
 }
 
 /// Whether something of a run is left to be tried again.
@@ -276,7 +284,11 @@ fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
         started: seen.now,
         trigger,
         errands: errands(seen, trigger, goes_on),
-        outgoing: if trigger == Trigger::GoesOn { is_outgoing_open(seen) } else { observed.is_some_and(|o| o.outgoing.is_some()) },
+        outgoing: if trigger == Trigger::GoesOn {
+            is_outgoing_open(seen)
+        } else {
+            observed.is_some_and(|o| o.outgoing.is_some())
+        },
         subject: None,
         mark: goes_on.and_then(|last| last.mailbox_mark.clone()),
         generation: seen.generation,
@@ -300,11 +312,11 @@ fn keeps_code(seen: &Seen<'_>, last: &VerificationStatus, trigger: Trigger) -> b
 
 /// What each actor has to do that is not done.
 fn errands(seen: &Seen<'_>, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Vec<Errand> {
-    let mut errands: Vec<Errand> =
-        seen.actors().iter().filter_map(|actor| errand(seen, actor, trigger, goes_on)).collect();
+    let mut errands: Vec<Errand> = seen.actors().iter().filter_map(|actor| errand(seen, actor, trigger, goes_on)).collect();
     // Whoever needs the user is not tried along with those that time may cure.
     let needs_user = |errand: &Errand| {
-        let reason = seen.actor(&errand.actor).filter(|told| told.state == Stand::Unverified).and_then(|told| told.reason.as_ref());
+        let reason =
+            seen.actor(&errand.actor).filter(|told| told.state == Stand::Unverified).and_then(|told| told.reason.as_ref());
         !matches!(errand.begin, Begin::Look { .. }) && reason.is_some_and(|reason| class_of(reason) == Class::User)
     };
     if trigger == Trigger::GoesOn && !errands.iter().all(needs_user) {

@@ -84,7 +84,8 @@ fn found_by(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run, actor: 
     }
     if actor.awaits {
         // What was stopped before its mail left was no try.
-        let (state, tries) = if looked_for { (Stand::AwaitingMessage, actor.attempt) } else { (Stand::Pending, actor.attempt - 1) };
+        let (state, tries) =
+            if looked_for { (Stand::AwaitingMessage, actor.attempt) } else { (Stand::Pending, actor.attempt - 1) };
         told.attempt = Some(tries).filter(|tries| *tries > 0).map(|tries| tries.min(1000));
         if looked_for || told.state == Stand::AwaitingMessage {
             told.state = state;

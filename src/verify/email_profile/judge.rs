@@ -341,6 +341,7 @@ impl Judge<'_> {
         match what {
             What::Refuse(refusal) if unresolves(refusal) => {
                 self.conditions.drop(c::DEGRADED);
+                self.conditions.drop(c::SENDER_ALIGNED);
                 self.conditions.tell(c::VERIFIED, Truth::False, refusal);
                 self.class = Some(refusal.class);
             }

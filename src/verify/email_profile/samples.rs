@@ -20,7 +20,7 @@ use crate::{
         halt::{Mode, Pause, PauseScope},
     },
 };
-pub use reports::{Ends, bounced, in_junk, missing, refused_login, refused_outgoing, timed_out, unreached_outgoing};
+pub use reports::{Ends, bounced, in_junk, missing, refused_login, refused_outgoing, report, timed_out, unreached_outgoing};
 
 pub const MINUTE: i64 = 60;
 pub const HOUR: i64 = 3600;
@@ -332,7 +332,8 @@ impl Case {
         let run = self.running.clone().unwrap();
         let end = |actor: &str| some.iter().find(|(name, _)| *name == actor).map_or(others, |(_, end)| end).clone();
         for errand in run.errands.iter().filter(|errand| errand.begin == Begin::Send) {
-            let claimed = self.status.as_ref().is_some_and(|s| s.claims.iter().any(|c| c.actor == errand.actor && c.id == run.id));
+            let claimed =
+                self.status.as_ref().is_some_and(|s| s.claims.iter().any(|c| c.actor == errand.actor && c.id == run.id));
             self = match end(&errand.actor) {
                 end if claimed || !end.claims() => self,
                 end if end.leaves() => self.sends(&errand.actor),
@@ -382,6 +383,12 @@ impl Case {
     #[track_caller]
     pub fn next_run(&self) -> Timestamp {
         self.told_status().next_run_time.clone().unwrap().0
+    }
+
+    /// The id of the run that the status tells of.
+    #[track_caller]
+    pub fn run_id(&self) -> String {
+        self.told_status().verification.as_ref().map(|run| run.run_id.clone()).unwrap_or_default()
     }
 
     #[track_caller]
