@@ -57,6 +57,8 @@ impl Client {
         let run = Run {
             id: "bench",
             code: Uuid::nil(),
+            message: Uuid::nil(),
+            reads_bounces: false,
             now: Timestamp::now(),
             installation: "bench",
             contact: None,

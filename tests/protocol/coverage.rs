@@ -7,7 +7,7 @@ use mailverity::api::Reason;
 use crate::{logging_in, mailboxes, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 17] = [
+const NOT_OF_A_CHECK: [Reason; 28] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -26,6 +26,18 @@ const NOT_OF_A_CHECK: [Reason; 17] = [
     Reason::MessageInJunk,
     Reason::MessageBounced,
     Reason::MessageDelayed,
+    // Of an EmailProfile and what it names: tests/cluster/profiles and the tests of its status.
+    Reason::CodeReceived,
+    Reason::AllActorsVerified,
+    Reason::SomeActorsUnverified,
+    Reason::AwaitingManualMessage,
+    Reason::SharedMailbox,
+    Reason::SlowMail,
+    Reason::SenderNotAligned,
+    Reason::MailServerNotFound,
+    Reason::UsageNotPermitted,
+    Reason::AccountMismatch,
+    Reason::DependencyNotReady,
 ];
 
 #[test]

@@ -9,7 +9,7 @@ use crate::world::{CODE, World, deliver, login};
 
 const TAKEN: &str = "
     -- greets, offering SIZE 100000, DSN, 8BITMIME
-    C: MAIL FROM:<checks@sender.test> SIZE=* RET=HDRS ENVID=run-1
+    C: MAIL FROM:<checks@sender.test> SIZE=* RET=HDRS ENVID=01234567-89ab-8def-8123-456789abcdef
     S: 250 2.1.0 Ok
     C: RCPT TO:<probe@rcpt.test> NOTIFY=NEVER
     S: 250 2.1.5 Ok

@@ -83,7 +83,7 @@ pub const ROWS: &[Row] = &[
     row(SenderRejected, Mail, "does not offer SMTPUTF8", with_a_sender_beyond_ascii, sending!("")),
     // MAIL FROM
     row(SenderRejected, Mail, "550 5.1.8", deliver, sending!("
-        C: MAIL FROM:<checks@sender.test> SIZE=* RET=HDRS ENVID=run-1
+        C: MAIL FROM:<checks@sender.test> SIZE=* RET=HDRS ENVID=01234567-89ab-8def-8123-456789abcdef
         S: 550 5.1.8 <checks@sender.test>: Sender address rejected: Domain not found
     ")),
     row(SendAsDenied, Mail, "553 5.7.1", deliver, sending!("
