@@ -60,7 +60,7 @@ pub struct EmailProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub inputs_observed: Option<String>,
-    /// The same of what the conditions speak of: until a run that it began has come to a conclusion, that is what was before.
+    /// A keyed hash of what the conditions speak of: that of the last run which came to a conclusion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub inputs_judged: Option<String>,

@@ -203,12 +203,20 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     let Some(verification) = status.and_then(|status| status.verification.as_ref()).filter(|_| checked) else {
         return Ok(Trigger::First);
     };
-    let slot = verification.started_at.as_ref().map(|begun| due_after(begun.0, seen.uid, seen.spec.interval().get()));
+    let begun = verification.started_at.as_ref().map(|begun| begun.0);
+    let slot = begun.zip(status).map(|(begun, status)| slot_after(seen, status, &verification.run_id, begun));
     match slot.filter(|slot| *slot > seen.now) {
         None => Ok(Trigger::Due),
         Some(_) if is_unfinished(seen, verification) => Ok(Trigger::GoesOn),
         Some(slot) => Err(slot),
     }
+}
+
+/// When the schedule begins the run after one that began then. A mail that left late, as it had to be tried again, counts like
+/// one that left at the beginning: the next one is half an interval away at least (promise 3).
+pub(super) fn slot_after(seen: &Seen<'_>, status: &EmailProfileStatus, run: &str, begun: Timestamp) -> Timestamp {
+    let claims = status.claims.iter().filter(|claim| claim.id == run).map(|claim| claim.started_at.0);
+    due_after(claims.fold(begun, Timestamp::max), seen.uid, seen.spec.interval().get())
 }
 
 /// Whether something of a run is left to be tried again.

@@ -341,6 +341,7 @@ impl Judge<'_> {
         match what {
             What::Refuse(refusal) if unresolves(refusal) => {
                 self.conditions.drop(c::DEGRADED);
+                self.conditions.drop(c::SENDER_ALIGNED);
                 self.conditions.tell(c::VERIFIED, Truth::False, refusal);
                 self.class = Some(refusal.class);
             }
@@ -373,7 +374,7 @@ impl Judge<'_> {
     fn never(&mut self, plan: &Plan, news: &News<'_>, halted: bool) {
         let what = &plan.what;
         let known = |verified: &Condition| match verified.status.as_str() {
-            "Unknown" => !is_never(&verified.reason) && !self.is_over(&verified.reason, what, news),
+            "Unknown" => !is_never(&verified.reason) && !is_over(&verified.reason, what, news),
             // A missing reference that is there again says nothing any more.
             "False" => halted || self.status.inputs_judged.is_some() || refusal(self.seen).is_some(),
             _ => true,
@@ -397,13 +398,6 @@ impl Judge<'_> {
             }
         };
         self.conditions.tell(c::VERIFIED, Truth::Unknown, &diagnosis);
-    }
-
-    /// Whether what kept it from being judged is over.
-    fn is_over(&self, reason: &str, what: &What, news: &News<'_>) -> bool {
-        let begins = matches!(news, News::Begun(_));
-        (reason == Reason::DependencyNotReady.as_str() && !matches!(what, What::Rest(Because::Waits(_))))
-            || (reason == Reason::CredentialHeld.as_str() && begins)
     }
 
     fn held(&mut self) {
@@ -482,4 +476,11 @@ fn is_never(reason: &str) -> bool {
     [Reason::NeverVerified, Reason::VerificationRunning, Reason::AwaitingManualMessage]
         .iter()
         .any(|never| never.as_str() == reason)
+}
+
+/// Whether what kept it from being judged is over.
+fn is_over(reason: &str, what: &What, news: &News<'_>) -> bool {
+    let begins = matches!(news, News::Begun(_));
+    (reason == Reason::DependencyNotReady.as_str() && !matches!(what, What::Rest(Because::Waits(_))))
+        || (reason == Reason::CredentialHeld.as_str() && begins)
 }

@@ -20,7 +20,7 @@ use crate::{
         halt::{Mode, Pause, PauseScope},
     },
 };
-pub use reports::{Ends, bounced, in_junk, missing, refused_login, refused_outgoing, timed_out, unreached_outgoing};
+pub use reports::{Ends, bounced, in_junk, missing, refused_login, refused_outgoing, report, timed_out, unreached_outgoing};
 
 pub const MINUTE: i64 = 60;
 pub const HOUR: i64 = 3600;
@@ -383,6 +383,12 @@ impl Case {
     #[track_caller]
     pub fn next_run(&self) -> Timestamp {
         self.told_status().next_run_time.clone().unwrap().0
+    }
+
+    /// The id of the run that the status tells of.
+    #[track_caller]
+    pub fn run_id(&self) -> String {
+        self.told_status().verification.as_ref().map(|run| run.run_id.clone()).unwrap_or_default()
     }
 
     #[track_caller]

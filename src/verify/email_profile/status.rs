@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Because, Begin, Plan, Run, RunReport, Seen, Trigger, What, facts,
+    Because, Begin, Plan, Run, RunReport, Seen, Trigger, What,
+    decide::slot_after,
+    facts,
     judge::{self, Verdict},
 };
 use crate::{
@@ -243,14 +245,17 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
             return;
         }
     };
+    // What was claimed is noted already, unless the status that was read is older.
+    if !verdict.cut || status.claims.iter().any(|claim| claim.id == run.id) {
+        judges(status, run);
+    }
     if verdict.cut {
         // What is open is taken up again at once, or when the halt ends.
         status.next_run_time = Some(Time(whole_seconds(seen.now)));
         return;
     }
-    judges(status, run);
     let from = if run.trigger == Trigger::GoesOn { run.begun } else { run.started };
-    let mut slot = due_after(from, seen.uid, interval);
+    let mut slot = slot_after(seen, status, &run.id, from);
     if slot <= seen.now {
         slot = due_after(seen.now, seen.uid, interval);
     }
