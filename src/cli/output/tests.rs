@@ -81,9 +81,9 @@ fn checked() -> Vec<Outcome> {
     let error = Finding::new(Severity::Error, &place, "spec.port", "0 is below 1");
     let warning = Finding::new(Severity::Warning, &place, "spec.sender", "a <b> & \"c\"");
     vec![
-        Outcome { subject: Some(subject("bad")), findings: vec![error], report: None, skipped: false },
-        Outcome { subject: Some(subject("odd")), findings: vec![warning], report: None, skipped: false },
-        Outcome { subject: Some(subject("relay")), findings: vec![], report: Some(report(true)), skipped: false },
+        Outcome { subject: Some(subject("bad")), findings: vec![error], ..Outcome::default() },
+        Outcome { subject: Some(subject("odd")), findings: vec![warning], ..Outcome::default() },
+        Outcome { subject: Some(subject("relay")), report: Some(report(true)), ..Outcome::default() },
     ]
 }
 
