@@ -165,11 +165,7 @@ impl Practice {
 }
 
 fn its_account() -> Auth {
-    let secret = SecretRef {
-        name: ITS_OWN.to_owned(),
-        username_key: "username".to_owned(),
-        password_key: "password".to_owned(),
-    };
+    let secret = SecretRef { name: ITS_OWN.to_owned(), username_key: "username".to_owned(), password_key: "password".to_owned() };
     Auth { r#type: AuthType::Password, secret_ref: Some(secret), ..Auth::default() }
 }
 

@@ -26,7 +26,9 @@ use crate::{
     },
     verify::{
         Gate, References, Report,
-        email_profile::{Begin, Codes, Errand, Inputs, Permits, Run, RunReport, Setting, Trigger, inputs::incoming, resolve, run},
+        email_profile::{
+            Begin, Codes, Errand, Inputs, Permits, Run, RunReport, Setting, Trigger, inputs::incoming, resolve, run,
+        },
         halt::told_time,
         mail_server,
         resolve::About,
@@ -67,7 +69,7 @@ impl Checker {
         };
         adjust(&mut inputs);
         inputs.mailbox.level = inputs.mailbox.level.min(self.most);
-        let proof = self.prove_by(&inputs).await;
+        let proof = Box::pin(self.prove_by(&inputs)).await;
         output::progress_ends();
         proof
     }

@@ -9,7 +9,7 @@ use super::{Outcome, Proof};
 use crate::{
     api::v1alpha1::TlsStatus,
     mail::{
-        Diagnosis,
+        Diagnosis, Stage,
         stage::{Outcome as Ended, Record},
     },
     manifest::{Finding, Severity},
@@ -132,11 +132,10 @@ fn check(report: &Report, style: Style, out: &mut String) {
 
 /// A mailbox's last session, how the mail was sent, what the outgoing server said, and the verdict.
 fn profile(proof: &Proof, title: &str, style: Style, out: &mut String) {
-    let parts = [("Sent by", proof.sending.as_ref()), ("Mailbox", Some(&proof.report)), ("Outgoing", proof.outgoing.as_ref())];
+    let parts = [("Sending", proof.sending.as_ref()), ("Mailbox", Some(&proof.report)), ("Outgoing", proof.outgoing.as_ref())];
     for (name, report) in parts {
         if let Some(report) = report.filter(|report| !report.stages.is_empty()) {
-            let _ = writeln!(out, "  {} {}", style.paint(BOLD, name), report.endpoint);
-            session(report, style, out);
+            part(name, report, style, out);
         }
     }
     if let Some(results) = proof.found.as_ref().map(|found| &found.results) {
@@ -156,6 +155,23 @@ fn profile(proof: &Proof, title: &str, style: Style, out: &mut String) {
             let _ = writeln!(out, "{}  {title}  {}", style.paint(GREEN, "Verified"), proof.message());
         }
     }
+}
+
+/// One line for a part that went well; all its stages where one did not.
+fn part(name: &str, report: &Report, style: Style, out: &mut String) {
+    if report.stages.iter().any(|record| record.outcome == Ended::Failed) {
+        let _ = writeln!(out, "  {} {name} {}", style.paint(RED, "FAIL"), report.endpoint);
+        return session(report, style, out);
+    }
+    let stage = |record: &Record| {
+        // What a server says of itself before the login is in -o json.
+        let detail = record.detail.as_ref().filter(|_| record.stage >= Stage::Auth);
+        let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+        format!("{} {}{detail}", record.stage, human(record.duration))
+    };
+    let stages = report.stages.iter().map(stage).collect::<Vec<_>>().join(", ");
+    let (word, took) = (style.paint(GREEN, "ok  "), human(report.duration));
+    let _ = writeln!(out, "  {word} {name:<10} {took:>8}  {}: {stages}", report.endpoint);
 }
 
 fn hint(failure: &Diagnosis, style: Style, out: &mut String) {
