@@ -161,9 +161,9 @@ async fn a_wrong_password_ends_it_before_anything_is_sent_and_is_not_tried_again
     let around = owner.around(&leaks::password("of-last-year"), json!({"address": "probe@example.test"}));
     let ran = check(&(around + &both), &["-o", "json"]);
     let proofs = profiles(&ran);
-    let reasons: Vec<_> =
-        proofs.iter().map(|proof| (proof["reason"].as_str().unwrap(), proof["stage"].as_str().unwrap())).collect();
-    assert_eq!((ran.code, reasons), (1, vec![("AuthenticationFailed", "AUTH"), ("CredentialHeld", "AUTH")]), "{}", ran.out);
+    let reasons: Vec<_> = proofs.iter().map(|proof| proof["reason"].as_str().unwrap()).collect();
+    assert_eq!((ran.code, reasons), (1, vec!["AuthenticationFailed", "CredentialHeld"]), "{}", ran.out);
+    assert_eq!(proofs[0]["stage"], "AUTH");
     assert!(proofs[0]["hint"].as_str().unwrap().contains("team/account"), "{:#}", proofs[0]);
     assert!(proofs.iter().all(|proof| proof["sending"].is_null() && proof["outgoing"].is_null()), "{}", ran.out);
     assert_eq!(owner.stack.log("DOVECOT_LOG", &[&owner.address, "Password mismatch"]), 1);
@@ -292,24 +292,18 @@ fn submit(stack: &Stack, to: &str, subject: &str) {
 
 #[tokio::test]
 async fn a_search_that_is_interrupted_looks_once_more_and_shows_nothing_to_a_process_list() {
-    let owner = Owner::new("interrupted").await;
+    let (owner, other) = (Owner::new("interrupted").await, Owner::new("elsewhere").await);
     // It goes to another mailbox, so that it is never found in this one.
-    let elsewhere = json!({"address": "inbound@example.test", "verification": {"senderRef": {"name": "relay"}, "timeout": "5m"}});
-    let second = owner.profile("never-begun", json!({}));
+    let rest = json!({"address": other.address, "verification": {"senderRef": {"name": "relay"}, "timeout": "5m"}});
+    let both = owner.profile("box", rest) + &owner.profile("never-begun", json!({}));
     let folder = Folder::new();
-    let file = folder.file("box.yaml", owner.manifests(&(owner.profile("box", elsewhere) + &second)));
+    let file = folder.file("box.yaml", owner.manifests(&both));
     let child = start(&["check", "--live", "-f", &file, "-o", "json"], "/dev/null");
-    // The session that looks is the second thing that its owner does: the first is the mailbox's note.
     let end = Instant::now() + Duration::from_secs(20);
-    while owner.stack.log("DOVECOT_LOG", &["submission-login: Login", &owner.address]) == 0
-        && owner.stack.log("POSTFIX_LOG", &[&format!("sasl_username={}", owner.address)]) == 0
-        && owner.stack.log("DOVECOT_LOG", &[&owner.address, "Login"]) == 0
-    {
-        assert!(Instant::now() < end, "nobody logged in");
+    while other.sent() == 0 {
+        assert!(Instant::now() < end, "nothing was sent");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // The mail is on its way a moment later.
-    tokio::time::sleep(Duration::from_secs(1)).await;
     for entry in ["cmdline", "environ"] {
         let text = fs::read(format!("/proc/{}/{entry}", child.id())).unwrap();
         leaks::none_in(entry, &String::from_utf8_lossy(&text));

@@ -143,3 +143,55 @@ fn a_probe_that_finds_nobody_is_1_and_a_bad_flag_2() {
     assert_eq!(run(&["probe", "smtp://localhost", "--timeout", "1h"], "").status.code(), Some(2));
     assert_eq!(run(&["probe", "smtp://localhost", "--password", "x"], "").status.code(), Some(2));
 }
+
+/// `check --live --sandbox` of these files.
+fn practise(files: &[&str], input: &str) -> Output {
+    let files: Vec<&str> = files.iter().flat_map(|file| ["-f", file]).collect();
+    run(&[&["check", "--live", "--sandbox", "-o", "json"], &files[..]].concat(), input)
+}
+
+#[test]
+fn a_laptop_without_a_cluster_and_a_mail_server_proves_a_mailbox_against_the_sandbox() {
+    let samples = ["mailbox-imap.yaml", "mailbox-pop3.yaml"];
+    for (sample, replaced) in
+        samples.map(|name| format!("{}/deploy/samples/{name}", env!("CARGO_MANIFEST_DIR"))).iter().zip([true, false])
+    {
+        let output = practise(&[sample], "");
+        let lines = json_lines(&output);
+        let proof = lines.iter().find(|line| line["kind"] == "EmailProfile").unwrap();
+        let result = (output.status.code(), proof["result"].as_str().unwrap(), proof["reason"].as_str().unwrap());
+        assert_eq!(result, (Some(0), "Verified", "CodeReceived"), "{proof:#}");
+        assert!(proof["stages"].as_array().unwrap().iter().any(|stage| stage["name"] == "Cleanup"), "{proof:#}");
+        let notes = proof["findings"].as_array().into_iter().flatten();
+        let told = notes.filter(|note| note["message"] == "the sandbox has no IMAP: its POP3 stands for it").count();
+        assert_eq!(told, usize::from(replaced), "{proof:#}");
+    }
+}
+
+const PROFILE: &str = "---\napiVersion: mailverity.dev/v1alpha1\nkind: EmailProfile\nmetadata: {name: box}\nspec:\n  address: demo@sandbox.test\n  protocol: POP3\n  server: {host: localhost, port: 2995, tls: {insecureSkipVerify: true}}\n  account: {type: Password, allowPlaintext: true, secretRef: {name: s}}\n";
+
+#[test]
+fn a_profile_at_localhost_is_the_sandboxs_as_it_is_written_and_a_server_that_is_bad_is_told() {
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {username: demo@sandbox.test, password: of-last-year}\n";
+    // No server in the files, and a password that the sandbox does not know.
+    let profile = format!("{PROFILE}  verification: {{senderRef: {{name: relay}}, timeout: 30s}}\n");
+    let lines = json_lines(&practise(&["-"], &(profile.clone() + secret)));
+    assert_eq!((&lines[0]["reason"], &lines[0]["stage"]), (&"AuthenticationFailed".into(), &"AUTH".into()), "{:#}", lines[0]);
+
+    let output = practise(&["-"], &(format!("{SERVER}  hots: smtp.corp.test\n") + &profile));
+    let lines = json_lines(&output);
+    assert_eq!((output.status.code(), &lines[1]["reason"]), (Some(2), &"DependencyNotReady".into()), "{:#}", lines[1]);
+    assert!(
+        lines[1]["message"].as_str().unwrap().contains("MailServer default/relay: its manifest is not valid"),
+        "{:#}",
+        lines[1]
+    );
+}
+
+#[test]
+fn files_with_neither_a_server_nor_a_mailbox_have_nothing_to_check() {
+    let output = run(&["check", "--live", "-f", "-"], "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(told, "mailverity: there is no MailServer and no EmailProfile in these files\n");
+}

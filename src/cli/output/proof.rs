@@ -43,7 +43,7 @@ impl Proof {
     /// Why it failed, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<&Diagnosis> {
-        self.report.failure.as_ref().or(self.outgoing.as_ref()?.failure.as_ref())
+        self.report.failure.as_ref().or_else(|| self.outgoing.as_ref()?.failure.as_ref())
     }
 
     /// Verified or not.
