@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::{
         crd,
-        v1alpha1::{EmailProfileSpec, Level, MailServerSpec, MailboxProtocol},
+        v1alpha1::{EmailProfileSpec, Level, MailServerSpec},
     },
     manifest::{self, Document, Finding, Judge, Severity, stored},
 };
@@ -104,15 +104,13 @@ impl Check {
                 outcome.report = checker.check(&Target { namespace, name, spec: &spec }, &given, |_| {}).await;
             } else {
                 let mut spec: EmailProfileSpec = serde_json::from_value(judge.pruned(document))?;
-                let stand_in = practice.as_ref().filter(|practice| {
-                    let written = spec.protocol;
-                    let stands_in = practice.redirect_profile(&mut spec);
-                    if written != MailboxProtocol::POP3 {
-                        let message = format!("the sandbox has no {written:?}: its POP3 stands for it");
-                        outcome.findings.push(document.finding(Severity::Note, "spec.protocol", message));
-                    }
-                    stands_in
-                });
+                let mut stand_in = None;
+                if let Some(practice) = &practice {
+                    let redirected = practice.redirect_profile(&mut spec);
+                    stand_in = Some(practice).filter(|_| redirected.stands_in);
+                    let note = |(field, words)| document.finding(Severity::Note, field, words);
+                    outcome.findings.extend(redirected.notes.into_iter().map(note));
+                }
                 let adjust = |inputs: &mut _| stand_in.into_iter().for_each(|practice| practice.readdress(inputs));
                 let target = prove::Target { namespace, name, spec: &spec };
                 outcome.proof = Box::pin(checker.prove(&target, &given, adjust)).await.map(Box::new);

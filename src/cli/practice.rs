@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::v1alpha1::{
         AllowedNamespaces, Auth, AuthType, CaKind, CaRef, EmailProfileSpec, MailServerSpec, MailboxProtocol, MailboxServer,
-        NamespacesFrom, Outgoing, SecretRef, Security, Sender, Tls,
+        NamespacesFrom, ObjectRef, Outgoing, SecretRef, Security, Sender, Tls, VerificationMode,
     },
     sandbox::{Account, Options, Ports, Running, Sandbox},
     verify::{Stored, email_profile, mail_server::inputs},
@@ -25,6 +25,14 @@ const ITS_OWN: &str = "(sandbox)";
 pub struct Practice {
     sandbox: Running,
     account: Account,
+}
+
+/// What became of a profile.
+pub struct Redirected {
+    /// Whether the mail goes to the sandbox's account.
+    pub stands_in: bool,
+    /// What is not as it is written: fields, each with words.
+    pub notes: Vec<(&'static str, String)>,
 }
 
 impl Practice {
@@ -98,9 +106,24 @@ impl Practice {
         }
     }
 
-    /// Points a profile to the sandbox's POP3. Whether the sandbox stands in for its account, its certificate and its address,
-    /// too: one with POP3 at `localhost` is taken as it is written, but for the ports.
-    pub fn redirect_profile(&self, spec: &mut EmailProfileSpec) -> bool {
+    /// Points a profile to the sandbox's POP3. One with POP3 at `localhost` is taken as it is written, but for the ports; with
+    /// another, the sandbox also stands in for its account, its certificate and its address.
+    pub fn redirect_profile(&self, spec: &mut EmailProfileSpec) -> Redirected {
+        let mut notes = Vec::new();
+        if spec.protocol != MailboxProtocol::POP3 {
+            notes.push(("spec.protocol", format!("the sandbox has no {:?}: its POP3 stands for it", spec.protocol)));
+        }
+        if spec.mode() == VerificationMode::Manual {
+            notes.push(("spec.verification.mode", "nobody else can send to the sandbox: the mail is sent from here".to_owned()));
+            let verification = spec.verification.get_or_insert_default();
+            verification.mode = Some(VerificationMode::Automatic);
+            verification.sender_ref = Some(ObjectRef { name: ITS_OWN.to_owned(), namespace: None });
+        }
+        let stands_in = self.redirect_mailbox(spec);
+        Redirected { stands_in, notes }
+    }
+
+    fn redirect_mailbox(&self, spec: &mut EmailProfileSpec) -> bool {
         let written = email_profile::inputs::incoming(spec).ok().map(|(_, endpoint)| endpoint);
         let meant = written.as_ref().is_some_and(|at| at.host == "localhost") && spec.protocol == MailboxProtocol::POP3;
         let (port, security) = written.map_or((0, Security::TLS), |at| (at.port, at.security));

@@ -4,10 +4,11 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     os::unix::fs::chown,
     path::PathBuf,
     process::{Child, Command},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -320,4 +321,64 @@ async fn a_search_that_is_interrupted_looks_once_more_and_shows_nothing_to_a_pro
     assert_eq!(proofs[1]["result"], "Valid", "it was not begun");
     assert!(ran.err.contains("interrupted; not checked: EmailProfile team/never-begun"), "{}", ran.err);
     leaks::none_in("all that was printed", &(ran.out + &ran.err));
+}
+
+/// A server that takes a mail, and answers its final dot when it is told to.
+fn slow(listener: &TcpListener, dot: &mpsc::Sender<()>, answer: &mpsc::Receiver<()>) -> String {
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut out = stream.try_clone().unwrap();
+    let mut said = String::new();
+    out.write_all(b"220 slow.test ESMTP\r\n").unwrap();
+    let mut in_data = false;
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        said.push_str(&line);
+        said.push('\n');
+        let reply = match line.as_str() {
+            "." => {
+                in_data = false;
+                dot.send(()).unwrap();
+                answer.recv().unwrap();
+                "250 2.0.0 taken"
+            }
+            _ if in_data => continue,
+            "DATA" => {
+                in_data = true;
+                "354 go on"
+            }
+            "QUIT" => "221 bye",
+            _ => "250 ok",
+        };
+        if out.write_all(format!("{reply}\r\n").as_bytes()).is_err() || line == "QUIT" {
+            break;
+        }
+    }
+    said
+}
+
+#[tokio::test]
+async fn a_mail_that_is_on_its_way_is_settled_before_an_interrupted_run_ends() {
+    let owner = Owner::new("settled").await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay = json!({"host": "127.0.0.1", "port": listener.local_addr().unwrap().port(), "security": "None",
+        "sender": {"address": "probe@example.test"}});
+    let ((dot, seen), (answer, told)) = (mpsc::channel(), mpsc::channel());
+    let server = std::thread::spawn(move || slow(&listener, &dot, &told));
+    let box_ = owner.profile("box", json!({"verification": {"senderRef": {"name": "slow"}, "timeout": "5m"}}));
+    let folder = Folder::new();
+    let file = folder.file("box.yaml", owner.manifests(&box_) + &object("MailServer", "slow", &relay));
+    let child = start(&["check", "--live", "-f", &file, "-o", "json"], "/dev/null");
+    seen.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    // It has heard the signal by then, and waits all the same.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(fs::exists(format!("/proc/{}/fd", child.id())).unwrap());
+    answer.send(()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let ran = Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
+    let proof = profiles(&ran).swap_remove(0);
+    assert_eq!((ran.code, &proof["reason"]), (1, &"MessageNotReceived".into()), "{}{}", ran.out, ran.err);
+    assert_eq!(stage(&proof["sending"], "DATA").unwrap()["detail"], "250 2.0.0 taken", "{proof:#}");
+    assert!(server.join().unwrap().ends_with(".\nQUIT\n"), "the server was left without a word");
 }

@@ -152,19 +152,18 @@ fn practise(files: &[&str], input: &str) -> Output {
 
 #[test]
 fn a_laptop_without_a_cluster_and_a_mail_server_proves_a_mailbox_against_the_sandbox() {
-    let samples = ["mailbox-imap.yaml", "mailbox-pop3.yaml"];
-    for (sample, replaced) in
-        samples.map(|name| format!("{}/deploy/samples/{name}", env!("CARGO_MANIFEST_DIR"))).iter().zip([true, false])
-    {
+    let manual = "nobody else can send to the sandbox: the mail is sent from here";
+    let imap = "the sandbox has no IMAP: its POP3 stands for it";
+    for (sample, notes) in [("imap", vec![imap]), ("pop3", vec![]), ("manual", vec![imap, manual])] {
+        let sample = &format!("{}/deploy/samples/mailbox-{sample}.yaml", env!("CARGO_MANIFEST_DIR"));
         let output = practise(&[sample], "");
         let lines = json_lines(&output);
         let proof = lines.iter().find(|line| line["kind"] == "EmailProfile").unwrap();
         let result = (output.status.code(), proof["result"].as_str().unwrap(), proof["reason"].as_str().unwrap());
         assert_eq!(result, (Some(0), "Verified", "CodeReceived"), "{proof:#}");
         assert!(proof["stages"].as_array().unwrap().iter().any(|stage| stage["name"] == "Cleanup"), "{proof:#}");
-        let notes = proof["findings"].as_array().into_iter().flatten();
-        let told = notes.filter(|note| note["message"] == "the sandbox has no IMAP: its POP3 stands for it").count();
-        assert_eq!(told, usize::from(replaced), "{proof:#}");
+        let told = proof["findings"].as_array().into_iter().flatten().map(|note| note["message"].as_str().unwrap());
+        assert_eq!(told.filter(|told| told.contains("the sandbox")).collect::<Vec<_>>(), notes, "{proof:#}");
     }
 }
 
