@@ -66,7 +66,7 @@ impl Proof {
             },
             (None, _, None) => {
                 let level = if self.level == Level::Connect { "Connect" } else { "Authenticate" };
-                format!("{}; no mail was sent, by --level {level}", self.report.message())
+                format!("{}; no mail was sent (--level {level})", self.report.message())
             }
         }
     }
