@@ -1,18 +1,17 @@
 //! An `EmailProfile` proved from here: the mailbox is opened, the mail is sent or asked for, found and removed, and the
 //! outgoing server takes the login. The same run as the operator's, with the permits of a person at a shell.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+mod shell;
 
-use futures::future::{BoxFuture, FutureExt};
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use self::shell::Shell;
 use super::{
     interrupt::Interrupt,
-    live::{Checker, INSTALLATION, Refused},
+    live::{Checker, INSTALLATION},
     output::{self, Proof},
 };
 use crate::{
@@ -25,10 +24,8 @@ use crate::{
         stage::{Outcome, Record},
     },
     verify::{
-        Gate, References, Report,
-        email_profile::{
-            Begin, Codes, Errand, Inputs, Permits, Run, RunReport, Setting, Trigger, inputs::incoming, resolve, run,
-        },
+        References, Report,
+        email_profile::{Begin, Codes, Errand, Inputs, Run, RunReport, Setting, Trigger, inputs::incoming, resolve, run},
         halt::told_time,
         mail_server,
         resolve::About,
@@ -150,7 +147,7 @@ impl Checker {
                 actor.report.failure = failure.map(|failure| match failure.reason {
                     Reason::MessageNotReceived => Diagnosis::new(Reason::MessageNotReceived)
                         .detail("the mail was sent, and had not come when the search was ended")
-                        .at(Stage::Fetch),
+                        .at(failure.stage.unwrap_or(Stage::Fetch)),
                     _ => failure,
                 });
             }
@@ -169,7 +166,7 @@ impl Checker {
 
     fn proof(&self, inputs: &Inputs, report: RunReport, permits: Shell) -> Proof {
         let RunReport { actors, outgoing, .. } = report;
-        let sending = permits.noted.into_inner().unwrap_or_else(PoisonError::into_inner).sending;
+        let sending = permits.sending();
         let Some(actor) = actors.into_iter().next() else {
             return Proof::new(Report::new(self.most, inputs.mailbox.endpoint.to_string()), self.most);
         };
@@ -200,7 +197,7 @@ impl Checker {
     }
 
     fn permits(&self, interrupt: &Interrupt) -> Shell {
-        Shell { refused: self.refused.clone(), interrupt: interrupt.clone(), noted: Mutex::default() }
+        Shell::new(&self.refused, interrupt)
     }
 }
 
@@ -232,56 +229,4 @@ fn refused(spec: &EmailProfileSpec, failure: Diagnosis) -> Report {
     report.stages = vec![Record { stage: Stage::Secrets, outcome: Outcome::Failed, duration: Duration::ZERO, detail }];
     report.failure = Some(failure.at(Stage::Secrets));
     report
-}
-
-/// The permits of a person at a shell: everything is, but a login that was refused before.
-struct Shell {
-    refused: Refused,
-    interrupt: Interrupt,
-    noted: Mutex<Noted>,
-}
-
-/// What was seen of the mail.
-#[derive(Default)]
-struct Noted {
-    mark: Option<String>,
-    sending: Option<Report>,
-}
-
-impl Shell {
-    fn note(&self, work: impl FnOnce(&mut Noted)) {
-        work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// What the mailbox held before the mail.
-    fn mark(&self) -> Option<String> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).mark.clone()
-    }
-}
-
-impl Permits for Shell {
-    fn logins(&self) -> &dyn Gate {
-        &self.refused
-    }
-
-    fn sending<'a>(&'a self, _: &'a str, mark: &'a str) -> Box<dyn Gate + 'a> {
-        self.note(|noted| noted.mark = Some(mark.to_owned()));
-        Box::new(self.refused.clone())
-    }
-
-    fn turn(&self) -> BoxFuture<'_, Box<dyn Send>> {
-        async { Box::new(()) as Box<dyn Send> }.boxed()
-    }
-
-    fn waits(&self) {
-        output::progress_says("looking for the mail; Ctrl-C ends the search");
-    }
-
-    fn sent(&self, report: &Report) {
-        self.note(|noted| noted.sending = Some(report.clone()));
-    }
-
-    fn ends(&self) -> BoxFuture<'_, ()> {
-        self.interrupt.heard().boxed()
-    }
 }

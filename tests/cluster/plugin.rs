@@ -94,6 +94,7 @@ async fn a_verification_is_asked_for_and_waited_for() {
     let _operator = cluster.operator(&[]).await;
     cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
     let ran = mail(&cluster, &["verify", "emp/box", "ms/relay", "--wait"]);
+    println!("{}", ran.out);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     for words in ["  default    Verified  CodeReceived  The code was found", "Verified  EmailProfile ", "Verified  MailServer "] {
         assert!(ran.out.contains(words), "{}", ran.out);

@@ -62,7 +62,9 @@ async fn json_has_the_documented_names_and_no_others() {
     // Each has the names of a server that was checked.
     let parts = ["sending", "outgoing"].map(|part| proof[part].take());
     used(&proof, &mut found);
-    parts.iter().for_each(|part| used(part, &mut found));
+    for part in &parts {
+        used(part, &mut found);
+    }
     let mut documented = documented();
     // Nobody writes on this stack what it thinks of a sender.
     documented.remove("authenticationResults");

@@ -102,7 +102,7 @@ fn check(manifests: &str, flags: &[&str]) -> Ran {
 fn no_code_in(text: &str) {
     let uuid = Regex::new(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap();
     // The Message-ID is made of another one, and a failure tells it.
-    let codes: Vec<_> = uuid.find_iter(text).filter(|found| !text[found.end()..].starts_with("@")).collect();
+    let codes: Vec<_> = uuid.find_iter(text).filter(|found| !text[found.end()..].starts_with('@')).collect();
     assert!(codes.is_empty(), "{codes:?}: {text}");
 }
 

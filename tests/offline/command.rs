@@ -194,3 +194,20 @@ fn files_with_neither_a_server_nor_a_mailbox_have_nothing_to_check() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(told, "mailverity: there is no MailServer and no EmailProfile in these files\n");
 }
+
+#[test]
+fn a_server_of_another_namespace_sends_only_where_its_owner_admits_the_namespace() {
+    let server = SERVER.replace("{name: relay}", "{name: shared, namespace: mail}")
+        + "  host: smtp.corp.test\n  sender: {address: alerts@corp.test}\n  usage: {recipientDomains: [corp.test]}\n  allowedNamespaces: {from: Selector, selector: {matchLabels: {mail-access: allowed}}}\n";
+    let profile = PROFILE
+        .replace("{name: box}", "{name: box, namespace: team}")
+        .replace("demo@sandbox.test", "box@corp.test")
+        .replace("host: localhost, port: 2995", "host: pop.corp.test")
+        + "  verification: {senderRef: {name: shared, namespace: mail}, timeout: 30s}\n";
+    for (label, reason) in [("allowed", "CodeReceived"), ("denied", "RefNotPermitted")] {
+        let namespace =
+            format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: team, labels: {{mail-access: {label}}}}}\n");
+        let lines = json_lines(&practise(&["-"], &(server.clone() + &profile + &namespace)));
+        assert_eq!(lines[1]["reason"], reason, "{:#}", lines[1]);
+    }
+}

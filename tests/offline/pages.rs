@@ -55,6 +55,10 @@ fn subcommands() -> BTreeSet<String> {
 fn plugin(rest: &str) -> bool {
     let name = rest.split_whitespace().next().unwrap_or_default();
     let help = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_kubectl-mail")).args(args).arg("--help").output().unwrap();
+    // The plugin's own name, in a sentence.
+    if name.is_empty() {
+        return true;
+    }
     let all = String::from_utf8(help(&[]).stdout).unwrap();
     let known = String::from_utf8(help(&[name]).stdout).unwrap();
     found(r"(?m)^  ([a-z]+)  ", all.split_once("Commands:").unwrap().1).contains(name)
