@@ -17,6 +17,7 @@ mod imap;
 mod login;
 mod mailboxes;
 mod pop3;
+mod profiles;
 mod send;
 mod watching;
 

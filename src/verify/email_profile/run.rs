@@ -36,8 +36,8 @@ use crate::{
 };
 use post::Post;
 
-/// In mode Manual a person takes their time: a look a minute.
-const EVERY: Duration = Duration::from_mins(1);
+/// In mode Manual a person takes their time: a look a minute, where nobody waits at a terminal.
+pub const EVERY: Duration = Duration::from_mins(1);
 /// Whose code a mail of mode Manual carries: that of all actors.
 const ANYBODY: &str = "";
 
@@ -123,6 +123,11 @@ pub trait Permits: Send + Sync {
     /// No more connecting or sending is to be expected of this run: from here on it only waits.
     fn waits(&self);
 
+    /// Told how the server took a mail, stage by stage, once it has answered.
+    fn sent(&self, report: &Report) {
+        let _ = report;
+    }
+
     /// Ends when the run is to end. A mail that is on its way is settled first.
     fn ends(&self) -> BoxFuture<'_, ()>;
 }
@@ -142,6 +147,8 @@ pub struct Setting<'a> {
     pub contact: Option<&'a str>,
     /// Whether nothing may be deleted (mode Observe).
     pub observes: bool,
+    /// The time between two looks for a mail that a person sends.
+    pub every: Duration,
     /// Told each finished stage.
     pub watcher: Option<fn(&Record)>,
 }
@@ -192,7 +199,7 @@ async fn outgoing(setting: Setting<'_>, permits: &dyn Permits, run: &Run, mut op
         contact: setting.contact,
         level: Level::Authenticate,
         may_greet_with_tls: true,
-        watcher: None,
+        watcher: setting.watcher,
     };
     tokio::select! {
         report = mail_server::check(server, setting.vantage, permits.logins(), &check) => Some(report),
@@ -256,7 +263,7 @@ async fn actor(
         run: (!manual).then_some(header.as_str()),
         cleanup: if setting.observes { Cleanup::Keep } else { inputs.cleanup },
         timeout: inputs.timeout,
-        patience: if manual { Patience::Return { every: EVERY } } else { Patience::Stay },
+        patience: if manual { Patience::Return { every: setting.every } } else { Patience::Stay },
         earlier: (!manual && !setting.observes).then_some(&earlier),
     };
     let mut post = Post::new(setting, permits, run, errand, code, opened);

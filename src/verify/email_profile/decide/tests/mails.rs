@@ -139,7 +139,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// The history goes on: what is due is run and ends so, or something happens to the object.
 fn step(case: Case, what: Event, actor: usize, licence: &mut Vec<Timestamp>) -> Case {
     let runs = matches!(case.plan().what, What::Run(_));
-    let named = case.seen().actors().get(actor % 2).cloned().unwrap_or_default();
+    let named = case.seen().actors().get(actor % 2).map(|chosen| chosen.name.clone()).unwrap_or_default();
     let ends = |case: Case, end: Ends| if runs { case.ends_for(&[(&named, end)], &Ends::Found(2)) } else { case.told() };
     let may_send = |case: &Case| runs && case.run().errands.iter().any(|e| e.actor == named && e.begin == Begin::Send);
     match what {
