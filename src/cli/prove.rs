@@ -156,7 +156,6 @@ impl Checker {
     }
 
     /// Asks for the mail of mode Manual. Standard output holds the result and nothing else.
-    #[expect(clippy::print_stderr, reason = "a person is asked for something")]
     fn ask(&self, inputs: &Inputs, plan: &Run, until: Timestamp) {
         output::progress_ends();
         let code = self.codes(inputs).manual(&plan.id);

@@ -14,6 +14,7 @@ mod support;
 mod command;
 mod documented;
 mod imap;
+mod interrupted;
 mod login;
 mod mailboxes;
 mod pop3;

@@ -4,12 +4,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::fs::chown,
     path::PathBuf,
-    process::{Child, Command},
-    sync::mpsc,
-    time::{Duration, Instant},
+    process::Child,
 };
 
 use regex::Regex;
@@ -23,14 +21,14 @@ use super::support::{
 };
 
 /// A mailbox of a test's own, and what has to be written of it.
-struct Owner {
-    stack: Stack,
-    address: String,
+pub struct Owner {
+    pub stack: Stack,
+    pub address: String,
     password: String,
 }
 
 impl Owner {
-    async fn new(test: &str) -> Self {
+    pub async fn new(test: &str) -> Self {
         let (stack, password) = (Stack::get(), leaks::password(test));
         let address = stack.user(&format!("{test}-{}", Uuid::new_v4().simple()), &password).await;
         Self { stack, address, password }
@@ -41,7 +39,7 @@ impl Owner {
     }
 
     /// A profile read by IMAP within TLS; what is in `rest` is added or replaced.
-    fn profile(&self, name: &str, rest: Value) -> String {
+    pub fn profile(&self, name: &str, rest: Value) -> String {
         let mut spec = json!({
             "address": self.address, "protocol": "IMAP", "server": self.server("IMAPS_PORT", "TLS"),
             "account": {"type": "Password", "secretRef": {"name": "account"}},
@@ -68,7 +66,7 @@ impl Owner {
             + &part("ConfigMap", "ca", "data", ca)
     }
 
-    fn manifests(&self, profiles: &str) -> String {
+    pub fn manifests(&self, profiles: &str) -> String {
         self.around(&self.password, json!({"address": "probe@example.test"})) + profiles
     }
 
@@ -80,12 +78,12 @@ impl Owner {
     }
 
     /// How many mails to this address were queued.
-    fn sent(&self) -> usize {
+    pub fn sent(&self) -> usize {
         self.stack.log("POSTFIX_LOG", &[&format!("to=<{}>", self.address), "status=sent"])
     }
 }
 
-fn object(kind: &str, name: &str, spec: &Value) -> String {
+pub fn object(kind: &str, name: &str, spec: &Value) -> String {
     let meta = json!({"name": name, "namespace": "team"});
     format!("---\n{}\n", json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}))
 }
@@ -106,11 +104,11 @@ fn no_code_in(text: &str) {
     assert!(codes.is_empty(), "{codes:?}: {text}");
 }
 
-fn profiles(ran: &Ran) -> Vec<Value> {
+pub fn profiles(ran: &Ran) -> Vec<Value> {
     ran.lines().into_iter().filter(|line| line["kind"] == "EmailProfile").collect()
 }
 
-fn stage<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
+pub fn stage<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
     report["stages"].as_array()?.iter().find(|stage| stage["name"] == name)
 }
 
@@ -295,96 +293,4 @@ fn submit(stack: &Stack, to: &str, subject: &str) {
         out.write_all(said.as_bytes()).unwrap();
         while !replies.next().unwrap().unwrap().starts_with(code) {}
     }
-}
-
-#[tokio::test]
-async fn a_search_that_is_interrupted_looks_once_more_and_shows_nothing_to_a_process_list() {
-    let (owner, other) = (Owner::new("interrupted").await, Owner::new("elsewhere").await);
-    // It goes to another mailbox, so that it is never found in this one.
-    let rest = json!({"address": other.address, "verification": {"senderRef": {"name": "relay"}, "timeout": "5m"}});
-    let both = owner.profile("box", rest) + &owner.profile("never-begun", json!({}));
-    let folder = Folder::new();
-    let file = folder.file("box.yaml", owner.manifests(&both));
-    let child = start(&["check", "--live", "-f", &file, "-o", "json"], "/dev/null");
-    let end = Instant::now() + Duration::from_secs(20);
-    while other.sent() == 0 {
-        assert!(Instant::now() < end, "nothing was sent");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    for entry in ["cmdline", "environ"] {
-        let text = fs::read(format!("/proc/{}/{entry}", child.id())).unwrap();
-        leaks::none_in(entry, &String::from_utf8_lossy(&text));
-    }
-    let before = Instant::now();
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert!(before.elapsed() < Duration::from_secs(10), "it waits for the mail all the same");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let ran = Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
-    let proofs = profiles(&ran);
-    assert_eq!((ran.code, &proofs[0]["reason"]), (1, &"MessageNotReceived".into()), "{}{}", ran.out, ran.err);
-    assert!(proofs[0]["sent"].is_string() && proofs[0]["message"].as_str().unwrap().contains("the search was ended"));
-    assert_eq!(proofs[1]["result"], "Valid", "it was not begun");
-    assert!(ran.err.contains("interrupted; not checked: EmailProfile team/never-begun"), "{}", ran.err);
-    leaks::none_in("all that was printed", &(ran.out + &ran.err));
-}
-
-/// A server that takes a mail, and answers its final dot when it is told to.
-fn slow(listener: &TcpListener, dot: &mpsc::Sender<()>, answer: &mpsc::Receiver<()>) -> String {
-    let (stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut out = stream.try_clone().unwrap();
-    let mut said = String::new();
-    out.write_all(b"220 slow.test ESMTP\r\n").unwrap();
-    let mut in_data = false;
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        said.push_str(&line);
-        said.push('\n');
-        let reply = match line.as_str() {
-            "." => {
-                in_data = false;
-                dot.send(()).unwrap();
-                answer.recv().unwrap();
-                "250 2.0.0 taken"
-            }
-            _ if in_data => continue,
-            "DATA" => {
-                in_data = true;
-                "354 go on"
-            }
-            "QUIT" => "221 bye",
-            _ => "250 ok",
-        };
-        if out.write_all(format!("{reply}\r\n").as_bytes()).is_err() || line == "QUIT" {
-            break;
-        }
-    }
-    said
-}
-
-#[tokio::test]
-async fn a_mail_that_is_on_its_way_is_settled_before_an_interrupted_run_ends() {
-    let owner = Owner::new("settled").await;
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let relay = json!({"host": "127.0.0.1", "port": listener.local_addr().unwrap().port(), "security": "None",
-        "sender": {"address": "probe@example.test"}});
-    let ((dot, seen), (answer, told)) = (mpsc::channel(), mpsc::channel());
-    let server = std::thread::spawn(move || slow(&listener, &dot, &told));
-    let box_ = owner.profile("box", json!({"verification": {"senderRef": {"name": "slow"}, "timeout": "5m"}}));
-    let folder = Folder::new();
-    let file = folder.file("box.yaml", owner.manifests(&box_) + &object("MailServer", "slow", &relay));
-    let child = start(&["check", "--live", "-f", &file, "-o", "json"], "/dev/null");
-    seen.recv_timeout(Duration::from_secs(20)).unwrap();
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    // It has heard the signal by then, and waits all the same.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(fs::exists(format!("/proc/{}/fd", child.id())).unwrap());
-    answer.send(()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let ran = Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
-    let proof = profiles(&ran).swap_remove(0);
-    assert_eq!((ran.code, &proof["reason"]), (1, &"MessageNotReceived".into()), "{}{}", ran.out, ran.err);
-    assert_eq!(stage(&proof["sending"], "DATA").unwrap()["detail"], "250 2.0.0 taken", "{proof:#}");
-    assert!(server.join().unwrap().ends_with(".\nQUIT\n"), "the server was left without a word");
 }
