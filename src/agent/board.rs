@@ -50,7 +50,9 @@ impl Board {
             Event::InitDone => {
                 let listed = self.listed.take().unwrap_or_default();
                 let gone: Vec<_> = self.known.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-                gone.iter().for_each(|name| self.remove(name));
+                for name in &gone {
+                    self.remove(name);
+                }
             }
             Event::Apply((name, task)) => self.put(name, task),
             Event::Delete((name, _)) => self.remove(&name),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Clock};
 use futures::future::{BoxFuture, FutureExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -120,7 +120,6 @@ fn contents(mut secret: Secret, needs_code: bool) -> Result<(SecretString, Optio
     if !needs_code {
         return Ok((password, None));
     }
-    use secrecy::ExposeSecret;
     let code = Uuid::try_parse(take(CODE)?.expose_secret().trim()).map_err(|_| {
         let said = format!("key {CODE} of the task's Secret is no UUID");
         Diagnosis::new(Reason::SecretInvalid).fact("key", CODE).fact("fault", "is no UUID").detail(said)
@@ -144,7 +143,10 @@ impl Dispatch for Hail<'_> {
                 Err(Unwritten::Refused) => return Err(unsent("the API server did not take the mailbox's mark")),
             }
             match timeout(SENDING, self.hand.orders.dispatched()).await {
-                Ok(Ok(sent)) => Ok(Dispatched { at: Instant::now(), message_id: sent.message_id, envelope_id: sent.envelope_id }),
+                Ok(Ok(sent)) => {
+                    tracing::info!("the mail was sent; looks for it");
+                    Ok(Dispatched { at: Instant::now(), message_id: sent.message_id, envelope_id: sent.envelope_id })
+                }
                 Ok(Err(_)) => Err(unsent("the task is over")),
                 Err(_) => Err(unsent("the operator did not say within 15 minutes that the mail was sent")),
             }

@@ -30,7 +30,7 @@ fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts an API server"))
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -93,7 +93,7 @@ impl Cluster {
         self.apply_at(&manifest, Some(&self.namespace)).await;
     }
 
-    async fn apply_at(&self, manifest: &Value, namespace: Option<&str>) {
+    pub async fn apply_at(&self, manifest: &Value, namespace: Option<&str>) {
         self.try_apply(manifest, namespace).await.unwrap_or_else(|error| panic!("{manifest}: {error}"));
     }
 
@@ -214,14 +214,18 @@ impl Cluster {
                 self.right(doc).await;
             }
         }
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.config_of("mailverity", &self.namespace).await
+    }
+
+    /// A kubeconfig of an account.
+    pub async fn config_of(&self, account: &str, namespace: &str) -> PathBuf {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let spec = TokenRequestSpec { expiration_seconds: Some(7200), ..TokenRequestSpec::default() };
         let request = TokenRequest { spec, ..TokenRequest::default() };
-        let token =
-            accounts.create_token_request("mailverity", &PostParams::default(), &request).await.unwrap().status.unwrap().token;
+        let token = accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap().status.unwrap().token;
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(self.plane.join("kubeconfig")).unwrap()).unwrap();
         config["users"][0]["user"] = json!({"token": token});
-        let path = self.dir().join("kubeconfig");
+        let path = self.dir().join(format!("kubeconfig-{account}-{namespace}"));
         fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
         path
     }
@@ -231,7 +235,7 @@ impl Cluster {
         match doc["kind"].as_str().unwrap_or_default() {
             "ServiceAccount" | "Role" => doc["metadata"]["namespace"] = json!(self.namespace),
             "ClusterRole" => return self.apply_at(&doc, None).await,
-            // Actors are in no namespace: the right to them cannot be narrowed to one.
+            // Actors belong to no namespace: each test's operator may read them all.
             "ClusterRoleBinding" if doc["metadata"]["name"] == "mailverity-actors" => {
                 doc["metadata"]["name"] = json!(format!("mailverity-actors-{}", self.namespace));
                 doc["subjects"][0]["namespace"] = json!(self.namespace);
@@ -323,7 +327,7 @@ pub fn message<'a>(status: &'a MailServerStatus, kind: &str) -> &'a str {
     status.conditions.iter().find(|c| c.type_ == kind).map_or("", |c| c.message.as_str())
 }
 
-fn documents(text: &str) -> Vec<Value> {
+pub fn documents(text: &str) -> Vec<Value> {
     use serde::Deserialize;
     serde_yaml::Deserializer::from_str(text).filter_map(|doc| Value::deserialize(doc).ok()).filter(|doc| !doc.is_null()).collect()
 }
@@ -358,6 +362,13 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// An agent, which has no HTTP server.
+    pub fn agent(args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
+        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log };
+        agent.start();
+        agent
+    }
+
     /// Starts it, or starts it again.
     pub fn start(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();

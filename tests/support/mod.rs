@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod agents;
 pub mod cases;
 pub mod cluster;
 pub mod command;

@@ -24,6 +24,15 @@ pub struct Wanted {
     pub read_only: bool,
 }
 
+/// Whether the server tells of new messages by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idling {
+    Never,
+    Offered,
+    /// An IDLE is under way: a wait may be dropped.
+    Now,
+}
+
 /// A mailbox that is open over IMAP.
 pub struct ImapMailbox {
     pub(super) session: Session,
@@ -34,9 +43,7 @@ pub struct ImapMailbox {
     pub(super) trash: Option<String>,
     /// How long the next wait between two looks is.
     pub(super) step: Duration,
-    pub(super) idles: bool,
-    /// Whether an IDLE is under way: a wait may be dropped.
-    pub(super) idling: bool,
+    pub(super) idle: Idling,
     /// When a message was last a reason to look.
     pub(super) noticed: Option<Instant>,
     pub(super) looked: Option<Looked>,
@@ -61,8 +68,7 @@ impl ImapMailbox {
             writable: !wanted.read_only,
             trash: folders.trash,
             step: Duration::ZERO,
-            idles,
-            idling: false,
+            idle: if idles { Idling::Offered } else { Idling::Never },
             noticed: None,
             looked: None,
             fresh: true,
@@ -140,7 +146,7 @@ impl Mailbox for ImapMailbox {
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
-            if self.idling {
+            if self.idle == Idling::Now {
                 // What the server says to that may be in the way of what it says to the goodbye; neither matters.
                 self.session.wire.write(b"DONE\r\n").await.ok();
             }

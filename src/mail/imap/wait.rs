@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{ImapMailbox, Status, classify, conversation::Turn, session::COURTESY};
+use super::{ImapMailbox, Status, classify, conversation::Turn, mailbox::Idling, session::COURTESY};
 use crate::mail::{Diagnosis, Stage, wire::broke};
 
 /// The first step is not shorter, whatever the round trip.
@@ -57,7 +57,7 @@ impl ImapMailbox {
                 (self.noticed, self.session.selected.told) = (Some(now), true);
                 return Ok(true);
             }
-            if self.step > PATIENCE && self.idles {
+            if self.step > PATIENCE && self.idle != Idling::Never {
                 let idle = Idle { before, calm, end: until.min(now + RENEWED), answer };
                 self.idle(idle).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))?;
             } else {
@@ -73,8 +73,9 @@ impl ImapMailbox {
 
     async fn idle(&mut self, Idle { before, calm, mut end, answer }: Idle) -> Result<(), Diagnosis> {
         self.session.wire.set_deadline(Instant::now() + answer);
+        tracing::trace!(client = "IDLE", "command");
         let tag = self.session.begin("IDLE").await?;
-        self.idling = true;
+        self.idle = Idling::Now;
         let mut idling = false;
         loop {
             let turn = if idling {
@@ -96,7 +97,7 @@ impl ImapMailbox {
                 }
                 // Offered and refused, or ended by the server: steps do as well.
                 Turn::Done(_) => {
-                    (self.idles, self.idling) = (false, false);
+                    self.idle = Idling::Never;
                     return Ok(());
                 }
             }
@@ -109,7 +110,7 @@ impl ImapMailbox {
         }
         self.session.wire.set_deadline(Instant::now() + answer);
         self.session.wire.write(b"DONE\r\n").await?;
-        self.idling = false;
+        self.idle = Idling::Offered;
         loop {
             match self.session.turn(&tag).await? {
                 Turn::Done(said) if said.status == Status::Ok => return Ok(()),

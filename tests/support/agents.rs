@@ -1,0 +1,54 @@
+//! Agents in processes of their own, with the product's manifests and no more rights than these give.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, Operator, documents, root};
+
+impl Cluster {
+    /// Installs the product's manifests for an agent of `actor` in the namespace `tasks`, where this test's operator may put
+    /// tasks; a kubeconfig of the agent's account.
+    pub async fn agent_rights(&self, actor: &str, tasks: &str) -> PathBuf {
+        let mut files: Vec<_> = fs::read_dir(root().join("deploy/agent")).unwrap().flatten().map(|file| file.path()).collect();
+        files.sort();
+        for doc in files.iter().flat_map(|path| documents(&fs::read_to_string(path).unwrap())) {
+            let doc = self.for_actor(doc, actor, tasks);
+            match doc["kind"].as_str().unwrap() {
+                "Namespace" => self.apply_at(&doc, None).await,
+                // Nothing runs pods here; that the API server takes it is enough.
+                _ => self.apply_at(&doc, Some(tasks)).await,
+            }
+        }
+        self.config_of("mailverity-agent", tasks).await
+    }
+
+    fn for_actor(&self, mut doc: Value, actor: &str, tasks: &str) -> Value {
+        if doc["kind"] == "Namespace" {
+            doc["metadata"]["name"] = json!(tasks);
+            doc["metadata"]["labels"]["mailverity.dev/actor"] = json!(actor);
+            return doc;
+        }
+        doc["metadata"]["namespace"] = json!(tasks);
+        for subject in doc.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
+            let operator = subject["name"] == "mailverity";
+            subject["namespace"] = json!(if operator { &self.namespace } else { tasks });
+        }
+        doc
+    }
+
+    /// Starts an agent of `actor` for the namespace `tasks`, with its real rights, at trace level.
+    pub async fn agent(&self, actor: &str, tasks: &str, flags: &[&str]) -> Operator {
+        let kubeconfig = self.agent_rights(actor, tasks).await;
+        self.agent_by(kubeconfig, actor, tasks, flags)
+    }
+
+    /// The same with a kubeconfig that is there.
+    pub fn agent_by(&self, kubeconfig: PathBuf, actor: &str, tasks: &str, flags: &[&str]) -> Operator {
+        let fixed = ["agent", "--actor", actor, "--namespace", tasks, "--log-level", "trace", "--deny-cidrs", ""];
+        let ports = ["--allowed-ports", "1-65535"];
+        let args = fixed.iter().chain(&ports).chain(flags).map(|arg| (*arg).to_owned()).collect();
+        let log = self.dir().join(format!("agent-{}.log", uuid::Uuid::new_v4().simple()));
+        Operator::agent(args, kubeconfig, log)
+    }
+}
