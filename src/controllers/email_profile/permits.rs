@@ -8,8 +8,9 @@ use jiff::Timestamp;
 
 use super::{Context, EmailProfiles, charge, reconcile::Sight};
 use crate::{
+    api::v1alpha1::VerificationMode,
     controllers::mandate::Mandate,
-    mail::Diagnosis,
+    mail::{Diagnosis, protocol::Protocol},
     runtime::{
         limits::{Place, Service, Target},
         lock,
@@ -35,6 +36,8 @@ pub struct OperatorPermits {
     namespace: String,
     secret: Option<String>,
     place: Mutex<Option<Place>>,
+    /// Whether it holds a session while it waits.
+    stays: bool,
     stop: Stop,
 }
 
@@ -50,6 +53,7 @@ impl OperatorPermits {
             sender: inputs.sender.clone(),
             secret: inputs.mailbox.login.as_ref().map(|login| login.secret.clone()),
             place: Mutex::new(Some(place)),
+            stays: inputs.mailbox.protocol == Protocol::Imap && inputs.mode == VerificationMode::Automatic,
             stop: stop.clone(),
         }
     }
@@ -95,7 +99,8 @@ impl Permits for OperatorPermits {
     }
 
     fn waits(&self) {
-        lock(&self.place).take();
+        let mut place = lock(&self.place);
+        *place = place.take().filter(|_| self.stays).map(Place::into_session);
     }
 
     fn ends(&self) -> BoxFuture<'_, ()> {
