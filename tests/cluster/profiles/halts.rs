@@ -116,7 +116,7 @@ async fn a_suspension_by_annotation_ends_by_itself() {
     let (stack, cluster) = (Stack::get(), Cluster::new("profile-until").await);
     let operator = cluster.operator(&[]).await;
     let waiting = Waiting::new(stack, cluster, "profile-until").await;
-    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(6);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(15);
     let annotation = json!({"metadata": {"annotations": {SUSPEND_UNTIL: soon.to_string()}}});
     waiting.cluster.patch_profile("box", annotation).await;
     waiting.is_halted(&operator, "Suspended").await;

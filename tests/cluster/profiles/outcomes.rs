@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::events::v1::Event;
 use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState};
 use serde_json::json;
 
@@ -29,6 +30,13 @@ async fn a_mail_in_junk_is_told_so_never_verified_and_removed_from_there() {
     assert!(status.last_verified_time.is_none() && status.actors[0].received_time.is_none(), "{status:#?}");
     assert_eq!((status.summary.as_deref(), status.actors[0].state), (Some("0/1"), ProfileActorState::Unverified));
     assert!(stack.everywhere(&user, RUN).is_empty(), "our mail is still there");
+    let warned = |event: &Event| {
+        let about = event.regarding.as_ref().and_then(|about| about.kind.as_deref());
+        event.type_.as_deref() == Some("Warning")
+            && event.reason.as_deref() == Some("MessageInJunk")
+            && about == Some("EmailProfile")
+    };
+    cluster.until("an Event of it", async || cluster.events().await.iter().any(warned).then_some(())).await;
     assert_eq!(stack.taken(&user).into_values().collect::<Vec<_>>(), [1]);
 }
 
@@ -148,11 +156,14 @@ async fn copies_that_come_together_are_one_code_and_all_of_them_go() {
     let pop3 = json!({"host": "localhost", "port": stack.port("POP3S_PORT"), "security": "TLS",
         "tls": {"caRef": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"}}});
     cluster.profile("box", mailbox(&stack, &user, json!({"protocol": "POP3", "server": pop3}))).await;
-    // POP3 looks 2 s after the 250, and then 10 s after it: in between there is time to copy.
+    // Nobody looks while the copies come.
     let copy = stack.mail(&other, RUN).await;
+    cluster.patch_profile("box", json!({"spec": {"suspend": true}})).await;
+    cluster.profile_condition("box", "Suspended", "True", "Suspended").await;
     for _ in 0..3 {
         stack.put(&user, INBOX, &copy, "");
     }
+    cluster.patch_profile("box", json!({"spec": {"suspend": false}})).await;
     let status = cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
     let cleanup = status.actors[0].checks.iter().find(|stage| stage.name == "Cleanup").unwrap();
     assert_eq!(cleanup.detail.as_deref(), Some("removed: 3, of earlier runs: 0"));
