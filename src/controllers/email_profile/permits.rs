@@ -1,7 +1,10 @@
 //! What a run of the operator asks before it acts: a mandate as all kinds have it, a turn at the server, and before each mail
 //! its budgets and its claim.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -12,10 +15,10 @@ use super::{Context, EmailProfiles, agent::TaskAgent, charge, reconcile::Sight};
 use crate::{
     api::{
         Reason,
-        v1alpha1::{ActorMode, DEFAULT_ACTOR},
+        v1alpha1::{ActorMode, DEFAULT_ACTOR, VerificationMode},
     },
     controllers::mandate::Mandate,
-    mail::{Diagnosis, Vantage},
+    mail::{Diagnosis, Vantage, protocol::Protocol},
     runtime::{
         Name,
         limits::{Place, Service, Target},
@@ -44,6 +47,10 @@ pub struct OperatorPermits {
     domain: String,
     secret: Option<String>,
     place: Mutex<Option<Place>>,
+    /// The actors whose claims this run has taken.
+    claimed: Mutex<BTreeSet<String>>,
+    /// Whether it holds a session while it waits.
+    stays: bool,
     stop: Stop,
 }
 
@@ -61,6 +68,8 @@ impl OperatorPermits {
             sender: inputs.sender.clone(),
             secret: inputs.mailbox.login.as_ref().map(|login| login.secret.clone()),
             place: Mutex::new(Some(place)),
+            claimed: Mutex::default(),
+            stays: inputs.mailbox.protocol == Protocol::Imap && inputs.mode == VerificationMode::Automatic,
             stop: stop.clone(),
         }
     }
@@ -77,6 +86,7 @@ impl OperatorPermits {
         self.mandate.charge(&charge(&self.run.id, actor), &mail, now)?;
         let status = claim(&sight.seen(), &self.run, actor, mark, now);
         sight.object = self.mandate.claim(&sight.object, &status).await?;
+        lock(&self.claimed).insert(actor.to_owned());
         // The write may have taken seconds: the Lease may be lost by now.
         self.mandate.still()
     }
@@ -138,8 +148,13 @@ impl Permits for OperatorPermits {
         Stand::Here(Some(Box::new(Vantage { actor: actor.name_any(), proxy, ..settings.vantage.clone() })))
     }
 
+    fn has_claimed(&self, actor: &str) -> bool {
+        lock(&self.claimed).contains(actor)
+    }
+
     fn waits(&self) {
-        lock(&self.place).take();
+        let mut place = lock(&self.place);
+        *place = place.take().filter(|_| self.stays).map(Place::into_session);
     }
 
     fn ends(&self) -> BoxFuture<'_, ()> {

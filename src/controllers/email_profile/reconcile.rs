@@ -26,7 +26,8 @@ use crate::{
     verify::{
         breaker::Hold,
         email_profile::{
-            Because, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status, transitions,
+            Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status,
+            transitions,
         },
         halt::{Mode, Pause},
         resolve::About,
@@ -174,6 +175,11 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
     if running {
         // Its end brings us here again.
         ctx.checks.cancel(name);
+        return Ok(());
+    }
+    if inputs.unsettled && run.errands.iter().any(|errand| errand.begin == Begin::Send) {
+        // The verdict on the server brings us here again: if it is a bad one, it is told there, and not here as well.
+        ctx.term.limits.pass(&Context::who(name));
         return Ok(());
     }
     if ctx.term.is_draining() {

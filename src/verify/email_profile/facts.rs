@@ -124,7 +124,8 @@ fn settle_claim(status: &mut EmailProfileStatus, run: &Run, begin: Option<Begin>
             status.claims.retain(|claim| claim.actor != actor.name);
             status.claims.push(claim_for(run, &actor.name, actor.attempt, whole_seconds(mail.sent)));
         }
-        None if begin == Some(Begin::Send) => status.claims.retain(|claim| !own(claim)),
+        // A claim that this run did not take may be another process's, and its mail on the way.
+        None if begin == Some(Begin::Send) && actor.claimed => status.claims.retain(|claim| !own(claim)),
         Some(_) | None => {}
     }
 }

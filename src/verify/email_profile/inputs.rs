@@ -58,6 +58,8 @@ pub struct Inputs {
     pub fingerprint: String,
     /// Why it must wait: a `MailServer` that it names does not work.
     pub waits: Option<Diagnosis>,
+    /// Whether the `MailServer` that sends is being judged anew: what is known of it is of its spec as it was.
+    pub unsettled: bool,
 }
 
 /// The `MailServer` that sends the codes.
@@ -116,12 +118,12 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
     let login = account(auth, about, references, &places, skips).await?;
     let login = login.ok_or_else(|| invalid("no mailbox is read without a login: set account.type to Password or OAuth2"))?;
 
-    let mut waits = None;
+    let (mut waits, mut unsettled) = (None, false);
     let sender = match &spec.verification.as_ref().and_then(|verification| verification.sender_ref.clone()) {
         Some(reference) if spec.mode() == VerificationMode::Automatic => {
-            let (sender, not_ready) = sender(spec, reference, about, references).await?;
-            waits = not_ready;
-            Some(sender)
+            let sender = sender(spec, reference, about, references).await?;
+            (waits, unsettled) = (sender.waits, sender.unsettled);
+            Some(sender.sender)
         }
         _ => None,
     };
@@ -174,6 +176,7 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
         uid: about.uid.to_owned(),
         fingerprint,
         waits,
+        unsettled,
     })
 }
 
@@ -251,12 +254,29 @@ fn not_ready(server: &MailServer, name: &str) -> Option<Diagnosis> {
     Some(waits.detail(format!("MailServer {name}: {why}")))
 }
 
+/// Whether a server's spec has changed, and what is known of it was found before. A server in a file has no status.
+fn is_unsettled(server: &MailServer) -> bool {
+    let Some(status) = &server.status else { return false };
+    let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+    let of_now = |generation: Option<i64>| generation == server.metadata.generation;
+    let verified = condition(crate::api::v1alpha1::condition::VERIFIED);
+    let works_on_it = condition(crate::api::v1alpha1::condition::RECONCILING).is_some_and(|c| c.status == "True");
+    !of_now(status.observed_generation) || (works_on_it && !verified.is_some_and(|verified| of_now(verified.observed_generation)))
+}
+
+/// A sender, and how its server is.
+struct Found {
+    sender: Sender,
+    waits: Option<Diagnosis>,
+    unsettled: bool,
+}
+
 async fn sender(
     spec: &EmailProfileSpec,
     reference: &ObjectRef,
     about: &About<'_>,
     references: &dyn References,
-) -> Result<(Sender, Option<Diagnosis>), Diagnosis> {
+) -> Result<Found, Diagnosis> {
     let found = server(reference, about, references).await?;
     let namespace = reference.namespace.as_deref().unwrap_or(about.namespace);
     let name = format!("{namespace}/{}", reference.name);
@@ -277,7 +297,7 @@ async fn sender(
             .detail(format!("MailServer {name} lets namespace {} mail {list} only, not {}", about.namespace, spec.address)));
     }
     // What makes the server itself unusable is told there; here it is a dependency that is not ready.
-    let waits = not_ready(&found, &name);
+    let (waits, unsettled) = (not_ready(&found, &name), is_unsettled(&found));
     let lending = About { namespace, name: &reference.name, uid: about.uid, ..*about };
     let server = mail_server::resolve(&found.spec, &lending, references).await;
     let mut server = match (server, &waits) {
@@ -308,7 +328,7 @@ async fn sender(
         connections: granted(limits.and_then(|limits| limits.connections), 1) as usize,
         per_minute: granted(limits.and_then(|limits| limits.messages_per_minute), mail_server::MESSAGES_PER_MINUTE),
     };
-    Ok((sender, waits))
+    Ok(Found { sender, waits, unsettled })
 }
 
 /// The outgoing server, before the account is known.

@@ -117,6 +117,12 @@ pub trait Permits: Send + Sync {
         Stand::Here(None)
     }
 
+    /// Whether the claim to send an actor its mail was taken for this run: only such a claim may be given back.
+    fn has_claimed(&self, actor: &str) -> bool {
+        let _ = actor;
+        true
+    }
+
     /// Waits for a turn to send through the server; it is held until what comes back is dropped.
     fn turn(&self) -> BoxFuture<'_, Box<dyn Send>>;
 
@@ -220,6 +226,7 @@ async fn actor(
         attempt: errand.attempt,
         report: Report::new(Level::Authenticate, inputs.mailbox.endpoint.to_string()),
         mail: None,
+        claimed: false,
         awaits: false,
         found: None,
         mark: run.mark.clone(),
@@ -301,6 +308,7 @@ async fn actor(
         }
     };
     told.mail = post.take_mail();
+    told.claimed = permits.has_claimed(&errand.actor);
     let Some(outcome) = outcome else {
         told.awaits = true;
         return told;
@@ -351,7 +359,7 @@ pub fn refused(failure: Diagnosis) -> RunReport {
     let mut report = Report::new(Level::Authenticate, String::new());
     report.failure = Some(failure);
     let name = crate::api::v1alpha1::DEFAULT_ACTOR.to_owned();
-    let actor = ActorReport { name, attempt: 1, report, mail: None, awaits: false, found: None, mark: None };
+    let actor = ActorReport { name, attempt: 1, report, mail: None, claimed: false, awaits: false, found: None, mark: None };
     RunReport { actors: vec![actor], outgoing: None, cut: false }
 }
 

@@ -89,6 +89,7 @@ fn actor(case: &Case, errand: &Errand, end: Ends) -> ActorReport {
         attempt: errand.attempt,
         report,
         mail: None,
+        claimed: sends,
         awaits: false,
         found: None,
         mark: Some("imap:1:2".to_owned()),
