@@ -13,7 +13,7 @@ demo: ## try it: a real API server, a mail sandbox and the operator on this mach
 demo-down: ## end what make demo started
 	@scripts/demo.sh down
 
-build: ## the program, optimised: target/release/mailverity
+build: ## the programs, optimised: target/release/mailverity and its kubectl plugin kubectl-mail
 	@scripts/rust.sh
 	cargo build --release --locked
 

@@ -103,8 +103,9 @@ reasons! {
     CABundleNotFound: User, Some(c::RESOLVED_REFS), "The CA bundle that the spec names does not exist.", "Create {kind} {name} with the PEM certificates in key {key}.";
     CABundleInvalid: User, Some(c::RESOLVED_REFS), "The CA bundle holds no certificate.", "{kind} {name} key {key} holds no PEM certificate[: {fault}].";
     ClientCertificateInvalid: User, Some(c::RESOLVED_REFS), "The client certificate or its key cannot be used.", "Secret {secret} must hold a PEM certificate in tls.crt and its key in tls.key: {fault}.";
-    ActorNotFound: User, Some(c::RESOLVED_REFS), "An Actor that the spec names does not exist.", "Leave {name} out of verification.actors: without any, the operator itself checks.";
-    NoActorSelected: User, Some(c::RESOLVED_REFS), "The selector matches no Actor.", "The selector matches no Actor; without verification.actorSelector the operator itself checks.";
+    ActorNotFound: User, Some(c::RESOLVED_REFS), "An Actor that the spec names does not exist.", "Create Actor {name}, or leave it out: without any, the operator itself checks.";
+    NoActorSelected: User, Some(c::RESOLVED_REFS), "The selector matches no Actor.", "The selector matches no Actor; see `kubectl get actors --show-labels`. Without a selector the operator itself checks.";
+    ActorNotPermitted: User, Some(c::RESOLVED_REFS), "An Actor that the spec names is not for this namespace.", "Actor {name} is not for namespace {me}; whoever looks after it must widen its allowedNamespaces.";
     RefUnreadable: Transient, Some(c::RESOLVED_REFS), "The API server did not let the operator read a Secret or ConfigMap.", "{kind} {name} could not be read: {fault}.";
     RefNotPermitted: User, Some(c::RESOLVED_REFS), "An object of another namespace is not shared with this one.", "{kind} {name} is not shared with namespace {me}; its owner must widen allowedNamespaces.";
 
@@ -169,6 +170,9 @@ reasons! {
     MessageBounced: User, Some(c::VERIFIED), "The mail came back.", "The mail[ to {recipient}] came back[ from {remote}][ with {status}][: {reply}].";
     MessageDelayed: Information, Some(c::VERIFIED), "A server on the way has not delivered the mail yet, and goes on trying.", "The mail is held up[ before {remote}][ with {status}][: {reply}]; the server goes on trying.";
 
+    ActorOffline: Transient, Some(c::VERIFIED), "The actor's agent shows no sign of life.", "Nothing was heard of Actor {name} for a while; see `kubectl get actors`, and the log of its agent (`kubectl -n {namespace} logs deploy/mailverity-agent`).";
+    ActorSuspended: Transient, Some(c::VERIFIED), "The actor is suspended.", "Actor {name} is given no work; set its spec.suspend: false.";
+    TaskTimedOut: Transient, Some(c::VERIFIED), "The actor's agent took the work and did not come to an end with it.", "The agent of Actor {name} took the task and did not finish it in time; see its log (`kubectl -n {namespace} logs deploy/mailverity-agent`).";
     SomeActorsUnverified: Transient, Some(c::VERIFIED), "Not every actor found its code.", "{verified} of {all} actors verified; see status.actors for {names}.";
 
     // Sending

@@ -1,4 +1,5 @@
-//! `mailverity check`: manifests judged without a cluster, and with `--live` the servers in them checked from here.
+//! `mailverity check`: manifests judged without a cluster, and with `--live` the servers and mailboxes in them checked from
+//! here.
 
 use std::path::PathBuf;
 
@@ -7,21 +8,23 @@ use clap::Args;
 use super::{
     Error, Exit, alone,
     given::Given,
+    interrupt::Interrupt,
     live::{Checker, LEVELS, Target, Way, named},
     output::{self, Format, Outcome, Subject},
     practice::Practice,
+    prove,
 };
 use crate::{
     api::{
         crd,
-        v1alpha1::{Level, MailServerSpec},
+        v1alpha1::{EmailProfileSpec, Level, MailServerSpec},
     },
     manifest::{self, Document, Finding, Judge, Severity, stored},
 };
 
 /// Check manifests as the API server would, and for what is allowed and unwise.
 ///
-/// Exit codes: 0 all are valid (with --live: and verified), 1 a server is not verified, 2 a manifest is bad.
+/// Exit codes: 0 all are valid (with --live: and verified), 1 a server or a mailbox is not verified, 2 a manifest is bad.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
 pub struct Check {
@@ -34,16 +37,18 @@ pub struct Check {
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     namespace: String,
-    /// Check the servers, too, from here: stage by stage, as far as their verification.level says.
+    /// Check the servers, too, from here: stage by stage, as far as their verification.level says. Prove the mailboxes: a mail
+    /// with a code is sent to each through its MailServer, found and removed.
     #[arg(long)]
     live: bool,
-    /// Take Secrets and ConfigMaps that are not in the files from the current cluster.
+    /// Take Secrets, ConfigMaps and MailServers that are not in the files from the current cluster.
     #[arg(long, requires = "live")]
     secrets_from_cluster: bool,
     /// Check against a mail sandbox that is started for it, instead of the servers themselves.
     #[arg(long, requires = "live", conflicts_with = "secrets_from_cluster")]
     sandbox: bool,
-    /// Go no further than this, whatever the manifests say: Authenticate sends no mail, Connect does not log in.
+    /// Go no further than this, whatever the manifests say: Authenticate sends no mail (a mailbox is opened and left), Connect
+    /// does not log in.
     #[arg(long, requires = "live", value_parser = named::<Level>(LEVELS), ignore_case = true, default_value = "Deliver")]
     level: Level,
     #[command(flatten)]
@@ -57,45 +62,94 @@ impl Check {
     pub(super) fn run(self, no_color: bool) -> Result<Exit, Error> {
         let (documents, unreadable) = manifest::load(&self.file, self.recursive);
         let mut outcomes = offline(&documents, unreadable, &self.namespace)?;
+        let mut whole = true;
         if self.live {
             let offset = outcomes.len() - documents.len();
-            alone(self.check(&documents, &mut outcomes[offset..]))?;
+            whole = alone(self.check(&documents, &mut outcomes[offset..]))?;
         }
         output::print(self.output, &outcomes, no_color)?;
         if outcomes.iter().all(|outcome| outcome.skipped) {
             return Err(Error::Usage(format!("there is no object of {} in these files", crd::GROUP)));
         }
-        if self.live && outcomes.iter().all(|outcome| outcome.report.is_none() && !outcome.is_invalid()) {
-            return Err(Error::Usage("there is no MailServer in these files".to_owned()));
+        let none = |outcome: &Outcome| outcome.verdict().is_none() && !outcome.is_invalid();
+        if self.live && whole && outcomes.iter().all(none) {
+            return Err(Error::Usage("there is no MailServer and no EmailProfile in these files".to_owned()));
         }
-        Ok(exit(&outcomes))
+        let exit = exit(&outcomes);
+        Ok(if whole { exit } else { exit.max(Exit::Unverified) })
     }
 
-    /// Checks each server whose manifest is valid; its report goes to its outcome.
-    async fn check(&self, documents: &[Document], outcomes: &mut [Outcome]) -> Result<(), Error> {
+    /// Checks each server and proves each mailbox whose manifest is valid, in the order of the files; what was found goes to its
+    /// outcome. Whether it came to the end: a person may have had enough.
+    async fn check(&self, documents: &[Document], outcomes: &mut [Outcome]) -> Result<bool, Error> {
+        let interrupt = Interrupt::listen()?;
         let practice = if self.sandbox { Some(Practice::start().await?) } else { None };
+        let judge = Judge::new()?;
+        let given = self.given(documents, outcomes, &judge, practice.as_ref()).await?;
+        let checker = Checker::new(self.way.vantage()?, self.level).until(interrupt.clone());
+        let mut left = Vec::new();
+        for (document, outcome) in documents.iter().zip(outcomes) {
+            let kind = document.kind();
+            if outcome.is_invalid() || outcome.skipped || !["MailServer", "EmailProfile"].contains(&kind) {
+                continue;
+            }
+            let (namespace, name) = (document.namespace(&self.namespace), document.name());
+            if interrupt.is_heard() {
+                left.push(format!("{kind} {namespace}/{name}"));
+            } else if kind == "MailServer" {
+                let mut spec: MailServerSpec = serde_json::from_value(judge.pruned(document))?;
+                if let Some(practice) = &practice {
+                    practice.redirect(&mut spec);
+                }
+                outcome.report = checker.check(&Target { namespace, name, spec: &spec }, &given, |_| {}).await;
+            } else {
+                let mut spec: EmailProfileSpec = serde_json::from_value(judge.pruned(document))?;
+                let mut stand_in = None;
+                if let Some(practice) = &practice {
+                    let redirected = practice.redirect_profile(&mut spec);
+                    stand_in = Some(practice).filter(|_| redirected.stands_in);
+                    let note = |(field, words)| document.finding(Severity::Note, field, words);
+                    outcome.findings.extend(redirected.notes.into_iter().map(note));
+                }
+                let adjust = |inputs: &mut _| stand_in.into_iter().for_each(|practice| practice.readdress(inputs));
+                let target = prove::Target { namespace, name, spec: &spec };
+                outcome.proof = Box::pin(checker.prove(&target, &given, adjust)).await.map(Box::new);
+            }
+            if outcome.verdict().is_none() && left.is_empty() {
+                left.push(format!("{kind} {namespace}/{name}"));
+            }
+        }
+        if !left.is_empty() {
+            eprintln!("mailverity: interrupted; not checked: {}", left.join(", "));
+        }
+        Ok(!interrupt.is_heard())
+    }
+
+    /// What the specs may name.
+    async fn given(
+        &self,
+        documents: &[Document],
+        outcomes: &[Outcome],
+        judge: &Judge,
+        practice: Option<&Practice>,
+    ) -> Result<Given, Error> {
         let mut given = Given::files(documents, &self.namespace);
+        for (document, outcome) in documents.iter().zip(outcomes).filter(|(document, _)| document.kind() == "MailServer") {
+            let spec = Some(judge.pruned(document)).filter(|_| !outcome.is_invalid() && !outcome.skipped);
+            let mut spec: Option<MailServerSpec> = spec.map(serde_json::from_value).transpose()?;
+            if let (Some(practice), Some(spec)) = (practice, &mut spec) {
+                practice.lend(spec);
+            }
+            given.add_server(document.namespace(&self.namespace), document.name(), spec);
+        }
         if self.secrets_from_cluster {
             let client = kube::Client::try_default().await;
             given = given.or_cluster(Some(client.map_err(|error| Error::Usage(format!("--secrets-from-cluster: {error}")))?));
         }
-        if let Some(practice) = &practice {
-            given = practice.answer(given);
-        }
-        let judge = Judge::new()?;
-        let checker = Checker::new(self.way.vantage()?, self.level);
-        for (document, outcome) in documents.iter().zip(outcomes) {
-            if outcome.is_invalid() || outcome.skipped || document.kind() != "MailServer" {
-                continue;
-            }
-            let mut spec: MailServerSpec = serde_json::from_value(judge.pruned(document))?;
-            if let Some(practice) = &practice {
-                practice.redirect(&mut spec);
-            }
-            let target = Target { namespace: document.namespace(&self.namespace), name: document.name(), spec: &spec };
-            outcome.report = Some(checker.check(&target, &given, |_| {}).await);
-        }
-        Ok(())
+        Ok(match practice {
+            Some(practice) => practice.answer(given),
+            None => given,
+        })
     }
 }
 
@@ -114,7 +168,7 @@ fn offline(documents: &[Document], unreadable: Vec<Finding>, namespace: &str) ->
             sound.push(document);
         }
         let skipped = !is_known(document);
-        outcomes.push(Outcome { subject: Some(subject(document, namespace)), findings, report: None, skipped });
+        outcomes.push(Outcome { subject: Some(subject(document, namespace)), findings, skipped, ..Outcome::default() });
     }
     // A warning goes to the object that it is about, which for Secrets is the Secret.
     let offset = outcomes.len() - documents.len();

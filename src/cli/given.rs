@@ -1,13 +1,17 @@
-//! Secrets and `ConfigMap`s as a person at a shell gives them: in files, from the current cluster, or by the sandbox.
+//! What specs name, as a person at a shell gives it: in files, from the current cluster, or by the sandbox. Secrets and
+//! `ConfigMap`s, the `MailServer`s that profiles name, and the labels of namespaces.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::future::{BoxFuture, FutureExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{Api, Client};
 
 use crate::{
-    api::Reason,
+    api::{
+        Reason,
+        v1alpha1::{MailServer, MailServerSpec},
+    },
     mail::Diagnosis,
     manifest::{Document, stored},
     verify::{References, Stored},
@@ -18,8 +22,21 @@ use crate::{
 pub struct Given {
     secrets: HashMap<(String, String), Stored>,
     config_maps: HashMap<(String, String), Stored>,
+    /// None where the manifest is bad.
+    servers: HashMap<(String, String), Option<MailServerSpec>>,
+    labels: HashMap<String, BTreeMap<String, String>>,
     cluster: Option<Client>,
-    fallback: Option<(Stored, Stored)>,
+    fallback: Option<Fallback>,
+}
+
+/// What stands for all that is not given.
+pub struct Fallback {
+    /// For Secrets.
+    pub secret: Stored,
+    /// For `ConfigMap`s.
+    pub config_map: Stored,
+    /// For `MailServer`s.
+    pub server: MailServerSpec,
 }
 
 impl Given {
@@ -29,6 +46,9 @@ impl Given {
     pub fn files(documents: &[Document], namespace: &str) -> Self {
         let mut given = Self::default();
         for document in documents {
+            if document.kind() == "Namespace" && document.text(&["apiVersion"]) == "v1" {
+                given.labels.insert(document.name().to_owned(), labels(document));
+            }
             let Ok(data) = stored::content(document) else { continue };
             let stored = Stored { annotations: stored::annotations(document), data, changed: None };
             let place = (document.namespace(namespace).to_owned(), document.name().to_owned());
@@ -55,6 +75,11 @@ impl Given {
         self
     }
 
+    /// Adds a `MailServer`; none where its manifest is bad.
+    pub fn add_server(&mut self, namespace: &str, name: &str, server: Option<MailServerSpec>) {
+        self.servers.insert((namespace.to_owned(), name.to_owned()), server);
+    }
+
     /// Asks a cluster for what is not given.
     #[must_use]
     pub fn or_cluster(mut self, cluster: Option<Client>) -> Self {
@@ -62,10 +87,10 @@ impl Given {
         self
     }
 
-    /// Takes one Secret and one `ConfigMap` in place of all that are not given.
+    /// Takes these in place of all that is not given.
     #[must_use]
-    pub fn or_these(mut self, secret: Stored, config_map: Stored) -> Self {
-        self.fallback = Some((secret, config_map));
+    pub fn or_these(mut self, fallback: Fallback) -> Self {
+        self.fallback = Some(fallback);
         self
     }
 }
@@ -74,7 +99,7 @@ impl References for Given {
     fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
         async move {
             let known = self.secrets.get(&(namespace.to_owned(), name.to_owned())).cloned();
-            let known = known.or_else(|| self.fallback.as_ref().map(|(secret, _)| secret.clone()));
+            let known = known.or_else(|| self.fallback.as_ref().map(|fallback| fallback.secret.clone()));
             let (None, Some(client)) = (&known, &self.cluster) else { return Ok(known) };
             let secret = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await;
             let secret = secret.map_err(|error| unreadable("Secret", namespace, name, &error))?;
@@ -90,7 +115,7 @@ impl References for Given {
     fn config_map<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
         async move {
             let known = self.config_maps.get(&(namespace.to_owned(), name.to_owned())).cloned();
-            let known = known.or_else(|| self.fallback.as_ref().map(|(_, config_map)| config_map.clone()));
+            let known = known.or_else(|| self.fallback.as_ref().map(|fallback| fallback.config_map.clone()));
             let (None, Some(client)) = (&known, &self.cluster) else { return Ok(known) };
             let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(name).await;
             let map = map.map_err(|error| unreadable("ConfigMap", namespace, name, &error))?;
@@ -103,6 +128,52 @@ impl References for Given {
         }
         .boxed()
     }
+
+    /// Without a status, from wherever it comes: what it is worth from here is proved from here.
+    fn mail_server<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailServer>, Diagnosis>> {
+        async move {
+            if let Some(known) = self.servers.get(&(namespace.to_owned(), name.to_owned())) {
+                let Some(spec) = known else { return Err(bad_server(namespace, name)) };
+                return Ok(Some(MailServer::new(name, spec.clone())));
+            }
+            if let Some(fallback) = &self.fallback {
+                return Ok(Some(MailServer::new(name, fallback.server.clone())));
+            }
+            let Some(client) = &self.cluster else { return Ok(None) };
+            let server = Api::<MailServer>::namespaced(client.clone(), namespace).get_opt(name).await;
+            let server = server.map_err(|error| unreadable("MailServer", namespace, name, &error))?;
+            Ok(server.map(|server| MailServer { status: None, ..server }))
+        }
+        .boxed()
+    }
+
+    fn namespace_labels<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, Diagnosis>> {
+        async move {
+            let known = self.labels.get(namespace);
+            let (None, Some(client)) = (known, &self.cluster) else { return Ok(known.cloned().unwrap_or_default()) };
+            let found = Api::<Namespace>::all(client.clone()).get_opt(namespace).await;
+            let found = found.map_err(|error| unreadable("Namespace", namespace, namespace, &error))?;
+            Ok(found.and_then(|found| found.metadata.labels).unwrap_or_default())
+        }
+        .boxed()
+    }
+}
+
+/// That a `MailServer` of the files cannot be used as it is written.
+fn bad_server(namespace: &str, name: &str) -> Diagnosis {
+    let (name, why) = (format!("{namespace}/{name}"), "its manifest is not valid, see above");
+    Diagnosis::new(Reason::DependencyNotReady)
+        .detail(format!("MailServer {name}: {why}"))
+        .fact("kind", "MailServer")
+        .fact("name", name)
+        .fact("reason", why)
+}
+
+fn labels(document: &Document) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), document.name().to_owned())]);
+    let written = document.value["metadata"]["labels"].as_object().into_iter().flatten();
+    labels.extend(written.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))));
+    labels
 }
 
 fn last_change(metadata: &kube::api::ObjectMeta) -> Option<String> {

@@ -1,7 +1,14 @@
 //! The staged check from here: what `check --live` and `probe` share. A person at a shell is not bound by the operator's
 //! guards, and no claim is taken: whoever asks for a mail gets one.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Mutex};
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use clap::{
     Args,
@@ -12,7 +19,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{Error, output};
+use super::{Error, interrupt::Interrupt, output};
 use crate::{
     api::{
         Reason,
@@ -93,28 +100,44 @@ pub struct Target<'a> {
     pub spec: &'a MailServerSpec,
 }
 
-/// Checks servers one after the other, by one vantage.
+/// The installation's name in the header of what is sent from a shell.
+pub(super) const INSTALLATION: &str = "command-line";
+
+/// Checks servers and mailboxes one after the other, by one vantage.
 pub struct Checker {
-    vantage: Vantage,
-    key: Key,
-    refused: Refused,
+    pub(super) vantage: Vantage,
+    pub(super) key: Key,
+    pub(super) refused: Refused,
     /// No check goes further than this.
-    most: Level,
+    pub(super) most: Level,
+    pub(super) interrupt: Interrupt,
 }
 
 impl Checker {
     /// A checker by a vantage, that goes no further than `most`.
     #[must_use]
     pub fn new(vantage: Vantage, most: Level) -> Self {
-        Self { vantage, key: Key::random(), refused: Refused::default(), most }
+        Self { vantage, key: Key::random(), refused: Refused::default(), most, interrupt: Interrupt::never() }
+    }
+
+    /// The same, and it ends in order when it is told to.
+    #[must_use]
+    pub fn until(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
     }
 
     /// Checks one server; `adjust` may change what came of the references. Progress is shown where standard error is a
-    /// terminal.
-    pub async fn check(&self, target: &Target<'_>, references: &dyn References, adjust: impl FnOnce(&mut Inputs)) -> Report {
+    /// terminal. None where it was told to end before a mail was begun; one that is on its way is settled first.
+    pub async fn check(
+        &self,
+        target: &Target<'_>,
+        references: &dyn References,
+        adjust: impl FnOnce(&mut Inputs),
+    ) -> Option<Report> {
         let inputs = match self.resolve(target, references, adjust).await {
             Ok(inputs) => inputs,
-            Err(failure) => return refused(target.spec, failure),
+            Err(failure) => return Some(refused(target.spec, failure)),
         };
         let code = Uuid::new_v4();
         let run = Run {
@@ -123,13 +146,20 @@ impl Checker {
             message: code,
             reads_bounces: false,
             now: Timestamp::now(),
-            installation: "command-line",
+            installation: INSTALLATION,
             contact: None,
             level: inputs.level.min(self.most),
             may_greet_with_tls: true,
             watcher: Some(output::progress),
         };
-        let report = check(&inputs, &self.vantage, &self.refused, &run).await;
+        let gate = Sending { refused: &self.refused, begun: AtomicBool::new(false) };
+        let report = {
+            let mut check = std::pin::pin!(check(&inputs, &self.vantage, &gate, &run));
+            tokio::select! {
+                report = &mut check => Some(report),
+                () = self.interrupt.heard() => if gate.begun.load(Relaxed) { Some(check.await) } else { None },
+            }
+        };
         output::progress_ends();
         report
     }
@@ -178,8 +208,8 @@ impl Checker {
 
 /// Lets everything through but credentials that were refused in this run: many objects with one wrong password would lock
 /// the account.
-#[derive(Default)]
-struct Refused(Mutex<HashSet<Account>>);
+#[derive(Clone, Default)]
+pub(super) struct Refused(Arc<Mutex<HashSet<Account>>>);
 
 impl Refused {
     fn with<T>(&self, work: impl FnOnce(&mut HashSet<Account>) -> T) -> T {
@@ -211,6 +241,31 @@ impl Gate for Refused {
 
     fn still(&self) -> Result<(), Diagnosis> {
         Ok(())
+    }
+}
+
+/// The same, and notes that a mail is begun.
+struct Sending<'a> {
+    refused: &'a Refused,
+    begun: AtomicBool,
+}
+
+impl Gate for Sending<'_> {
+    fn login<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.refused.login(account)
+    }
+
+    fn logged_in(&self, account: &Account, outcome: LoginOutcome) {
+        self.refused.logged_in(account, outcome);
+    }
+
+    fn send<'a>(&'a self, recipient: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.begun.store(true, Relaxed);
+        self.refused.send(recipient)
+    }
+
+    fn still(&self) -> Result<(), Diagnosis> {
+        self.refused.still()
     }
 }
 

@@ -10,11 +10,13 @@ mod completions;
 mod crds;
 mod docs;
 mod given;
+mod interrupt;
 mod live;
 mod operator;
 pub mod output;
 mod practice;
 mod probe;
+mod prove;
 mod reach;
 mod sandbox;
 

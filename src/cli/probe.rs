@@ -127,13 +127,13 @@ impl Probe {
                 None => from_here.check(&target, &given, adjust).await,
                 Some(Place { protocol, .. }) => {
                     let mailbox = self.mailbox.as_deref().unwrap_or("INBOX");
-                    from_here.check_mailbox(&target, (protocol, mailbox), &given, adjust).await
+                    Some(from_here.check_mailbox(&target, (protocol, mailbox), &given, adjust).await)
                 }
             })
         });
-        let report = report.map_err(Error::about("the runtime"))?;
-        let verified = report.verdict() == Verdict::Verified;
-        output::print(self.output, &[Outcome { report: Some(report), ..Outcome::default() }], no_color)?;
+        let outcome = Outcome { report: report.map_err(Error::about("the runtime"))?, ..Outcome::default() };
+        let verified = outcome.verdict() == Some(Verdict::Verified);
+        output::print(self.output, &[outcome], no_color)?;
         Ok(if verified { Exit::Good } else { Exit::Unverified })
     }
 

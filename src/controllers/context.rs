@@ -62,7 +62,7 @@ impl<K: Kind> Context<K> {
     pub fn new(term: Arc<Term>, known: Known<K::Object>, wakes: Vec<(Option<String>, mpsc::UnboundedSender<Name>)>) -> Self {
         let uses = Uses::default();
         Self {
-            references: Cluster::noting(term.ground.client.clone(), uses.clone()),
+            references: Cluster::noting(term.ground.client.clone(), uses.clone()).with_actors(Arc::clone(&term.roster)),
             term,
             own: K::default(),
             uses,

@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::{Api, Client, api::ListParams, core::PartialObjectMeta};
 
 use super::{
+    actors,
     ground::Ground,
     kind::{Kind, crd},
     streams::{self, each, received},
@@ -62,7 +63,11 @@ pub async fn lead(kinds: &[Entry], ground: Ground, stop: Stop) {
 
     let feeds = async {
         let pauses = term.pause.follow(client, &settings.namespace);
-        tokio::join!(each(pauses, |()| term.all.send_replace(())), each(received(places), |who| term.wake(&who)),);
+        tokio::join!(
+            actors::follow(&term),
+            each(pauses, |()| term.all.send_replace(())),
+            each(received(places), |who| term.wake(&who)),
+        );
     };
     let end = async {
         stop.stopped().await;

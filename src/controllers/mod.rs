@@ -9,6 +9,7 @@
 //! - [`checks`]: what runs beside reconciliations; [`mandate`]: whether it still may.
 //! - `malformed`: objects that cannot be read.
 
+pub mod actors;
 pub mod checks;
 pub mod context;
 pub mod dependents;

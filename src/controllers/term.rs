@@ -16,7 +16,7 @@ use tokio::sync::{Notify, OnceCell, watch};
 use super::ground::{Ground, Settings};
 use crate::{
     metrics::{Object, Objects},
-    runtime::{Name, Who, limits::Limits, lock, patch::Teller, pause, stop::Stop},
+    runtime::{Name, Who, limits::Limits, lock, patch::Teller, pause, roster::Roster, stop::Stop},
     verify::{
         gate::Account,
         mail_server::{Pause, PauseScope},
@@ -31,6 +31,8 @@ pub struct Term {
     pub teller: Teller,
     /// What is paused.
     pub pause: pause::Pause,
+    /// Which actors there are.
+    pub roster: Arc<Roster>,
     /// Bounds on checks in flight.
     pub limits: Limits,
     /// Wakes those who wait for a login with their credentials to end.
@@ -73,6 +75,7 @@ impl Term {
         Self {
             teller: Teller::new(ground.client.clone(), &ground.settings.identity),
             pause: pause::Pause::default(),
+            roster: Arc::default(),
             limits,
             judged: Notify::new(),
             since: Timestamp::now(),
@@ -106,6 +109,7 @@ impl Term {
     pub async fn ready(&self) {
         let known = async {
             self.pause.known().await;
+            self.roster.known().await;
             let kinds: Vec<_> = self.kinds().collect();
             join_all(kinds.iter().map(|kind| kind.settled())).await;
         };

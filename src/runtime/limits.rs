@@ -81,8 +81,19 @@ enum Wish {
 #[derive(Debug)]
 pub struct Place {
     target: Target,
-    second: bool,
+    counts: Counts,
     limits: Limits,
+}
+
+/// Where a place is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    /// In all, at the host and at the account.
+    First,
+    /// At the host and at the account.
+    Second,
+    /// At the account alone: a session that is held, and asks for nothing.
+    Session,
 }
 
 impl Limits {
@@ -101,12 +112,12 @@ impl Limits {
         state.declare(who, target);
         let kept = state.kept.remove(who);
         if kept.as_ref() == Some(target) {
-            return Some(self.taken(target, false));
+            return Some(self.taken(target, Counts::First));
         }
         let place = if self.has_room(&state, target, false) {
             state.waiting.retain(|waiting| !waiting.is_of(who));
-            state.count(target, false);
-            Some(self.taken(target, false))
+            state.count(target, Counts::First);
+            Some(self.taken(target, Counts::First))
         } else {
             match state.waiting.iter_mut().find(|waiting| waiting.is_of(who)) {
                 Some(waiting) => waiting.target = target.clone(),
@@ -116,7 +127,7 @@ impl Limits {
         };
         drop(state);
         if let Some(other) = kept {
-            self.leave(&other, false);
+            self.leave(&other, Counts::First);
         }
         place
     }
@@ -128,8 +139,8 @@ impl Limits {
         let mut ticket = {
             let mut state = lock(&self.state);
             if self.has_room(&state, target, true) {
-                state.count(target, true);
-                return self.taken(target, true);
+                state.count(target, Counts::Second);
+                return self.taken(target, Counts::Second);
             }
             state.tickets += 1;
             let (ticket, (hand, handed)) = (state.tickets, oneshot::channel());
@@ -151,7 +162,7 @@ impl Limits {
         let kept = state.kept.remove(who);
         drop(state);
         if let Some(target) = kept {
-            self.leave(&target, false);
+            self.leave(&target, Counts::First);
         }
     }
 
@@ -173,17 +184,17 @@ impl Limits {
         lock(&self.state).waiting.iter().filter(|waiting| matches!(waiting.wish, Wish::Begin(_))).count()
     }
 
-    fn taken(&self, target: &Target, second: bool) -> Place {
-        Place { target: target.clone(), second, limits: self.clone() }
+    fn taken(&self, target: &Target, counts: Counts) -> Place {
+        Place { target: target.clone(), counts, limits: self.clone() }
     }
 
     fn has_room(&self, state: &State, target: &Target, second: bool) -> bool {
         (second || state.in_flight < self.most) && state.admits(target, self.most_per_host)
     }
 
-    fn leave(&self, target: &Target, second: bool) {
+    fn leave(&self, target: &Target, counts: Counts) {
         let mut state = lock(&self.state);
-        state.uncount(target, second);
+        state.uncount(target, counts);
         let (mut at, mut unwanted) = (0, Vec::new());
         while let Some(Waiting { target, wish }) = state.waiting.get(at) {
             if !self.has_room(&state, target, matches!(wish, Wish::Second { .. })) {
@@ -193,14 +204,14 @@ impl Limits {
             let Some(Waiting { target, wish }) = state.waiting.remove(at) else { break };
             match wish {
                 Wish::Begin(who) => {
-                    state.count(&target, false);
+                    state.count(&target, Counts::First);
                     // Where nobody listens any more the term is over, and so is this queue.
                     let _ = self.wake.send(who.clone());
                     state.kept.insert(who, target);
                 }
                 Wish::Second { hand, .. } => {
-                    state.count(&target, true);
-                    unwanted.extend(hand.send(self.taken(&target, true)).err());
+                    state.count(&target, Counts::Second);
+                    unwanted.extend(hand.send(self.taken(&target, Counts::Second)).err());
                 }
             }
         }
@@ -209,9 +220,23 @@ impl Limits {
     }
 }
 
+impl Place {
+    /// Frees all of it but the account's: what was begun only waits from here on, in a session that it holds. Servers grant
+    /// few to an account, and take one too many for an attack.
+    #[must_use]
+    pub fn into_session(mut self) -> Self {
+        if self.counts != Counts::Session {
+            lock(&self.limits.state).count(&self.target, Counts::Session);
+            let counts = std::mem::replace(&mut self.counts, Counts::Session);
+            self.limits.leave(&self.target, counts);
+        }
+        self
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        self.limits.leave(&self.target, self.second);
+        self.limits.leave(&self.target, self.counts);
     }
 }
 
@@ -247,17 +272,21 @@ impl State {
             })
     }
 
-    fn count(&mut self, target: &Target, second: bool) {
-        self.in_flight += usize::from(!second);
-        *self.hosts.entry(host(target)).or_default() += 1;
+    fn count(&mut self, target: &Target, counts: Counts) {
+        self.in_flight += usize::from(counts == Counts::First);
+        if counts != Counts::Session {
+            *self.hosts.entry(host(target)).or_default() += 1;
+        }
         if let Some(account) = account(target) {
             *self.accounts.entry(account).or_default() += 1;
         }
     }
 
-    fn uncount(&mut self, target: &Target, second: bool) {
-        self.in_flight = self.in_flight.saturating_sub(usize::from(!second));
-        less(&mut self.hosts, &host(target));
+    fn uncount(&mut self, target: &Target, counts: Counts) {
+        self.in_flight = self.in_flight.saturating_sub(usize::from(counts == Counts::First));
+        if counts != Counts::Session {
+            less(&mut self.hosts, &host(target));
+        }
         if let Some(account) = account(target) {
             less(&mut self.accounts, &account);
         }
@@ -398,6 +427,26 @@ mod tests {
         drop(place);
         assert_eq!(woken.try_recv().unwrap(), profile);
         assert!(limits.enter(&profile, &mailbox("one", None)).is_some());
+    }
+
+    #[test]
+    fn a_session_that_is_held_counts_at_its_account_alone() {
+        let (limits, mut woken) = Limits::new(1, 1);
+        let two = |n: &str, user| limits.enter(&name(n), &Target { connections: 2, ..mailbox("imap", Some(user)) });
+        let one = two("a", "u").unwrap();
+        assert!(two("b", "u").is_none());
+        let one = one.into_session().into_session();
+        assert_eq!((woken.try_recv().unwrap(), limits.in_flight()), (name("b"), 1), "the place is free for the next");
+        let other = two("b", "u").unwrap().into_session();
+        assert!(two("c", "u").is_none(), "two sessions of this account");
+        assert_eq!(limits.in_flight(), 0);
+        drop(two("d", "v").unwrap());
+        assert!(woken.try_recv().is_err());
+        drop(one);
+        assert_eq!(woken.try_recv().unwrap(), name("c"));
+        drop((two("c", "u").unwrap(), other));
+        let state = lock(&limits.state);
+        assert!(state.accounts.is_empty() && state.hosts.is_empty() && state.in_flight == 0, "{state:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod patch;
 pub mod pause;
 pub mod references;
+pub mod roster;
 pub mod secrets;
 pub mod stop;
 

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::NamespaceResourceScope,
+    core::{ClusterResourceScope, NamespaceResourceScope},
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -55,6 +55,26 @@ impl Teller {
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         bounded(api.patch_status(&name, &params, &Patch::Apply(&body))).await
+    }
+
+    /// The same for an object that is in no namespace.
+    ///
+    /// # Errors
+    /// Those of [`Teller::apply`].
+    pub async fn apply_at_large<K>(&self, seen: &impl ResourceExt, status: &impl Serialize) -> Result<K, ApiError>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let name = seen.name_any();
+        let metadata = serde_json::json!({ "name": name, "uid": seen.uid(), "resourceVersion": seen.resource_version() });
+        let body = serde_json::json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": metadata,
+            "status": status,
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        bounded(Api::<K>::all(self.client.clone()).patch_status(&name, &params, &Patch::Apply(&body))).await
     }
 
     /// Puts these fields of a status in place of those of the version that `seen` is, whoever wrote them; a list is replaced

@@ -1,6 +1,6 @@
 //! Secrets and `ConfigMaps` over the API server: read at the moment of use, and never kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use futures::future::{BoxFuture, FutureExt};
 use k8s_openapi::{
@@ -8,16 +8,17 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Api, Client, core::DeserializeGuard};
+use kube::{Api, Client, ResourceExt, core::DeserializeGuard};
 
 use super::{
     ApiError, Name, bounded,
+    roster::Roster,
     secrets::{Kind, Reference, Uses},
 };
 use crate::{
     api::{Class, Reason, v1alpha1::MailServer},
     mail::Diagnosis,
-    verify::{References, Stored},
+    verify::{References, Stored, email_profile::select::Known},
 };
 
 /// The cluster that the client speaks to.
@@ -25,6 +26,7 @@ use crate::{
 pub struct Cluster {
     client: Client,
     uses: Uses,
+    roster: Option<Arc<Roster>>,
 }
 
 impl Cluster {
@@ -37,7 +39,14 @@ impl Cluster {
     /// The same, and notes in `uses` which version was read: seeing that version later is no news.
     #[must_use]
     pub fn noting(client: Client, uses: Uses) -> Self {
-        Self { client, uses }
+        Self { client, uses, roster: None }
+    }
+
+    /// The same, and knows these actors.
+    #[must_use]
+    pub fn with_actors(mut self, roster: Arc<Roster>) -> Self {
+        self.roster = Some(roster);
+        self
     }
 
     fn note(&self, kind: Kind, namespace: &str, name: &str, found: Option<&ObjectMeta>) {
@@ -74,6 +83,15 @@ impl References for Cluster {
             let found = found.map_err(|error| unreadable("MailServer", namespace, name, &error))?;
             // One that cannot be read is told so itself; whoever names it waits.
             Ok(found.and_then(|server| server.0.ok()))
+        }
+        .boxed()
+    }
+
+    fn actors(&self) -> BoxFuture<'_, Result<Vec<Known>, Diagnosis>> {
+        async {
+            let Some(roster) = &self.roster else { return Ok(Vec::new()) };
+            let (actors, now) = (roster.actors(), Instant::now());
+            Ok(actors.into_iter().map(|actor| Known { away: roster.away(&actor.name_any(), now), actor }).collect())
         }
         .boxed()
     }

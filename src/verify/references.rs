@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::{BoxFuture, FutureExt};
 use secrecy::SecretString;
 
+use super::email_profile::select::Known;
 use crate::{api::v1alpha1::MailServer, mail::Diagnosis};
 
 /// A Secret or a `ConfigMap`, as far as a check needs it.
@@ -45,6 +46,14 @@ pub trait References: Send + Sync {
     fn mail_server<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailServer>, Diagnosis>> {
         let _ = (namespace, name);
         async { Ok(None) }.boxed()
+    }
+
+    /// The actors of the installation. The operator itself needs no object, and is not among them without one.
+    ///
+    /// # Errors
+    /// Where they are not known.
+    fn actors(&self) -> BoxFuture<'_, Result<Vec<Known>, Diagnosis>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     /// The labels of a namespace; none where it has none, or nothing is known of it.

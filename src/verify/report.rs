@@ -136,44 +136,74 @@ pub fn human(duration: Duration) -> String {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Line<'a> {
-            name: &'a str,
-            result: &'a str,
-            duration: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            detail: Option<&'a str>,
-        }
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Whole<'a> {
-            result: Verdict,
-            reason: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            stage: Option<&'a str>,
-            message: String,
-            #[serde(skip_serializing_if = "String::is_empty")]
-            hint: String,
-            endpoint: &'a str,
-            level: Level,
-            duration: String,
-            stages: Vec<Line<'a>>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            tls: Option<&'a TlsStatus>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            capabilities: Option<&'a Capabilities>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            mailbox: Option<&'a Shown>,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            addresses: &'a [String],
-            #[serde(skip_serializing_if = "Option::is_none", rename = "sourceIP")]
-            source_ip: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none", rename = "observedIP")]
-            observed_ip: Option<&'a str>,
-        }
+        self.told().serialize(serializer)
+    }
+}
+
+/// A report in the names and the order of `docs/cli.md`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told<'a> {
+    /// Verified or not.
+    pub result: Verdict,
+    /// A reason of `docs/reasons.md`.
+    pub reason: &'a str,
+    /// The stage that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'a str>,
+    /// What happened.
+    pub message: String,
+    /// What to do; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+    /// host:port that the result speaks of.
+    pub endpoint: &'a str,
+    /// How far it was to go.
+    pub level: Level,
+    /// How long it took.
+    pub duration: String,
+    /// Its stages.
+    pub stages: Vec<Line<'a>>,
+    /// TLS and the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<&'a TlsStatus>,
+    /// What the server says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<&'a Capabilities>,
+    /// The mailbox that was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<&'a Shown>,
+    /// What the host resolved to.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub addresses: &'a [String],
+    /// The address of our socket.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "sourceIP")]
+    pub source_ip: Option<&'a str>,
+    /// Our address as the server named it.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "observedIP")]
+    pub observed_ip: Option<&'a str>,
+}
+
+/// One stage of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Passed, Failed or Skipped.
+    pub result: &'a str,
+    /// How long it took.
+    pub duration: String,
+    /// What was found, or the server's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'a str>,
+}
+
+impl Report {
+    /// In the names and the order of `docs/cli.md`.
+    #[must_use]
+    pub fn told(&self) -> Told<'_> {
         let failure = self.failure.as_ref();
-        Whole {
+        Told {
             result: self.verdict(),
             reason: failure.map_or("Succeeded", |f| f.reason.as_str()),
             stage: failure.and_then(|f| f.stage).map(Stage::as_str),
@@ -199,7 +229,6 @@ impl Serialize for Report {
             source_ip: self.source_ip.as_deref(),
             observed_ip: self.observed_ip.as_deref(),
         }
-        .serialize(serializer)
     }
 }
 

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    account, auth, spec,
+    account, auth,
+    profiles::mailbox,
+    spec,
     support::{
         cluster::Cluster,
         command::{Folder, Ran, run_in},
@@ -67,4 +69,27 @@ async fn without_a_cluster_there_is_a_word_and_no_check() {
     let ran = check("/dev/null", &server.to_string());
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
     assert!(ran.err.starts_with("mailverity: --secrets-from-cluster: "), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn a_profile_of_the_files_sends_through_a_server_of_the_cluster_whatever_its_status_says() {
+    let (stack, cluster) = (Stack::get(), Cluster::new("profile-here").await);
+    let user = account(&cluster, &stack, "profile-here").await;
+    let kubeconfig = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
+    let meta = json!({"name": "box", "namespace": cluster.namespace});
+    let profile = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "EmailProfile", "metadata": meta,
+        "spec": mailbox(&stack, &user, json!({}))})
+    .to_string();
+    let ran = check(&kubeconfig, &profile);
+    assert_eq!((ran.code, &ran.lines()[0]["reason"]), (1, &"MailServerNotFound".into()), "{}{}", ran.out, ran.err);
+
+    cluster.server("relay", spec(&stack, "SMTP_PORT", "StartTLS", json!({}))).await;
+    let failed = json!({"status": {"conditions": [{"type": "Verified", "status": "False", "reason": "ConnectionRefused",
+        "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    let params = kube::api::PatchParams::default();
+    cluster.servers().patch_status("relay", &params, &kube::api::Patch::Merge(failed)).await.unwrap();
+    let ran = check(&kubeconfig, &profile);
+    let proof = ran.lines().swap_remove(0);
+    assert_eq!((ran.code, &proof["result"]), (0, &"Verified".into()), "{}{}", ran.out, ran.err);
+    assert_eq!(stack.mails(&user, "X-Mailverity-Run").len(), 0, "our mail is removed");
 }

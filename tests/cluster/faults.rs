@@ -14,7 +14,7 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams},
 };
-use mailverity::api::v1alpha1::{MailServerStatus, VERIFY_REQUESTED_AT};
+use mailverity::api::v1alpha1::{MailServer, MailServerStatus, VERIFY_REQUESTED_AT};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -259,7 +259,7 @@ async fn every_version_of_a_status_is_sound() {
     // promises 14 and 15
     let (stack, cluster) = (Stack::get(), Cluster::new("versions").await);
     let user = account(&cluster, &stack, "versions").await;
-    let history = History::of(&cluster).await;
+    let history: History<MailServer> = History::of(&cluster).await;
     cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()}))).await;
     let fresh = cluster.status("relay").await;
     assert_eq!(fresh.observed_generation, Some(-1), "it would look current to kstatus");

@@ -18,6 +18,7 @@ mod history;
 mod kills;
 mod life;
 mod outage;
+mod plugin;
 mod profiles;
 mod proxy;
 mod scale;

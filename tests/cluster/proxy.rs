@@ -33,6 +33,7 @@ struct State {
     refuse: AtomicBool,
     connections: AtomicUsize,
     hold: std::sync::Mutex<Option<Point>>,
+    adds: std::sync::Mutex<String>,
     reached: Notify,
 }
 
@@ -91,6 +92,11 @@ impl Proxy {
         self.release.send_replace(false);
     }
 
+    /// Puts a header above those of each mail from now on, as a receiving server does.
+    pub fn adds(&self, header: &str) {
+        header.clone_into(&mut self.state.adds.lock().unwrap());
+    }
+
     /// Waits until a conversation is held.
     pub async fn reached(&self) {
         tokio::time::timeout(std::time::Duration::from_secs(30), self.state.reached.notified())
@@ -129,8 +135,15 @@ async fn upwards(
     after_dot: Arc<AtomicBool>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
+    let mut header_is_due = true;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let mut chunk = &buffer[..read];
+        if in_mail.load(Ordering::SeqCst) && std::mem::take(&mut header_is_due) {
+            let header = state.adds.lock().unwrap().clone();
+            if to.write_all(header.as_bytes()).await.is_err() {
+                return;
+            }
+        }
         let here = if in_mail.load(Ordering::SeqCst) {
             (chunk == b".\r\n" || chunk.ends_with(b"\r\n.\r\n")).then_some(Point::Dot)
         } else if chunk.starts_with(b"AUTH") {

@@ -14,9 +14,11 @@ mod support;
 mod command;
 mod documented;
 mod imap;
+mod interrupted;
 mod login;
 mod mailboxes;
 mod pop3;
+mod profiles;
 mod send;
 mod watching;
 

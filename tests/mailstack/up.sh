@@ -52,6 +52,8 @@ chmod 644 "$home/dovecot/users"
 jwt_secret=mailstack-hs256-secret-mailstack
 printf %s "$jwt_secret" | base64 -w0 >"$home/keys/default/HS256/default"
 cp "$here/templates/echo.sieve" "$home/sieve/echo@remote.test/active.sieve"
+# Who logs in by NTLM is in a domain of another name, and has the same mailbox.
+mkdir "$home/mail/alice@example.test" && ln -s alice@example.test "$home/mail/alice@example"
 chown -R "$uid:$gid" "$home/mail" "$home/sieve"
 
 render() { # template target
@@ -62,7 +64,7 @@ render() { # template target
 
 start() {
   read -r smtp plain submission smtps imap imaps pop3 pop3s lmtp <<<"$(free_ports 9)"
-  for file in main.cf master.cf mailboxes recipients owners; do render "$file" "$home/postfix/etc/$file"; done
+  for file in main.cf master.cf mailboxes headers recipients owners; do render "$file" "$home/postfix/etc/$file"; done
   for file in dovecot.conf dovecot-oauth2.conf ntlm.sh smb.conf; do render "$file" "$home/dovecot/$file"; done
   chmod 755 "$home/dovecot/ntlm.sh"
   # Postfix first: it makes the folder into which Dovecot puts the socket for logins. `postfix start` would sleep 2 s.

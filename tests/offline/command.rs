@@ -143,3 +143,71 @@ fn a_probe_that_finds_nobody_is_1_and_a_bad_flag_2() {
     assert_eq!(run(&["probe", "smtp://localhost", "--timeout", "1h"], "").status.code(), Some(2));
     assert_eq!(run(&["probe", "smtp://localhost", "--password", "x"], "").status.code(), Some(2));
 }
+
+/// `check --live --sandbox` of these files.
+fn practise(files: &[&str], input: &str) -> Output {
+    let files: Vec<&str> = files.iter().flat_map(|file| ["-f", file]).collect();
+    run(&[&["check", "--live", "--sandbox", "-o", "json"], &files[..]].concat(), input)
+}
+
+#[test]
+fn a_laptop_without_a_cluster_and_a_mail_server_proves_a_mailbox_against_the_sandbox() {
+    let manual = "nobody else can send to the sandbox: the mail is sent from here";
+    let imap = "the sandbox has no IMAP: its POP3 stands for it";
+    for (sample, notes) in [("imap", vec![imap]), ("pop3", vec![]), ("manual", vec![imap, manual])] {
+        let sample = &format!("{}/deploy/samples/mailbox-{sample}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let output = practise(&[sample], "");
+        let lines = json_lines(&output);
+        let proof = lines.iter().find(|line| line["kind"] == "EmailProfile").unwrap();
+        let result = (output.status.code(), proof["result"].as_str().unwrap(), proof["reason"].as_str().unwrap());
+        assert_eq!(result, (Some(0), "Verified", "CodeReceived"), "{proof:#}");
+        assert!(proof["stages"].as_array().unwrap().iter().any(|stage| stage["name"] == "Cleanup"), "{proof:#}");
+        let told = proof["findings"].as_array().into_iter().flatten().map(|note| note["message"].as_str().unwrap());
+        assert_eq!(told.filter(|told| told.contains("the sandbox")).collect::<Vec<_>>(), notes, "{proof:#}");
+    }
+}
+
+const PROFILE: &str = "---\napiVersion: mailverity.dev/v1alpha1\nkind: EmailProfile\nmetadata: {name: box}\nspec:\n  address: demo@sandbox.test\n  protocol: POP3\n  server: {host: localhost, port: 2995, tls: {insecureSkipVerify: true}}\n  account: {type: Password, allowPlaintext: true, secretRef: {name: s}}\n";
+
+#[test]
+fn a_profile_at_localhost_is_the_sandboxs_as_it_is_written_and_a_server_that_is_bad_is_told() {
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {username: demo@sandbox.test, password: of-last-year}\n";
+    // No server in the files, and a password that the sandbox does not know.
+    let profile = format!("{PROFILE}  verification: {{senderRef: {{name: relay}}, timeout: 30s}}\n");
+    let lines = json_lines(&practise(&["-"], &(profile.clone() + secret)));
+    assert_eq!((&lines[0]["reason"], &lines[0]["stage"]), (&"AuthenticationFailed".into(), &"AUTH".into()), "{:#}", lines[0]);
+
+    let output = practise(&["-"], &(format!("{SERVER}  hots: smtp.corp.test\n") + &profile));
+    let lines = json_lines(&output);
+    assert_eq!((output.status.code(), &lines[1]["reason"]), (Some(2), &"DependencyNotReady".into()), "{:#}", lines[1]);
+    assert!(
+        lines[1]["message"].as_str().unwrap().contains("MailServer default/relay: its manifest is not valid"),
+        "{:#}",
+        lines[1]
+    );
+}
+
+#[test]
+fn files_with_neither_a_server_nor_a_mailbox_have_nothing_to_check() {
+    let output = run(&["check", "--live", "-f", "-"], "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(told, "mailverity: there is no MailServer and no EmailProfile in these files\n");
+}
+
+#[test]
+fn a_server_of_another_namespace_sends_only_where_its_owner_admits_the_namespace() {
+    let server = SERVER.replace("{name: relay}", "{name: shared, namespace: mail}")
+        + "  host: smtp.corp.test\n  sender: {address: alerts@corp.test}\n  usage: {recipientDomains: [corp.test]}\n  allowedNamespaces: {from: Selector, selector: {matchLabels: {mail-access: allowed}}}\n";
+    let profile = PROFILE
+        .replace("{name: box}", "{name: box, namespace: team}")
+        .replace("demo@sandbox.test", "box@corp.test")
+        .replace("host: localhost, port: 2995", "host: pop.corp.test")
+        + "  verification: {senderRef: {name: shared, namespace: mail}, timeout: 30s}\n";
+    for (label, reason) in [("allowed", "CodeReceived"), ("denied", "RefNotPermitted")] {
+        let namespace =
+            format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: team, labels: {{mail-access: {label}}}}}\n");
+        let lines = json_lines(&practise(&["-"], &(server.clone() + &profile + &namespace)));
+        assert_eq!(lines[1]["reason"], reason, "{:#}", lines[1]);
+    }
+}

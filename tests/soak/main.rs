@@ -22,6 +22,7 @@ mod sending;
 mod setting;
 
 mod fleet;
+mod profiles;
 mod schedule;
 
 use setting::{account, auth, spec};

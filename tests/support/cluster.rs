@@ -22,7 +22,7 @@ use kube::{
 use mailverity::api::v1alpha1::{EmailProfile, MailServer, MailServerStatus};
 use serde_json::{Value, json};
 
-use super::leaks;
+use super::{api::ApiProxy, leaks};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -230,6 +230,24 @@ impl Cluster {
         path
     }
 
+    /// Gives this namespace's operator the product's rights in another namespace, too.
+    pub async fn lend_operator_to(&self, other: &Self) {
+        for role in ["mailverity", "mailverity-watch"] {
+            let subject = json!({"kind": "ServiceAccount", "name": "mailverity", "namespace": self.namespace});
+            other
+                .apply(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
+                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                    "subjects": [subject]}))
+                .await;
+        }
+    }
+
+    /// Labels the namespace.
+    pub async fn label(&self, labels: &Value) {
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        Api::<Namespace>::all(self.client.clone()).patch(&self.namespace, &PatchParams::default(), &patch).await.unwrap();
+    }
+
     /// The product's own rights, narrowed from the cluster to this namespace.
     async fn right(&self, mut doc: Value) {
         match doc["kind"].as_str().unwrap_or_default() {
@@ -277,9 +295,22 @@ impl Cluster {
         self.operator_at("trace", flags).await
     }
 
+    /// The same, with a proxy between it and the API server.
+    pub async fn operator_behind(&self, api: &ApiProxy, flags: &[&str]) -> Operator {
+        let kubeconfig = self.rights(!flags.contains(&"Get")).await;
+        let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&kubeconfig).unwrap()).unwrap();
+        config["clusters"][0]["cluster"] = json!({"server": format!("http://127.0.0.1:{}", api.port)});
+        fs::write(&kubeconfig, serde_yaml::to_string(&config).unwrap()).unwrap();
+        self.start("trace", flags, kubeconfig)
+    }
+
     /// The same at another level, where a trace of thousands of checks would be gigabytes.
     pub async fn operator_at(&self, level: &str, flags: &[&str]) -> Operator {
         let kubeconfig = self.rights(!flags.contains(&"Get")).await;
+        self.start(level, flags, kubeconfig)
+    }
+
+    fn start(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
         let metrics = format!("127.0.0.1:{}", free_port());
         let mut args: Vec<String> =
             ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
@@ -302,6 +333,9 @@ impl Cluster {
     pub async fn shows_no_secret(&self) {
         for server in self.servers().list(&ListParams::default()).await.unwrap() {
             leaks::none_in(&format!("the status of {}", server.name_any()), &serde_json::to_string(&server.status).unwrap());
+        }
+        for profile in self.profiles().list(&ListParams::default()).await.unwrap() {
+            leaks::none_in(&format!("the status of {}", profile.name_any()), &serde_json::to_string(&profile.status).unwrap());
         }
         for event in self.events().await {
             leaks::none_in("an Event", &serde_json::to_string(&event).unwrap());

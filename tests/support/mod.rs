@@ -3,11 +3,13 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod agents;
+pub mod api;
 pub mod cases;
 pub mod cluster;
 pub mod command;
 pub mod fleet;
 pub mod leaks;
+pub mod maildir;
 pub mod profiles;
 pub mod references;
 pub mod stack;

@@ -42,7 +42,18 @@ impl Cluster {
 
     /// Waits until a profile's status is as `ready` says; fails with the last one.
     pub async fn profile_when(&self, name: &str, what: &str, ready: impl Fn(&EmailProfileStatus) -> bool) -> EmailProfileStatus {
-        let end = Instant::now() + PATIENCE;
+        self.profile_within(PATIENCE, name, what, ready).await
+    }
+
+    /// The same with more patience, or less.
+    pub async fn profile_within(
+        &self,
+        patience: Duration,
+        name: &str,
+        what: &str,
+        ready: impl Fn(&EmailProfileStatus) -> bool,
+    ) -> EmailProfileStatus {
+        let end = Instant::now() + patience;
         loop {
             let status = self.profile_status(name).await;
             if ready(&status) {

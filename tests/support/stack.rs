@@ -60,12 +60,22 @@ impl Stack {
 
     /// Adds a user of this test's own, so that its log lines can be told from others'.
     pub async fn user(&self, name: &str, password: &str) -> String {
+        self.users(&[name.to_owned()], password).await.remove(0)
+    }
+
+    /// Adds users of this test's own, who all have one password.
+    pub async fn users(&self, names: &[String], password: &str) -> Vec<String> {
         use std::io::Write;
-        let address = format!("{name}@example.test");
+        let addresses: Vec<String> = names.iter().map(|name| format!("{name}@example.test")).collect();
+        let mut lines = Vec::new();
+        for address in &addresses {
+            writeln!(lines, "{address}:{{PLAIN}}{password}::::::").unwrap();
+        }
+        // In one write: Dovecot reads the file while it grows.
         let mut users = fs::OpenOptions::new().append(true).open(&self.0["USERS_FILE"]).unwrap();
-        users.write_all(format!("{address}:{{PLAIN}}{password}::::::\n").as_bytes()).unwrap();
+        users.write_all(&lines).unwrap();
         // Dovecot looks at the file once in a second.
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        address
+        addresses
     }
 }

@@ -330,7 +330,7 @@ pub struct ProfileVerification {
     /// The time between two runs; 24h if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Span>,
-    /// The number of failed runs in a row after which Verified becomes False; 2 if absent.
+    /// The number of failed tries in a row after which Verified becomes False; 2 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10))]
     pub failure_threshold: Option<i32>,

@@ -45,18 +45,17 @@ fn object(title: &str, class: &str, outcome: &Outcome) -> Case {
         outcome.findings.iter().filter(wanted).map(Finding::to_string).collect::<Vec<_>>().join("\n")
     };
     let errors = lines(|finding| finding.severity == Severity::Error);
-    let report = outcome.report.as_ref();
-    let failure = match report.and_then(|report| Some((report, report.failure.as_ref()?))) {
+    let failure = match outcome.failure() {
         _ if !errors.is_empty() => {
             Some(("Invalid".to_owned(), errors.lines().next().unwrap_or_default().to_owned(), errors.clone()))
         }
-        Some((report, failure)) => Some((failure.reason.as_str().to_owned(), report.message(), failure.hint())),
+        Some((failure, message)) => Some((failure.reason.as_str().to_owned(), message, failure.hint())),
         None => None,
     };
     Case {
         class: if class.is_empty() { "file".to_owned() } else { class.to_owned() },
         name: title.to_owned(),
-        time: report.map_or(Duration::ZERO, |report| report.duration),
+        time: outcome.duration(),
         failure,
         skipped: outcome.skipped.then(|| "not looked at".to_owned()),
         said: lines(|finding| finding.severity != Severity::Error),

@@ -1,19 +1,25 @@
 //! What commands print: one form for people, three for programs, all made from the same outcomes.
 
 mod junit;
+mod proof;
 mod text;
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::{
+    mail::Diagnosis,
     manifest::Finding,
     verify::{Report, Verdict},
 };
 
-pub use text::{Style, progress, progress_ends};
+pub use proof::Proof;
+pub use text::{Style, progress, progress_ends, progress_says};
 
 /// The forms of output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -65,8 +71,10 @@ pub struct Outcome {
     pub subject: Option<Subject>,
     /// What is to be said about the manifest.
     pub findings: Vec<Finding>,
-    /// What the check found; none where none was run.
+    /// What the check of a server or a mailbox found; none where none was run.
     pub report: Option<Report>,
+    /// The same for an `EmailProfile`.
+    pub proof: Option<Box<Proof>>,
     /// It is no kind that we know.
     pub skipped: bool,
 }
@@ -78,12 +86,30 @@ impl Outcome {
         self.findings.iter().any(Finding::is_error)
     }
 
-    /// Valid, Invalid or Skipped for a manifest, Verified or Unverified for a server.
+    /// The verdict on what was checked; none where nothing was.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.report.as_ref().map(Report::verdict).or_else(|| self.proof.as_ref().map(|proof| proof.verdict()))
+    }
+
+    /// Why a check failed, with one line on it.
+    fn failure(&self) -> Option<(&Diagnosis, String)> {
+        let report = self.report.as_ref().and_then(|report| Some((report.failure.as_ref()?, report.message())));
+        report.or_else(|| self.proof.as_ref().and_then(|proof| Some((proof.failure()?, proof.message()))))
+    }
+
+    /// How long a check took.
+    fn duration(&self) -> Duration {
+        let report = self.report.as_ref().or_else(|| self.proof.as_ref().map(|proof| &proof.report));
+        report.map_or(Duration::ZERO, |report| report.duration)
+    }
+
+    /// Valid, Invalid or Skipped for a manifest, Verified or Unverified for what was checked.
     #[must_use]
     pub fn result(&self) -> &'static str {
-        match &self.report {
-            Some(report) if report.verdict() == Verdict::Verified => "Verified",
-            Some(_) => "Unverified",
+        match self.verdict() {
+            Some(Verdict::Verified) => "Verified",
+            Some(Verdict::Unverified) => "Unverified",
             None if self.is_invalid() => "Invalid",
             None if self.skipped => "Skipped",
             None => "Valid",
@@ -102,13 +128,16 @@ impl Serialize for Outcome {
             result: Option<&'static str>,
             #[serde(flatten)]
             report: Option<&'a Report>,
+            #[serde(flatten)]
+            proof: Option<&'a Proof>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             findings: &'a [Finding],
         }
         Whole {
             subject: self.subject.as_ref(),
-            result: self.report.is_none().then_some(self.result()),
+            result: self.verdict().is_none().then_some(self.result()),
             report: self.report.as_ref(),
+            proof: self.proof.as_deref(),
             findings: &self.findings,
         }
         .serialize(serializer)

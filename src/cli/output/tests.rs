@@ -6,14 +6,17 @@ use super::*;
 use crate::{
     api::{
         Reason,
-        v1alpha1::{Capabilities, Level, TlsStatus},
+        v1alpha1::{AuthenticationResults, Capabilities, Level, TlsStatus},
     },
     mail::{
         Diagnosis, Stage,
         stage::{Outcome as Ended, Record},
     },
     manifest::{Place, Severity},
-    verify::report::LoginOutcome,
+    verify::{
+        email_profile::{self, Mail},
+        report::LoginOutcome,
+    },
 };
 
 fn record(stage: Stage, outcome: Ended, micros: u64, detail: &str) -> Record {
@@ -81,9 +84,9 @@ fn checked() -> Vec<Outcome> {
     let error = Finding::new(Severity::Error, &place, "spec.port", "0 is below 1");
     let warning = Finding::new(Severity::Warning, &place, "spec.sender", "a <b> & \"c\"");
     vec![
-        Outcome { subject: Some(subject("bad")), findings: vec![error], report: None, skipped: false },
-        Outcome { subject: Some(subject("odd")), findings: vec![warning], report: None, skipped: false },
-        Outcome { subject: Some(subject("relay")), findings: vec![], report: Some(report(true)), skipped: false },
+        Outcome { subject: Some(subject("bad")), findings: vec![error], ..Outcome::default() },
+        Outcome { subject: Some(subject("odd")), findings: vec![warning], ..Outcome::default() },
+        Outcome { subject: Some(subject("relay")), report: Some(report(true)), ..Outcome::default() },
     ]
 }
 
@@ -181,4 +184,63 @@ fn junit_of_a_probe_has_a_case_per_stage() {
         "{text}"
     );
     assert!(text.contains("<testcase classname=\"smtp.corp.example:587\" name=\"TCP\" time=\"0.000\"/>"), "{text}");
+}
+
+/// A profile whose code was found, and whose outgoing server refused the login or took it.
+fn proof(refused: bool) -> Vec<Outcome> {
+    let found = email_profile::Finding {
+        received: "2026-11-22T09:00:00.0621Z".parse().unwrap(),
+        took: Some(Duration::from_micros(12_300)),
+        results: AuthenticationResults { spf: Some("pass".to_owned()), ..AuthenticationResults::default() },
+    };
+    let mailbox = Report { endpoint: "imap.corp.example:993".to_owned(), ..report(false) };
+    let mail = Mail { sent: "2026-11-22T09:00:00.0498Z".parse().unwrap(), dot_sent: true, uncertain: None };
+    let proof = Proof {
+        mail: Some(mail),
+        found: Some(found),
+        sending: Some(report(false)),
+        outgoing: Some(report(refused)),
+        ..Proof::new(mailbox, Level::Deliver)
+    };
+    let subject = Subject { kind: "EmailProfile".into(), ..subject("box") };
+    vec![Outcome { subject: Some(subject), proof: Some(Box::new(proof)), ..Outcome::default() }]
+}
+
+#[test]
+fn people_see_a_line_for_each_part_of_a_proof_and_all_stages_of_one_that_failed() {
+    assert_eq!(
+        render(Format::Text, &proof(false), Style::Plain).unwrap(),
+        "\
+EmailProfile mail/box (mail.yaml:3)
+  ok   Sending      41.0ms  smtp.corp.example:587: DNS 1.2ms, TCP 0.4ms, STARTTLS 0.0ms, AUTH 12.3ms (PLAIN)
+  ok   Mailbox      41.0ms  imap.corp.example:993: DNS 1.2ms, TCP 0.4ms, STARTTLS 0.0ms, AUTH 12.3ms (PLAIN)
+  ok   Outgoing     41.0ms  smtp.corp.example:587: DNS 1.2ms, TCP 0.4ms, STARTTLS 0.0ms, AUTH 12.3ms (PLAIN)
+  Sender as the mailbox's server saw it: spf=pass
+Verified  EmailProfile mail/box  code found 12.3ms after it was sent
+1 object checked: 1 verified
+"
+    );
+    let failed = render(Format::Text, &proof(true), Style::Plain).unwrap();
+    let (_, failed) = failed.split_once("  FAIL Outgoing smtp.corp.example:587\n").unwrap();
+    assert!(failed.starts_with("  ok   DNS           1.2ms  192.0.2.25\n"), "{failed}");
+    let verdict = "Unverified  EmailProfile mail/box  AuthenticationFailed: outgoing server smtp.corp.example:587: AUTH: 535 5.7.8 Error: authentication failed\nHint: Check Secret mail/relay.";
+    assert!(failed.contains(verdict), "{failed}");
+}
+
+#[test]
+fn json_of_a_proof_begins_as_that_of_a_server_and_has_its_parts_behind() {
+    let text = render(Format::Json, &proof(true), Style::Plain).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["kind"], &json["result"]), (&"EmailProfile".into(), &"Unverified".into()));
+    assert_eq!((&json["reason"], &json["stage"]), (&"AuthenticationFailed".into(), &"AUTH".into()));
+    assert_eq!((&json["sent"], &json["took"]), (&"2026-11-22T09:00:00.049Z".into(), &"12.3ms".into()));
+    assert_eq!((&json["authenticationResults"]["spf"], &json["level"]), (&"pass".into(), &"Deliver".into()));
+    assert_eq!((&json["sending"]["result"], &json["outgoing"]["result"]), (&"Verified".into(), &"Unverified".into()));
+    let json: serde_json::Value = serde_json::from_str(&render(Format::Json, &proof(false), Style::Plain).unwrap()).unwrap();
+    assert_eq!((&json["result"], &json["reason"]), (&"Verified".into(), &"CodeReceived".into()));
+    let junit = render(Format::Junit, &proof(true), Style::Plain).unwrap();
+    assert!(
+        junit.contains("<failure type=\"AuthenticationFailed\" message=\"outgoing server smtp.corp.example:587: "),
+        "{junit}"
+    );
 }

@@ -5,12 +5,15 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use super::Outcome;
+use super::{Outcome, Proof};
 use crate::{
     api::v1alpha1::TlsStatus,
-    mail::stage::{Outcome as Ended, Record},
+    mail::{
+        Diagnosis, Stage,
+        stage::{Outcome as Ended, Record},
+    },
     manifest::{Finding, Severity},
-    verify::{Report, Verdict, report::human},
+    verify::{Report, report::human},
 };
 
 /// With colour or without.
@@ -54,6 +57,14 @@ pub fn progress(record: &Record) {
     }
 }
 
+/// Says on that line what is waited for.
+pub fn progress_says(words: &str) {
+    let stderr = io::stderr();
+    if stderr.is_terminal() {
+        let _ = io::Write::write_all(&mut stderr.lock(), format!("\r\x1b[2K{words} ...").as_bytes());
+    }
+}
+
 /// Clears the line of [`progress`].
 pub fn progress_ends() {
     let stderr = io::stderr();
@@ -68,12 +79,15 @@ pub(super) fn render(outcomes: &[Outcome], style: Style) -> String {
         for one in &outcome.findings {
             finding(one, outcome, style, &mut out);
         }
+        if let (Some(subject), Some(_)) = (&outcome.subject, outcome.verdict()) {
+            let title = format!("{} ({}:{})", subject.title(), subject.file, subject.line);
+            let _ = writeln!(out, "{}", style.paint(BOLD, &title));
+        }
         if let Some(report) = &outcome.report {
-            if let Some(subject) = &outcome.subject {
-                let title = format!("{} ({}:{})", subject.title(), subject.file, subject.line);
-                let _ = writeln!(out, "{}", style.paint(BOLD, &title));
-            }
             check(report, style, &mut out);
+        }
+        if let (Some(proof), Some(subject)) = (&outcome.proof, &outcome.subject) {
+            profile(proof, &subject.title(), style, &mut out);
         }
     }
     if outcomes.iter().any(|outcome| outcome.subject.is_some()) {
@@ -102,6 +116,73 @@ fn finding(finding: &Finding, outcome: &Outcome, style: Style, out: &mut String)
 }
 
 fn check(report: &Report, style: Style, out: &mut String) {
+    session(report, style, out);
+    let took = human(report.duration);
+    match &report.failure {
+        Some(failure) => {
+            let verdict = style.paint(RED, "Unverified");
+            let _ = writeln!(out, "{verdict} {} in {took}: {}: {}", report.endpoint, failure.reason, report.message());
+            hint(failure, style, out);
+        }
+        None => {
+            let _ = writeln!(out, "{} in {took}: {}", style.paint(GREEN, "Verified"), report.message());
+        }
+    }
+}
+
+/// A mailbox's last session, how the mail was sent, what the outgoing server said, and the verdict.
+fn profile(proof: &Proof, title: &str, style: Style, out: &mut String) {
+    let parts = [("Sending", proof.sending.as_ref()), ("Mailbox", Some(&proof.report)), ("Outgoing", proof.outgoing.as_ref())];
+    for (name, report) in parts {
+        if let Some(report) = report.filter(|report| !report.stages.is_empty()) {
+            part(name, report, style, out);
+        }
+    }
+    if let Some(results) = proof.found.as_ref().map(|found| &found.results) {
+        let all = [("spf", &results.spf), ("dkim", &results.dkim), ("dmarc", &results.dmarc)];
+        let told: Vec<_> = all.iter().filter_map(|(name, result)| Some(format!("{name}={}", result.as_ref()?))).collect();
+        if !told.is_empty() {
+            let _ = writeln!(out, "  Sender as the mailbox's server saw it: {}", told.join(", "));
+        }
+    }
+    match proof.failure() {
+        Some(failure) => {
+            let verdict = style.paint(RED, "Unverified");
+            let _ = writeln!(out, "{verdict}  {title}  {}: {}", failure.reason, proof.message());
+            hint(failure, style, out);
+        }
+        None => {
+            let _ = writeln!(out, "{}  {title}  {}", style.paint(GREEN, "Verified"), proof.message());
+        }
+    }
+}
+
+/// One line for a part that went well; all its stages where one did not.
+fn part(name: &str, report: &Report, style: Style, out: &mut String) {
+    if report.stages.iter().any(|record| record.outcome == Ended::Failed) {
+        let _ = writeln!(out, "  {} {name} {}", style.paint(RED, "FAIL"), report.endpoint);
+        return session(report, style, out);
+    }
+    let stage = |record: &Record| {
+        // What a server says of itself before the login is in -o json.
+        let detail = record.detail.as_ref().filter(|_| record.stage >= Stage::Auth);
+        let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+        format!("{} {}{detail}", record.stage, human(record.duration))
+    };
+    let stages = report.stages.iter().map(stage).collect::<Vec<_>>().join(", ");
+    let (word, took) = (style.paint(GREEN, "ok  "), human(report.duration));
+    let _ = writeln!(out, "  {word} {name:<10} {took:>8}  {}: {stages}", report.endpoint);
+}
+
+fn hint(failure: &Diagnosis, style: Style, out: &mut String) {
+    let hint = failure.hint();
+    if !hint.is_empty() {
+        let _ = writeln!(out, "{} {hint}", style.paint(BOLD, "Hint:"));
+    }
+}
+
+/// The stages of a report, and what was learnt in them.
+fn session(report: &Report, style: Style, out: &mut String) {
     for record in &report.stages {
         let (word, color) = match record.outcome {
             Ended::Passed => ("ok  ", GREEN),
@@ -126,20 +207,6 @@ fn check(report: &Report, style: Style, out: &mut String) {
     for (name, fact) in facts {
         if let Some(fact) = fact {
             let _ = writeln!(out, "  {name}: {fact}");
-        }
-    }
-    let took = human(report.duration);
-    match (&report.failure, report.verdict()) {
-        (Some(failure), _) => {
-            let verdict = style.paint(RED, "Unverified");
-            let _ = writeln!(out, "{verdict} {} in {took}: {}: {}", report.endpoint, failure.reason, report.message());
-            let hint = failure.hint();
-            if !hint.is_empty() {
-                let _ = writeln!(out, "{} {hint}", style.paint(BOLD, "Hint:"));
-            }
-        }
-        (None, Verdict::Verified | Verdict::Unverified) => {
-            let _ = writeln!(out, "{} in {took}: {}", style.paint(GREEN, "Verified"), report.message());
         }
     }
 }

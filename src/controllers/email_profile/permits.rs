@@ -1,16 +1,26 @@
 //! What a run of the operator asks before it acts: a mandate as all kinds have it, a turn at the server, and before each mail
 //! its budgets and its claim.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-use super::{Context, EmailProfiles, charge, reconcile::Sight};
+use kube::ResourceExt;
+
+use super::{Context, EmailProfiles, agent::TaskAgent, charge, reconcile::Sight};
 use crate::{
+    api::{
+        Reason,
+        v1alpha1::{ActorMode, DEFAULT_ACTOR, VerificationMode},
+    },
     controllers::mandate::Mandate,
-    mail::Diagnosis,
+    mail::{Diagnosis, Vantage, protocol::Protocol},
     runtime::{
+        Name,
         limits::{Place, Service, Target},
         lock,
         stop::Stop,
@@ -18,7 +28,7 @@ use crate::{
     verify::{
         Gate,
         budget::{Borrower, Mail},
-        email_profile::{Inputs, Permits, Run, Sender, claim},
+        email_profile::{Inputs, Permits, Run, Sender, Stand, claim},
         gate::Account,
         report::LoginOutcome,
     },
@@ -32,9 +42,15 @@ pub struct OperatorPermits {
     sight: tokio::sync::Mutex<Sight>,
     run: Run,
     sender: Option<Sender>,
-    namespace: String,
+    name: Name,
+    uid: String,
+    domain: String,
     secret: Option<String>,
     place: Mutex<Option<Place>>,
+    /// The actors whose claims this run has taken.
+    claimed: Mutex<BTreeSet<String>>,
+    /// Whether it holds a session while it waits.
+    stays: bool,
     stop: Stop,
 }
 
@@ -44,12 +60,16 @@ impl OperatorPermits {
     pub fn new(ctx: &Arc<Context>, sight: Sight, run: Run, inputs: &Inputs, place: Place, stop: &Stop) -> Self {
         Self {
             mandate: Mandate::new(Arc::clone(ctx), &sight.object, sight.object.spec.interval().get(), stop.clone()),
-            namespace: sight.object.metadata.namespace.clone().unwrap_or_default(),
+            name: Name::of(&sight.object),
+            uid: sight.object.uid().unwrap_or_default(),
+            domain: inputs.address.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default(),
             sight: tokio::sync::Mutex::new(sight),
             run,
             sender: inputs.sender.clone(),
             secret: inputs.mailbox.login.as_ref().map(|login| login.secret.clone()),
             place: Mutex::new(Some(place)),
+            claimed: Mutex::default(),
+            stays: inputs.mailbox.protocol == Protocol::Imap && inputs.mode == VerificationMode::Automatic,
             stop: stop.clone(),
         }
     }
@@ -60,11 +80,13 @@ impl OperatorPermits {
         let (now, server) = (Timestamp::now(), &sender.server);
         let host = server.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default();
         let user = server.login.as_ref().map(|login| login.credential.user()).unwrap_or_default();
-        let borrower = sender.per_hour.map(|per_hour| Borrower { server: &sender.name, namespace: &self.namespace, per_hour });
+        let borrower =
+            sender.per_hour.map(|per_hour| Borrower { server: &sender.name, namespace: &self.name.namespace, per_hour });
         let mail = Mail { host: &host, user, recipient, run: &self.run.id, borrower };
         self.mandate.charge(&charge(&self.run.id, actor), &mail, now)?;
         let status = claim(&sight.seen(), &self.run, actor, mark, now);
         sight.object = self.mandate.claim(&sight.object, &status).await?;
+        lock(&self.claimed).insert(actor.to_owned());
         // The write may have taken seconds: the Lease may be lost by now.
         self.mandate.still()
     }
@@ -94,8 +116,45 @@ impl Permits for OperatorPermits {
         .boxed()
     }
 
+    fn stand<'a>(&'a self, actor: &'a str) -> Stand<'a> {
+        let (term, settings) = (&self.mandate.ctx().term, self.mandate.ctx().settings());
+        if actor == DEFAULT_ACTOR {
+            return Stand::Here(None);
+        }
+        if let Some(away) = term.roster.away(actor, std::time::Instant::now()) {
+            return Stand::Away(away);
+        }
+        let Some(actor) = term.roster.actor(actor) else {
+            return Stand::Away(Diagnosis::new(Reason::ActorOffline).fact("name", actor));
+        };
+        if actor.spec.mode == ActorMode::Agent {
+            return Stand::There(Box::new(TaskAgent {
+                term: Arc::clone(term),
+                actor,
+                object: format!("EmailProfile {}", self.name),
+                uid: self.uid.clone(),
+                run: self.run.id.clone(),
+                part: self.run.part.clone(),
+                domain: self.domain.clone(),
+            }));
+        }
+        let proxy = match actor.spec.egress_proxy.as_deref().map(str::parse).transpose() {
+            Ok(proxy) => proxy.or_else(|| settings.vantage.proxy.clone()),
+            Err(unread) => {
+                let fault = format!("egressProxy of Actor {}: {unread}", actor.name_any());
+                return Stand::Away(Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault));
+            }
+        };
+        Stand::Here(Some(Box::new(Vantage { actor: actor.name_any(), proxy, ..settings.vantage.clone() })))
+    }
+
+    fn has_claimed(&self, actor: &str) -> bool {
+        lock(&self.claimed).contains(actor)
+    }
+
     fn waits(&self) {
-        lock(&self.place).take();
+        let mut place = lock(&self.place);
+        *place = place.take().filter(|_| self.stays).map(Place::into_session);
     }
 
     fn ends(&self) -> BoxFuture<'_, ()> {

@@ -13,7 +13,7 @@ use crate::{
         v1alpha1::{EmailProfile, EmailProfileSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     },
     controllers::{
-        Kind,
+        Kind, actors,
         mail_server::MailServers,
         reconcile::{Error, references, wait},
     },
@@ -26,7 +26,8 @@ use crate::{
     verify::{
         breaker::Hold,
         email_profile::{
-            Because, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status, transitions,
+            Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status,
+            transitions,
         },
         halt::{Mode, Pause},
         resolve::About,
@@ -131,7 +132,7 @@ async fn observe(object: &EmailProfile, name: &Name, ctx: &Context) -> Result<Re
     let tls =
         [spec.server.as_ref().and_then(|server| server.tls.as_ref()), spec.outgoing.as_ref().and_then(|out| out.tls.as_ref())];
     ctx.uses.set(name, references(&name.namespace, tls.into_iter().flatten(), spec.account.as_ref()));
-    ctx.dependents.set(name, servers(spec, &name.namespace));
+    ctx.dependents.set(name, named(object, &name.namespace, ctx));
     let uid = object.uid().unwrap_or_default();
     let about = About {
         namespace: &name.namespace,
@@ -176,6 +177,11 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
         ctx.checks.cancel(name);
         return Ok(());
     }
+    if inputs.unsettled && run.errands.iter().any(|errand| errand.begin == Begin::Send) {
+        // The verdict on the server brings us here again: if it is a bad one, it is told there, and not here as well.
+        ctx.term.limits.pass(&Context::who(name));
+        return Ok(());
+    }
     if ctx.term.is_draining() {
         return Ok(());
     }
@@ -196,6 +202,19 @@ async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&RunReport>, ctx: &
     let events = transitions(seen.status, &new);
     sight.object = ctx.tell(&sight.object, &new, events).await?;
     Ok(())
+}
+
+/// The objects that a profile rests on: the `MailServer`s and Actors that its spec names, or that its status tells of.
+fn named(profile: &EmailProfile, namespace: &str, ctx: &Context) -> BTreeSet<Who> {
+    let spec = &profile.spec;
+    let mut named = servers(spec, namespace);
+    named.extend(spec.actors.iter().flatten().map(|actor| actors::who(&actor.name)));
+    if spec.actor_selector.is_some() {
+        // One that does not match yet may do so after its next change.
+        named.extend(ctx.term.roster.actors().iter().map(|actor| actors::who(&actor.name_any())));
+        named.insert(actors::who(""));
+    }
+    named
 }
 
 /// The `MailServer`s that a spec names.

@@ -14,7 +14,7 @@ use crate::{
     mail::Stage,
     runtime::{Name, limits::Place, stop::Stop},
     verify::{
-        email_profile::{Codes, Inputs, Run, RunReport, Setting, run},
+        email_profile::{Codes, Inputs, Run, RunReport, Setting, run, run::EVERY},
         mail_server::Mode,
     },
 };
@@ -52,6 +52,7 @@ async fn go(
         installation: &settings.installation,
         contact: settings.contact.as_deref(),
         observes: settings.mode == Mode::Observe,
+        every: EVERY,
         watcher: None,
     };
     tracing::debug!(trigger = ?plan.trigger, actors = plan.errands.len(), "begins");

@@ -1,15 +1,21 @@
 //! From an `EmailProfile`'s spec to everything that a run needs: presets and defaults filled in, the account read, the
 //! `MailServer`s that it names found and judged.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use super::presets;
+use super::{
+    presets,
+    select::{Chosen, needs_actors, select},
+};
 use crate::{
     api::{
         Reason,
         v1alpha1::{
-            Auth, AuthType, DEFAULT_ACTOR, EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef,
-            Outgoing, Security, Test, VerificationMode,
+            Auth, AuthType, EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef, Outgoing, Security,
+            Test, VerificationMode,
         },
     },
     mail::{Diagnosis, Stage, mailbox::Cleanup, protocol::Protocol, tls::TlsPolicy},
@@ -43,7 +49,7 @@ pub struct Inputs {
     /// The outgoing server whose login is proved; none where that is not asked for.
     pub outgoing: Option<mail_server::Inputs>,
     /// The actors that must find their codes.
-    pub actors: Vec<String>,
+    pub actors: Vec<Chosen>,
     /// `EmailProfile namespace/name`.
     pub object: String,
     /// The object's UID; empty where it lives in a file.
@@ -52,6 +58,8 @@ pub struct Inputs {
     pub fingerprint: String,
     /// Why it must wait: a `MailServer` that it names does not work.
     pub waits: Option<Diagnosis>,
+    /// Whether the `MailServer` that sends is being judged anew: what is known of it is of its spec as it was.
+    pub unsettled: bool,
 }
 
 /// The `MailServer` that sends the codes.
@@ -98,7 +106,7 @@ pub async fn resolve(spec: &EmailProfileSpec, about: &About<'_>, references: &dy
 async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Inputs, Diagnosis> {
     let begun = Instant::now();
     let (protocol, endpoint) = incoming(spec)?;
-    let actors = actors(spec)?;
+    let actors = actors(spec, about, references).await?;
     let server_tls = spec.server.as_ref().and_then(|server| server.tls.as_ref());
     let (tls, tls_fingerprint) = trust(server_tls, about, references).await?;
     let auth = spec.account.as_ref().ok_or_else(|| invalid("protocol IMAP and POP3 need account"))?;
@@ -110,12 +118,12 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
     let login = account(auth, about, references, &places, skips).await?;
     let login = login.ok_or_else(|| invalid("no mailbox is read without a login: set account.type to Password or OAuth2"))?;
 
-    let mut waits = None;
+    let (mut waits, mut unsettled) = (None, false);
     let sender = match &spec.verification.as_ref().and_then(|verification| verification.sender_ref.clone()) {
         Some(reference) if spec.mode() == VerificationMode::Automatic => {
-            let (sender, not_ready) = sender(spec, reference, about, references).await?;
-            waits = not_ready;
-            Some(sender)
+            let sender = sender(spec, reference, about, references).await?;
+            (waits, unsettled) = (sender.waits, sender.unsettled);
+            Some(sender.sender)
         }
         _ => None,
     };
@@ -137,7 +145,7 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
         "address": spec.address, "protocol": spec.protocol, "endpoint": endpoint.to_string(),
         "security": endpoint.security, "account": spec.account, "mode": spec.mode(), "folder": folder.name,
         "outgoing": outgoing.as_ref().map(|outgoing| outgoing.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>()),
-        "sends": sends_from, "actors": actors,
+        "sends": sends_from,
     })
     .to_string();
     let fingerprint = about.key.hash(&[noticed.as_bytes(), login.fingerprint.as_bytes(), tls_fingerprint.as_bytes()]);
@@ -168,6 +176,7 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
         uid: about.uid.to_owned(),
         fingerprint,
         waits,
+        unsettled,
     })
 }
 
@@ -201,18 +210,14 @@ pub fn incoming(spec: &EmailProfileSpec) -> Result<(Protocol, Endpoint), Diagnos
     Ok((protocol, Endpoint { host: host.to_owned(), port, security }))
 }
 
-/// Who must find their codes. No Actor but the operator itself is known so far.
-fn actors(spec: &EmailProfileSpec) -> Result<Vec<String>, Diagnosis> {
-    if spec.actor_selector.is_some() {
-        return Err(Diagnosis::new(Reason::NoActorSelected));
+/// Who must find their codes.
+async fn actors(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Vec<Chosen>, Diagnosis> {
+    if !needs_actors(spec) {
+        return select(spec, &[], about.namespace, &BTreeMap::new());
     }
-    let unknown = spec.actors.iter().flatten().find(|actor| actor.name != DEFAULT_ACTOR);
-    match unknown {
-        Some(actor) => Err(Diagnosis::new(Reason::ActorNotFound)
-            .fact("name", actor.name.as_str())
-            .detail(format!("there is no Actor {}", actor.name))),
-        None => Ok(vec![DEFAULT_ACTOR.to_owned()]),
-    }
+    let known = references.actors().await?;
+    let labels = references.namespace_labels(about.namespace).await?;
+    select(spec, &known, about.namespace, &labels)
 }
 
 /// The `MailServer` behind a reference, if this namespace may use it.
@@ -249,12 +254,29 @@ fn not_ready(server: &MailServer, name: &str) -> Option<Diagnosis> {
     Some(waits.detail(format!("MailServer {name}: {why}")))
 }
 
+/// Whether a server's spec has changed, and what is known of it was found before. A server in a file has no status.
+fn is_unsettled(server: &MailServer) -> bool {
+    let Some(status) = &server.status else { return false };
+    let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+    let of_now = |generation: Option<i64>| generation == server.metadata.generation;
+    let verified = condition(crate::api::v1alpha1::condition::VERIFIED);
+    let works_on_it = condition(crate::api::v1alpha1::condition::RECONCILING).is_some_and(|c| c.status == "True");
+    !of_now(status.observed_generation) || (works_on_it && !verified.is_some_and(|verified| of_now(verified.observed_generation)))
+}
+
+/// A sender, and how its server is.
+struct Found {
+    sender: Sender,
+    waits: Option<Diagnosis>,
+    unsettled: bool,
+}
+
 async fn sender(
     spec: &EmailProfileSpec,
     reference: &ObjectRef,
     about: &About<'_>,
     references: &dyn References,
-) -> Result<(Sender, Option<Diagnosis>), Diagnosis> {
+) -> Result<Found, Diagnosis> {
     let found = server(reference, about, references).await?;
     let namespace = reference.namespace.as_deref().unwrap_or(about.namespace);
     let name = format!("{namespace}/{}", reference.name);
@@ -275,7 +297,7 @@ async fn sender(
             .detail(format!("MailServer {name} lets namespace {} mail {list} only, not {}", about.namespace, spec.address)));
     }
     // What makes the server itself unusable is told there; here it is a dependency that is not ready.
-    let waits = not_ready(&found, &name);
+    let (waits, unsettled) = (not_ready(&found, &name), is_unsettled(&found));
     let lending = About { namespace, name: &reference.name, uid: about.uid, ..*about };
     let server = mail_server::resolve(&found.spec, &lending, references).await;
     let mut server = match (server, &waits) {
@@ -306,7 +328,7 @@ async fn sender(
         connections: granted(limits.and_then(|limits| limits.connections), 1) as usize,
         per_minute: granted(limits.and_then(|limits| limits.messages_per_minute), mail_server::MESSAGES_PER_MINUTE),
     };
-    Ok((sender, waits))
+    Ok(Found { sender, waits, unsettled })
 }
 
 /// The outgoing server, before the account is known.

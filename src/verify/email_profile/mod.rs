@@ -10,12 +10,16 @@ mod judge;
 pub mod presets;
 pub mod report;
 pub mod run;
+#[cfg(test)]
+mod samples;
 pub mod seen;
+pub mod select;
 pub mod status;
 
 pub use decide::{Because, Begin, Errand, Plan, Run, Trigger, What, decide};
 pub use inputs::{Inputs, Sender, resolve};
 pub use report::{ActorReport, Finding, Mail, RunReport};
-pub use run::{Codes, Permits, Setting, run};
+pub use run::{Agent, Codes, Outcome, Permits, Setting, Stand, run};
 pub use seen::{Observed, Seen};
+pub use select::Chosen;
 pub use status::{claim, differs, status, transitions};

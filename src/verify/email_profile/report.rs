@@ -32,6 +32,8 @@ pub struct ActorReport {
     pub report: Report,
     /// What became of its mail.
     pub mail: Option<Mail>,
+    /// Whether the claim to send it was taken for this run.
+    pub claimed: bool,
     /// Whether its mail may still come: it was told to end.
     pub awaits: bool,
     /// Whether it found the code in the mailbox.

@@ -36,8 +36,8 @@ use crate::{
 };
 use post::Post;
 
-/// In mode Manual a person takes their time: a look a minute.
-const EVERY: Duration = Duration::from_mins(1);
+/// In mode Manual a person takes their time: a look a minute, where nobody waits at a terminal.
+pub const EVERY: Duration = Duration::from_mins(1);
 /// Whose code a mail of mode Manual carries: that of all actors.
 const ANYBODY: &str = "";
 
@@ -71,6 +71,38 @@ impl Codes<'_> {
     }
 }
 
+/// From where an actor looks.
+pub enum Stand<'a> {
+    /// From this process: by the setting's vantage, or by another.
+    Here(Option<Box<Vantage>>),
+    /// By an agent elsewhere.
+    There(Box<dyn Agent + 'a>),
+    /// It can be given no work.
+    Away(Diagnosis),
+}
+
+/// An agent elsewhere, which attends to a mailbox as [`attend()`] does here.
+pub trait Agent: Send + Sync {
+    /// Opens the mailbox, has the mail sent and looks for it; without a search it opens the mailbox and leaves it.
+    fn attend<'a>(
+        &'a self,
+        inputs: &'a mailbox::Inputs,
+        gate: &'a dyn Gate,
+        work: Option<(&'a Search<'a>, attend::Begin<'a>)>,
+    ) -> BoxFuture<'a, Outcome>;
+}
+
+/// What came of attending to a mailbox.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The stages of the last session, and why it failed.
+    pub report: Report,
+    /// The code was found: how long after the mail was sent, where that is known, and what its server wrote of the sender.
+    pub found: Option<(Option<Duration>, AuthenticationResults)>,
+    /// What the mailbox held before.
+    pub mark: Option<String>,
+}
+
 /// Asked before each step that acts on somebody's account.
 pub trait Permits: Send + Sync {
     /// The gate of logins to the mailbox and to the outgoing server.
@@ -79,11 +111,28 @@ pub trait Permits: Send + Sync {
     /// The gate of the mail to an actor, whose mailbox held this before: takes the claim.
     fn sending<'a>(&'a self, actor: &'a str, mark: &'a str) -> Box<dyn Gate + 'a>;
 
+    /// From where an actor looks.
+    fn stand<'a>(&'a self, actor: &'a str) -> Stand<'a> {
+        let _ = actor;
+        Stand::Here(None)
+    }
+
+    /// Whether the claim to send an actor its mail was taken for this run: only such a claim may be given back.
+    fn has_claimed(&self, actor: &str) -> bool {
+        let _ = actor;
+        true
+    }
+
     /// Waits for a turn to send through the server; it is held until what comes back is dropped.
     fn turn(&self) -> BoxFuture<'_, Box<dyn Send>>;
 
     /// No more connecting or sending is to be expected of this run: from here on it only waits.
     fn waits(&self);
+
+    /// Told how the server took a mail, stage by stage, once it has answered.
+    fn sent(&self, report: &Report) {
+        let _ = report;
+    }
 
     /// Ends when the run is to end. A mail that is on its way is settled first.
     fn ends(&self) -> BoxFuture<'_, ()>;
@@ -104,6 +153,8 @@ pub struct Setting<'a> {
     pub contact: Option<&'a str>,
     /// Whether nothing may be deleted (mode Observe).
     pub observes: bool,
+    /// The time between two looks for a mail that a person sends.
+    pub every: Duration,
     /// Told each finished stage.
     pub watcher: Option<fn(&Record)>,
 }
@@ -154,7 +205,7 @@ async fn outgoing(setting: Setting<'_>, permits: &dyn Permits, run: &Run, mut op
         contact: setting.contact,
         level: Level::Authenticate,
         may_greet_with_tls: true,
-        watcher: None,
+        watcher: setting.watcher,
     };
     tokio::select! {
         report = mail_server::check(server, setting.vantage, permits.logins(), &check) => Some(report),
@@ -175,15 +226,36 @@ async fn actor(
         attempt: errand.attempt,
         report: Report::new(Level::Authenticate, inputs.mailbox.endpoint.to_string()),
         mail: None,
+        claimed: false,
         awaits: false,
         found: None,
         mark: run.mark.clone(),
     };
+    let stand = match permits.stand(&errand.actor) {
+        Stand::Away(away) => {
+            told.report.failure = Some(away);
+            return told;
+        }
+        stand => stand,
+    };
     if errand.begin == Begin::Visit {
-        let check = mailbox::check(&inputs.mailbox, setting.vantage, permits.logins(), setting.watcher);
-        tokio::select! {
-            report = check => told.report = report,
-            () = permits.ends() => told.awaits = true,
+        let visit = async {
+            match &stand {
+                Stand::Here(vantage) => {
+                    let vantage = vantage.as_deref().unwrap_or(setting.vantage);
+                    mailbox::check(&inputs.mailbox, vantage, permits.logins(), setting.watcher).await
+                }
+                Stand::There(agent) => agent.attend(&inputs.mailbox, permits.logins(), None).await.report,
+                Stand::Away(_) => told.report.clone(),
+            }
+        };
+        let visited = tokio::select! {
+            report = visit => Some(report),
+            () = permits.ends() => None,
+        };
+        match visited {
+            Some(report) => told.report = report,
+            None => told.awaits = true,
         }
         let let_in = told.report.login == Some(LoginOutcome::Accepted);
         opened.send_if_modified(|opened| let_in && std::mem::replace(opened, Opened::Yes) != Opened::Yes);
@@ -198,7 +270,7 @@ async fn actor(
         run: (!manual).then_some(header.as_str()),
         cleanup: if setting.observes { Cleanup::Keep } else { inputs.cleanup },
         timeout: inputs.timeout,
-        patience: if manual { Patience::Return { every: EVERY } } else { Patience::Stay },
+        patience: if manual { Patience::Return { every: setting.every } } else { Patience::Stay },
         earlier: (!manual && !setting.observes).then_some(&earlier),
     };
     let mut post = Post::new(setting, permits, run, errand, code, opened);
@@ -217,33 +289,48 @@ async fn actor(
         }
         Begin::Visit => return told,
     };
-    let finding = {
-        let attending = attend(&inputs.mailbox, setting.vantage, permits.logins(), &search, begin, setting.watcher);
+    let outcome = {
+        let attending = async {
+            match &stand {
+                Stand::Here(vantage) => {
+                    let vantage = vantage.as_deref().unwrap_or(setting.vantage);
+                    let finding = attend(&inputs.mailbox, vantage, permits.logins(), &search, begin, setting.watcher).await;
+                    here(inputs, finding)
+                }
+                Stand::There(agent) => agent.attend(&inputs.mailbox, permits.logins(), Some((&search, begin))).await,
+                Stand::Away(_) => Outcome { report: told.report.clone(), found: None, mark: None },
+            }
+        };
         let mut attending = std::pin::pin!(attending);
         tokio::select! {
-            finding = &mut attending => Some(finding),
+            outcome = &mut attending => Some(outcome),
             () = post::may_end(permits, progress) => None,
         }
     };
     told.mail = post.take_mail();
-    let Some(finding) = finding else {
+    told.claimed = permits.has_claimed(&errand.actor);
+    let Some(outcome) = outcome else {
         told.awaits = true;
-        told.report.failure = None;
         return told;
     };
-    if finding.report.login == Some(LoginOutcome::Accepted) {
+    if outcome.report.login == Some(LoginOutcome::Accepted) {
         opened.send_if_modified(|opened| std::mem::replace(opened, Opened::Yes) != Opened::Yes);
     }
-    told.mark = told.mark.or_else(|| finding.mark.as_ref().map(ToString::to_string));
-    let took = finding.found.as_ref().and_then(|found| Some(found.at.saturating_duration_since(finding.dispatched.as_ref()?.at)));
-    told.found = finding.found.as_ref().map(|found| Finding {
-        received: Timestamp::now(),
-        took,
-        results: results(inputs, &found.sighting),
-    });
-    told.report = finding.report;
+    told.mark = told.mark.or(outcome.mark);
+    told.found = outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results });
+    told.report = outcome.report;
     told.report.failure = told.report.failure.take().map(|failure| post.explain(failure));
     told
+}
+
+/// What was found from this process.
+fn here(inputs: &Inputs, finding: attend::Finding) -> Outcome {
+    let sent = finding.dispatched.as_ref().map(|dispatched| dispatched.at);
+    let found = finding.found.map(|found| {
+        let took = sent.map(|sent| found.at.saturating_duration_since(sent));
+        (took, results(inputs, &found.sighting))
+    });
+    Outcome { report: finding.report, found, mark: finding.mark.as_ref().map(ToString::to_string) }
 }
 
 /// The codes of an earlier run, whose mails may be removed: this one's are still looked for by other actors.
@@ -251,7 +338,7 @@ fn earlier(setting: Setting<'_>, run: &Run, id: &str) -> Vec<Uuid> {
     if id == run.id {
         return Vec::new();
     }
-    setting.inputs.actors.iter().map(|actor| setting.codes.of(id, actor)).collect()
+    setting.inputs.actors.iter().map(|actor| setting.codes.of(id, &actor.name)).collect()
 }
 
 /// What the mailbox's own server wrote of the sender.
@@ -272,7 +359,7 @@ pub fn refused(failure: Diagnosis) -> RunReport {
     let mut report = Report::new(Level::Authenticate, String::new());
     report.failure = Some(failure);
     let name = crate::api::v1alpha1::DEFAULT_ACTOR.to_owned();
-    let actor = ActorReport { name, attempt: 1, report, mail: None, awaits: false, found: None, mark: None };
+    let actor = ActorReport { name, attempt: 1, report, mail: None, claimed: false, awaits: false, found: None, mark: None };
     RunReport { actors: vec![actor], outgoing: None, cut: false }
 }
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Inputs, Run};
+use super::{Chosen, Inputs, Run};
 use crate::{
     api::v1alpha1::{EmailProfileSpec, EmailProfileStatus, ProfileActorStatus, VerificationMode, condition::SUSPENDED},
     mail::{Diagnosis, diagnosis::printable},
@@ -68,7 +68,7 @@ pub struct Observed {
     /// When that Secret was last changed, RFC 3339.
     pub secret_changed: Option<String>,
     /// The actors that must find their codes.
-    pub actors: Vec<String>,
+    pub actors: Vec<Chosen>,
     /// host:port of the outgoing server whose login is proved.
     pub outgoing: Option<String>,
     /// Whom the mails come from.
@@ -137,6 +137,13 @@ impl Seen<'_> {
         self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
     }
 
+    /// Whether what the conditions say was found with what a run would rest on now.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let judged = self.status.and_then(|status| status.inputs_judged.as_deref());
+        self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
+    }
+
     /// Whether it was suspended, paused or in maintenance when the status was written.
     #[must_use]
     pub fn was_halted(&self) -> bool {
@@ -157,7 +164,7 @@ impl Seen<'_> {
 
     /// The actors that must find their codes; none where that cannot be told.
     #[must_use]
-    pub fn actors(&self) -> &[String] {
+    pub fn actors(&self) -> &[Chosen] {
         self.observed.as_ref().map(|observed| observed.actors.as_slice()).unwrap_or_default()
     }
 

@@ -95,9 +95,10 @@ impl<'a> Post<'a> {
             contact: self.setting.contact,
             level: Level::Deliver,
             may_greet_with_tls: false,
-            watcher: None,
+            watcher: self.setting.watcher,
         };
         let report = mail_server::check(&sender.server, vantage, &*gate, &check).await;
+        self.permits.sent(&report);
         // What the server said after it took the mail took time, too.
         let goodbye = report.stages.iter().find(|record| record.stage == Stage::Quit).map(|record| record.duration);
         let at = Instant::now().checked_sub(goodbye.unwrap_or_default()).unwrap_or_else(Instant::now);

@@ -1,0 +1,190 @@
+//! `Actor`: who they are, whether their agents show signs of life, and that no task is left behind. Unlike the other kinds
+//! nothing is checked here: one loop looks at all of them, and whoever names an actor is woken when it changes.
+
+mod standing;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Namespace};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams},
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::{WatchStreamExt, watcher},
+};
+
+use super::term::Term;
+use crate::{
+    api::v1alpha1::{Actor, ActorMode, ActorTask},
+    runtime::{ApiError, Name, Who, bounded, roster::About},
+};
+use standing::{Found, status};
+
+/// The kind, as dependents name it.
+pub const KIND: &str = "Actor";
+/// The label of a task namespace: the actor that it belongs to.
+pub const LABEL: &str = "mailverity.dev/actor";
+/// The Lease that an agent renews in its namespace.
+pub const LEASE: &str = "mailverity-agent";
+/// The annotation of it in which an agent tells of itself.
+pub const AGENT: &str = "mailverity.dev/agent";
+/// How often agents are looked after, where there are any.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often tasks that nobody waits for are swept away.
+const SWEEP: Duration = Duration::from_secs(20);
+
+/// Looks after the actors for as long as the term lasts.
+pub async fn follow(term: &Arc<Term>) {
+    let api: Api<DeserializeGuard<Actor>> = Api::all(term.ground.client.clone());
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default().page_size(50)).default_backoff());
+    let mut round = Round { term: Arc::clone(term), all: HashMap::new(), listed: false, standing: HashMap::new(), swept: None };
+    let mut again = tokio::time::interval(EVERY);
+    again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(event)) => round.take(event),
+                Some(Err(error)) => round.unlisted(&error),
+                None => return,
+            },
+            _ = again.tick() => {}
+        }
+        if round.listed {
+            round.look().await;
+        }
+    }
+}
+
+struct Round {
+    term: Arc<Term>,
+    all: HashMap<String, Actor>,
+    listed: bool,
+    /// Whether each could be given work when it was last looked at.
+    standing: HashMap<String, bool>,
+    swept: Option<Instant>,
+}
+
+impl Round {
+    fn take(&mut self, event: watcher::Event<DeserializeGuard<Actor>>) {
+        match event {
+            watcher::Event::Init => self.all.clear(),
+            watcher::Event::InitApply(actor) | watcher::Event::Apply(actor) => match actor.0 {
+                Ok(actor) => drop(self.all.insert(actor.name_any(), actor)),
+                Err(invalid) => tracing::warn!(actor = invalid.metadata.name, error = %invalid.error, "cannot be read"),
+            },
+            watcher::Event::InitDone => self.listed = true,
+            watcher::Event::Delete(actor) => drop(actor.0.map(|actor| self.all.remove(&actor.name_any()))),
+        }
+        if self.listed {
+            let ours =
+                |actor: &&Actor| actor.spec.operator.as_deref().unwrap_or("mailverity") == self.term.settings().installation;
+            let changed = self.term.roster.set(self.all.values().filter(ours).cloned().collect());
+            for name in &changed {
+                self.term.changed(&who(name));
+            }
+            if !changed.is_empty() {
+                // Whoever selects by labels may mean a new one.
+                self.term.changed(&who(""));
+            }
+        }
+    }
+
+    fn unlisted(&mut self, error: &watcher::Error) {
+        let missing =
+            matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if [403, 404].contains(&status.code));
+        if missing && !self.listed {
+            // Without the kind, or the right to it, there is the operator itself and nobody else.
+            self.term.roster.set(Vec::new());
+        }
+        tracing::debug!(%error, "Actors cannot be watched for the moment");
+    }
+
+    /// Looks after each agent, tells what changed, and sweeps.
+    async fn look(&mut self) {
+        let actors = self.term.roster.actors();
+        for actor in &actors {
+            if let Err(error) = self.look_at(actor, &actors).await {
+                tracing::debug!(actor = actor.name_any(), %error, "could not be looked at");
+            }
+        }
+        self.standing.retain(|name, _| actors.iter().any(|actor| actor.name_any() == *name));
+        let due = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
+        if due && self.term.ground.fence.held() {
+            self.swept = Some(Instant::now());
+            for namespace in actors.iter().filter_map(|actor| actor.spec.task_namespace.as_deref()) {
+                if let Err(error) = self.sweep(namespace).await {
+                    tracing::debug!(namespace, %error, "could not be swept");
+                }
+            }
+        }
+    }
+
+    async fn look_at(&mut self, actor: &Actor, all: &[Actor]) -> Result<(), ApiError> {
+        let (name, client) = (actor.name_any(), &self.term.ground.client);
+        let mut found = Found::default();
+        if let Some(namespace) = actor.spec.task_namespace.as_deref().filter(|_| actor.spec.mode == ActorMode::Agent) {
+            let labels: Api<Namespace> = Api::all(client.clone());
+            let metadata = bounded(labels.get_metadata_opt(namespace)).await?;
+            found.label = metadata.map(|meta| meta.labels().get(LABEL).cloned().unwrap_or_default());
+            found.rival = rival(actor, all);
+            let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+            let lease = bounded(leases.get_opt(LEASE)).await?;
+            let about = lease.as_ref().and_then(|lease| serde_json::from_str(lease.annotations().get(AGENT)?).ok());
+            let spec = lease.and_then(|lease| lease.spec);
+            let said = spec.and_then(|spec| Some(format!("{} {:?}", spec.holder_identity?, spec.renew_time?)));
+            let fits = found.fits(&name);
+            self.term.roster.beat(&name, said.filter(|_| fits), about.unwrap_or_else(About::default), Instant::now());
+        }
+        found.away = self.term.roster.away(&name, Instant::now());
+        found.about = self.term.roster.about(&name).unwrap_or_default();
+        let online = found.away.is_none();
+        if self.standing.insert(name.clone(), online) != Some(online) {
+            self.term.changed(&who(&name));
+        }
+        if !self.term.ground.fence.held() {
+            return Ok(());
+        }
+        let current = self.all.get(&name).unwrap_or(actor);
+        let new = status(current, &found, jiff::Timestamp::now());
+        if current.status.as_ref().is_none_or(|old| standing::differs(old, &new)) {
+            let written: Actor = self.term.teller.apply_at_large(current, &new).await?;
+            self.all.insert(name, written);
+        }
+        Ok(())
+    }
+
+    /// Removes tasks that nobody waits for: of a process that is gone, or made by somebody else. Their Secrets go with them.
+    async fn sweep(&self, namespace: &str) -> Result<(), ApiError> {
+        let tasks: Api<PartialObjectMeta<ActorTask>> = Api::namespaced(self.term.ground.client.clone(), namespace);
+        for task in bounded(tasks.list_metadata(&ListParams::default().limit(500))).await? {
+            if !self.term.roster.has(&Name::new(namespace, task.name_any())) {
+                tracing::info!(namespace, task = task.name_any(), "swept away");
+                match bounded(tasks.delete(&task.name_any(), &DeleteParams::background())).await {
+                    Err(error) if !error.is_gone() => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Another actor that claims the same task namespace, where it is the older one; of one age the first by name.
+fn rival(actor: &Actor, all: &[Actor]) -> Option<String> {
+    let age = |actor: &Actor| (actor.creation_timestamp(), actor.name_any());
+    let mine = age(actor);
+    let others = all.iter().filter(|other| other.name_any() != actor.name_any());
+    let same = others.filter(|other| other.spec.task_namespace == actor.spec.task_namespace);
+    same.map(age).filter(|other| *other < mine).min().map(|(_, name)| name)
+}
+
+/// An actor among those who are named.
+#[must_use]
+pub fn who(name: &str) -> Who {
+    Who::new(KIND, Name::new("", name))
+}

@@ -1,0 +1,132 @@
+//! The status of an Actor, from what was found of it. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{Actor, ActorMode, ActorObjectStatus, condition as c},
+    },
+    mail::Diagnosis,
+    runtime::roster::About,
+    verify::{
+        conditions::{Conditions, Truth, cut},
+        halt::whole_seconds,
+    },
+};
+
+/// What was found of an actor.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The value of its task namespace's label, empty if it has none; none where there is no such namespace.
+    pub label: Option<String>,
+    /// An older actor with the same task namespace.
+    pub rival: Option<String>,
+    /// Why it can be given no work.
+    pub away: Option<Diagnosis>,
+    /// What its agent says of itself.
+    pub about: About,
+}
+
+impl Found {
+    /// Whether the task namespace is this actor's.
+    #[must_use]
+    pub fn fits(&self, actor: &str) -> bool {
+        self.label.as_deref() == Some(actor) && self.rival.is_none()
+    }
+}
+
+/// The status that follows.
+#[must_use]
+pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus {
+    let old = actor.status.clone().unwrap_or_default();
+    let generation = actor.metadata.generation.unwrap_or_default();
+    let mut conditions = Conditions::new(&old.conditions, generation, whole_seconds(now));
+    let (name, namespace) = (actor.name_any(), actor.spec.task_namespace.clone().unwrap_or_default());
+    let fault = (actor.spec.mode == ActorMode::Agent).then(|| match (&found.rival, found.label.as_deref()) {
+        (Some(rival), _) => Some(
+            Diagnosis::new(Reason::Conflict)
+                .fact("other", format!("Actor {rival}"))
+                .fact("value", format!("taskNamespace {namespace}")),
+        ),
+        (None, None) => Some(missing(format!("there is no namespace {namespace}"))),
+        (None, Some(label)) if label != name => Some(missing(format!(
+            "namespace {namespace} lacks the label mailverity.dev/actor={name}, by which it is given to this Actor"
+        ))),
+        _ => None,
+    });
+    let before = conditions.get(c::READY).map(|ready| (ready.status.clone(), ready.reason.clone()));
+    let class = match fault.flatten().or_else(|| found.away.clone()) {
+        Some(diagnosis) => {
+            conditions.tell(c::READY, Truth::False, &diagnosis);
+            Some(diagnosis.class)
+        }
+        None => {
+            let told =
+                if actor.spec.mode == ActorMode::Agent { "Its agent shows signs of life." } else { "It is the operator itself." };
+            conditions.holds(c::READY, told);
+            None
+        }
+    };
+    conditions.kstatus(before.clone(), class, false);
+    let conditions = conditions.finish();
+    let turned = before.map(|(status, _)| status) != conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
+    let last_seen_time = if turned { Some(Time(whole_seconds(now))) } else { old.last_seen_time };
+    let text = |value: &Option<String>, most| value.as_deref().map(|value| cut(value, most).to_owned());
+    ActorObjectStatus {
+        observed_generation: Some(generation),
+        conditions,
+        version: text(&found.about.version, 64),
+        pod_name: text(&found.about.pod, 253),
+        node_name: text(&found.about.node, 253),
+        interfaces: found.about.interfaces.iter().take(32).map(|interface| cut(interface, 128).to_owned()).collect(),
+        source_ips: old.source_ips,
+        observed_ips: old.observed_ips,
+        last_seen_time,
+    }
+}
+
+/// Whether a status is worth writing.
+#[must_use]
+pub fn differs(old: &ActorObjectStatus, new: &ActorObjectStatus) -> bool {
+    old != new
+}
+
+fn missing(fault: String) -> Diagnosis {
+    Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ready(found: &Found) -> (String, String) {
+        let actor: Actor = serde_json::from_value(json!({
+            "apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": "dmz", "generation": 3},
+            "spec": {"mode": "Agent", "taskNamespace": "mail-actor-dmz"},
+        }))
+        .unwrap();
+        let status = status(&actor, found, Timestamp::UNIX_EPOCH);
+        assert_eq!(status.observed_generation, Some(3));
+        let ready = status.conditions.iter().find(|c| c.type_ == c::READY).unwrap().clone();
+        (ready.status, ready.reason)
+    }
+
+    #[test]
+    fn a_task_namespace_must_say_whose_it_is() {
+        let fine = Found { label: Some("dmz".to_owned()), ..Found::default() };
+        assert_eq!(ready(&fine), ("True".to_owned(), "Succeeded".to_owned()));
+        for (found, reason) in [
+            (Found { label: None, ..fine.clone() }, "SpecInvalid"),
+            (Found { label: Some("other".to_owned()), ..fine.clone() }, "SpecInvalid"),
+            (Found { rival: Some("older".to_owned()), ..fine.clone() }, "Conflict"),
+            (Found { away: Some(Diagnosis::new(Reason::ActorOffline)), ..fine.clone() }, "ActorOffline"),
+        ] {
+            assert_eq!(ready(&found), ("False".to_owned(), reason.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! An agent, as a run speaks to it: by a task in its namespace. The operator makes the task and its Secret, the agent opens the
+//! mailbox and notes what it holds, the operator has the mail sent and says so, the agent looks. What is left behind is swept
+//! away by [`crate::controllers::actors`].
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{
+    StreamExt,
+    future::{BoxFuture, FutureExt},
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{Actor, ActorTask, ActorTaskSpec, TASK_PROTOCOL, TaskDispatched, TaskMailbox, TaskPhase, TaskSearch},
+    },
+    controllers::term::Term,
+    mail::{Diagnosis, Stage, mailbox::Mark},
+    runtime::{ApiError, FIELD_MANAGER, Name, bounded, roster::Enlisted},
+    verify::{
+        Gate, Report,
+        email_profile::{Agent, Outcome},
+        gate::Account,
+        mailbox::{
+            Inputs,
+            attend::{Begin, Search},
+        },
+        report::LoginOutcome,
+        task,
+    },
+};
+
+/// How long an agent that shows signs of life may take to take a task, and beyond what it was granted to come to an end.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// An actor's agent.
+pub struct TaskAgent {
+    /// What all kinds share.
+    pub term: Arc<Term>,
+    /// The actor.
+    pub actor: Actor,
+    /// The object: `EmailProfile namespace/name`.
+    pub object: String,
+    /// The object's UID.
+    pub uid: String,
+    /// The run.
+    pub run: String,
+    /// The part of the run.
+    pub part: String,
+    /// The domain of the profile's address.
+    pub domain: String,
+}
+
+impl Agent for TaskAgent {
+    fn attend<'a>(
+        &'a self,
+        inputs: &'a Inputs,
+        gate: &'a dyn Gate,
+        work: Option<(&'a Search<'a>, Begin<'a>)>,
+    ) -> BoxFuture<'a, Outcome> {
+        async move {
+            let mut outcome = Outcome { report: Report::new(inputs.level, inputs.endpoint.to_string()), found: None, mark: None };
+            if let Err(failure) = self.go(inputs, gate, work, &mut outcome).await {
+                outcome.report.failure = Some(failure);
+            }
+            outcome
+        }
+        .boxed()
+    }
+}
+
+/// How waiting for an agent ended.
+enum Heard {
+    Task(Box<ActorTask>),
+    Offline(Diagnosis),
+    Late,
+}
+
+impl TaskAgent {
+    async fn go(
+        &self,
+        inputs: &Inputs,
+        gate: &dyn Gate,
+        work: Option<(&Search<'_>, Begin<'_>)>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Diagnosis> {
+        let mut order = Order { search: None, dispatched: None, code: None };
+        let (mut dispatch, mut until, mut sent_at) = (None, None, None);
+        if let Some((search, begin)) = work {
+            order.code = Some(search.code.to_string());
+            let mut wanted = TaskSearch::of(search, &self.domain);
+            match begin {
+                Begin::Send(send) => dispatch = Some(send),
+                Begin::Resume { mark, until: end, message_id, envelope_id } => {
+                    wanted.mark = mark.map(|mark| mark.to_string());
+                    order.dispatched = Some(TaskDispatched { message_id, envelope_id });
+                    until = Some(end);
+                }
+            }
+            order.search = Some((wanted, search.timeout));
+        }
+        for round in 0_u32.. {
+            let mut login = Granted::ask(gate, inputs).await?;
+            let mut task = self.give(inputs, &order, until, round).await?;
+            let opening = Instant::now() + inputs.timeout + SLACK + SLACK;
+            let heard = task
+                .wait(self, if dispatch.is_some() { Some(opening) } else { until.map(|u| u + SLACK).or(Some(opening)) })
+                .await;
+            let heard = match heard {
+                Heard::Task(noted) if is_noted(&noted) && dispatch.is_some() => {
+                    login.tell(LoginOutcome::Accepted);
+                    let mark = noted.status.and_then(|status| status.mark).unwrap_or_default();
+                    outcome.mark = Some(mark.clone());
+                    let mark: Mark = mark.parse().map_err(|()| late(self, "it noted nothing that can be read"))?;
+                    let Some(send) = dispatch.take() else { return Ok(()) };
+                    let sent = send.dispatch(&mark).await?;
+                    let end = sent.at + order.search.as_ref().map(|(_, timeout)| *timeout).unwrap_or_default();
+                    (sent_at, until) = (Some(sent.at), Some(end));
+                    let ids = TaskDispatched { message_id: sent.message_id, envelope_id: sent.envelope_id };
+                    if let Some((wanted, _)) = &mut order.search {
+                        wanted.mark = Some(mark.to_string());
+                    }
+                    task.say_sent(self, &ids).await?;
+                    order.dispatched = Some(ids);
+                    task.wait(self, Some(end + SLACK)).await
+                }
+                other => other,
+            };
+            match heard {
+                Heard::Task(done) => {
+                    let result = done.status.and_then(|status| status.result).unwrap_or_default();
+                    let told = task::told(&result, inputs);
+                    login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
+                    outcome.found = told.found.then_some((told.took.filter(|_| sent_at.is_some()), told.results));
+                    outcome.report = told.report;
+                    return Ok(());
+                }
+                // Nothing was sent yet: the run tries again when it is back.
+                Heard::Offline(offline) if until.is_none() => return Err(offline),
+                Heard::Late if until.is_none() => return Err(late(self, "it did not open the mailbox in time")),
+                Heard::Late => return Err(late(self, "it did not say in time whether the mail had come")),
+                // The mail is on its way: another agent of the actor, or the same one again, may still find it.
+                Heard::Offline(offline) => {
+                    drop(task);
+                    drop(login);
+                    let end = until.unwrap_or_else(Instant::now);
+                    let name = self.actor.name_any();
+                    if timeout_at(end, self.term.roster.back(&name)).await.is_err() {
+                        return Err(offline);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the task, then its Secret, which goes with it.
+    async fn give(&self, inputs: &Inputs, order: &Order, until: Option<Instant>, round: u32) -> Result<Given, Diagnosis> {
+        let namespace = self.actor.spec.task_namespace.clone().unwrap_or_default();
+        let actor = self.actor.name_any();
+        let parts = [b"task", self.uid.as_bytes(), self.part.as_bytes(), actor.as_bytes(), &round.to_be_bytes()];
+        // By the installation's key, so that nobody else can tell beforehand what a task will be called.
+        let name = Name::new(namespace, format!("t-{}", self.term.ground.key.hash(&parts)));
+        let enlisted = self.term.roster.enlist(name.clone());
+        let mut search = order.search.as_ref().map(|(search, _)| search.clone());
+        if let (Some(search), Some(until)) = (&mut search, until) {
+            search.resume_millis = Some(millis(until.saturating_duration_since(Instant::now())));
+        }
+        let spec = ActorTaskSpec {
+            protocol: TASK_PROTOCOL,
+            actor,
+            object: self.object.clone(),
+            run: self.run.clone(),
+            mailbox: TaskMailbox::of(inputs)?,
+            search,
+            dispatched: order.dispatched.clone().filter(|_| until.is_some()),
+            cancelled: None,
+        };
+        let client = &self.term.ground.client;
+        let tasks: Api<ActorTask> = Api::namespaced(client.clone(), &name.namespace);
+        let mut task = ActorTask::new(&name.name, spec);
+        task.labels_mut().insert("app.kubernetes.io/managed-by".to_owned(), "mailverity".to_owned());
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let failed = |error: ApiError| unmade(self, &error);
+        let made = bounded(tasks.create(&params, &task)).await.map_err(failed)?;
+        let given = Given { tasks, enlisted };
+        let password = inputs.login.as_ref().map(|login| login.credential.secret().expose_secret().to_owned());
+        let mut data = serde_json::Map::new();
+        data.extend(password.map(|password| (task::PASSWORD.to_owned(), password.into())));
+        data.extend(order.code.clone().map(|code| (task::CODE.to_owned(), code.into())));
+        let secret: Secret = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "mailverity.dev/task",
+            "metadata": {
+                "name": name.name, "namespace": name.namespace,
+                "labels": {"app.kubernetes.io/managed-by": "mailverity"},
+                "ownerReferences": [{
+                    "apiVersion": "mailverity.dev/v1alpha1", "kind": "ActorTask", "name": name.name,
+                    "uid": made.uid().unwrap_or_default(),
+                }],
+            },
+            "stringData": data,
+        }))
+        .map_err(|_| late(self, "its Secret could not be written"))?;
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &name.namespace);
+        bounded(secrets.create(&params, &secret)).await.map_err(failed)?;
+        Ok(given)
+    }
+}
+
+/// What is asked of an agent, beside the mailbox.
+struct Order {
+    search: Option<(TaskSearch, Duration)>,
+    dispatched: Option<TaskDispatched>,
+    code: Option<String>,
+}
+
+/// A task that was given out: it is taken back when this is dropped.
+struct Given {
+    tasks: Api<ActorTask>,
+    enlisted: Enlisted,
+}
+
+impl Given {
+    /// Waits until the agent has noted what the mailbox holds, or is done; until then at the latest.
+    async fn wait(&mut self, agent: &TaskAgent, until: Option<Instant>) -> Heard {
+        let actor = agent.actor.name_any();
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.enlisted.task.name));
+        let mut events = std::pin::pin!(watcher(self.tasks.clone(), config).default_backoff().applied_objects());
+        let claimed_by = Instant::now() + SLACK;
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        let (mut claimed, mut noted) = (false, None::<String>);
+        loop {
+            tokio::select! {
+                event = events.next() => {
+                    let Some(Ok(task)) = event else { continue };
+                    let Some(status) = &task.status else { continue };
+                    claimed = true;
+                    let news = match status.phase {
+                        TaskPhase::Done => true,
+                        TaskPhase::Noted => task.spec.dispatched.is_none() && noted.is_none(),
+                        TaskPhase::Claimed => false,
+                    };
+                    noted = status.mark.clone();
+                    if news {
+                        return Heard::Task(Box::new(task));
+                    }
+                }
+                _ = look.tick() => {
+                    if let Some(away) = agent.term.roster.away(&actor, std::time::Instant::now()) {
+                        return Heard::Offline(away);
+                    }
+                    if until.is_some_and(|until| until <= Instant::now()) || (!claimed && claimed_by <= Instant::now()) {
+                        return Heard::Late;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the agent that the mail was sent.
+    async fn say_sent(&self, agent: &TaskAgent, ids: &TaskDispatched) -> Result<(), Diagnosis> {
+        let patch = json!({"spec": {"dispatched": ids}});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        // The mail is out: that the agent hears of it is worth every attempt.
+        for pause in [100, 500, 2000, 5000, 10_000] {
+            match bounded(self.tasks.patch(&self.enlisted.task.name, &params, &Patch::Merge(&patch))).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_gone() => return Err(unmade(agent, &error)),
+                Err(error) => tracing::warn!(%error, "an agent could not be told that its mail was sent; tried again"),
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        Err(late(agent, "it could not be told that the mail was sent"))
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        let (tasks, name) = (self.tasks.clone(), self.enlisted.task.name.clone());
+        // Where this does not come through, the sweep does it.
+        tokio::spawn(async move { bounded(tasks.delete(&name, &DeleteParams::background())).await.map(drop) });
+    }
+}
+
+/// A login that the breaker has granted to an agent: its outcome is told once, whatever happens.
+struct Granted<'a> {
+    gate: &'a dyn Gate,
+    account: Account,
+    told: bool,
+}
+
+impl<'a> Granted<'a> {
+    async fn ask(gate: &'a dyn Gate, inputs: &Inputs) -> Result<Self, Diagnosis> {
+        let login = inputs.login.as_ref().ok_or_else(|| Diagnosis::new(Reason::AuthenticationRequired))?;
+        let account = login.account(&inputs.endpoint.host);
+        gate.login(&account).await.map_err(|held| held.at(Stage::Auth))?;
+        Ok(Self { gate, account, told: false })
+    }
+
+    fn tell(&mut self, outcome: LoginOutcome) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.gate.logged_in(&self.account, outcome);
+        }
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        self.tell(LoginOutcome::Undecided);
+    }
+}
+
+fn is_noted(task: &ActorTask) -> bool {
+    task.status.as_ref().is_some_and(|status| status.phase == TaskPhase::Noted)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn late(agent: &TaskAgent, what: &str) -> Diagnosis {
+    let (name, namespace) = (agent.actor.name_any(), agent.actor.spec.task_namespace.clone().unwrap_or_default());
+    let told = format!("the agent of Actor {name}: {what}");
+    Diagnosis::new(Reason::TaskTimedOut).fact("name", name).fact("namespace", namespace).detail(told)
+}
+
+fn unmade(agent: &TaskAgent, error: &ApiError) -> Diagnosis {
+    late(agent, &format!("its task could not be written: {error}"))
+}

@@ -1,0 +1,73 @@
+//! `kubectl mail`: what people ask of mailverity's objects in a cluster. `code` asks a profile for the mail that a person is to
+//! send, `verify` asks the operator to look now. Nothing is decided here: it reads statuses and writes one annotation.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::doc_markdown, reason = "clap prints the documentation of flags as it is written")]
+
+mod code;
+mod connect;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use connect::Connect;
+
+/// How a command ended, as scripts see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Exit {
+    /// Verified, or done: 0.
+    Good,
+    /// Not verified, or not there yet: 1.
+    Unverified,
+    /// It cannot be done: 2, as clap exits too.
+    Bad,
+}
+
+/// Why a command could not do its work; it ends in exit code 2.
+type Error = Box<dyn std::error::Error>;
+
+/// Ask about MailServers and EmailProfiles, and have them verified now.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-mail", bin_name = "kubectl mail", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    connect: Connect,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Code(code::Code),
+    Verify(verify::Verify),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match cli.command {
+                Command::Code(code) => code.run(&cli.connect).await,
+                Command::Verify(verify) => verify.run(&cli.connect).await,
+            }
+        })
+    });
+    let exit = done.unwrap_or_else(|error| {
+        eprintln!("kubectl-mail: {}", connect::words(&*error));
+        Exit::Bad
+    });
+    ExitCode::from(exit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,9 @@
+//! What is asked of profiles in the cluster's tests, longer: two hundred kills, five hundred objects.
+
+#[path = "../cluster/profiles/kills.rs"]
+mod kills;
+#[path = "../cluster/profiles/scale.rs"]
+mod scale;
+#[path = "../cluster/profiles/setting.rs"]
+#[allow(dead_code)] // the cluster's tests use all of it
+mod setting;

@@ -1,0 +1,182 @@
+//! A proxy before the API server that reads along, and holds a claim at a named point. The operator speaks to it without TLS.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use mailverity::mail::tls::certificates;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+};
+
+/// Where a claim can be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The API server has not seen it.
+    Claim,
+    /// The API server has taken it, and the operator has not heard of it.
+    Claimed,
+}
+
+#[derive(Default)]
+struct State {
+    hold: Mutex<Option<Hold>>,
+    reached: Notify,
+}
+
+/// A proxy in front of the API server.
+pub struct ApiProxy {
+    pub port: u16,
+    state: Arc<State>,
+    release: watch::Sender<bool>,
+}
+
+impl ApiProxy {
+    /// In front of the API server of this kubeconfig.
+    pub async fn to(kubeconfig: &str) -> Self {
+        let config: Value = serde_yaml::from_str(&std::fs::read_to_string(kubeconfig).unwrap()).unwrap();
+        let cluster = &config["clusters"][0]["cluster"];
+        let server = cluster["server"].as_str().unwrap().trim_start_matches("https://").to_owned();
+        let (host, _) = server.rsplit_once(':').unwrap();
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).unwrap();
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&authority(cluster)).unwrap() {
+            roots.add(certificate).unwrap();
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let tls = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+        let tls = TlsConnector::from(Arc::new(tls));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State::default());
+        let (release, released) = watch::channel(false);
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (tls, server, name) = (tls.clone(), server.clone(), name.clone());
+                let (state, released) = (Arc::clone(&shared), released.clone());
+                tokio::spawn(async move {
+                    let Ok(tcp) = TcpStream::connect(&server).await else { return };
+                    let Ok(api) = tls.connect(name, tcp).await else { return };
+                    let ((from_client, to_client), (from_api, to_api)) = (client.into_split(), split(api));
+                    let answer = Arc::new(AtomicBool::new(false));
+                    tokio::spawn(answers(from_api, to_client, Arc::clone(&state), released.clone(), Arc::clone(&answer)));
+                    requests(from_client, to_api, &state, released, &answer).await;
+                });
+            }
+        });
+        Self { port, state, release }
+    }
+
+    /// Holds the next claim of an `EmailProfile` there.
+    pub fn hold(&self, hold: Hold) {
+        *self.state.hold.lock().unwrap() = Some(hold);
+        self.release.send_replace(false);
+    }
+
+    /// Waits until a claim is held.
+    pub async fn reached(&self) {
+        let reached = self.state.reached.notified();
+        tokio::time::timeout(std::time::Duration::from_secs(30), reached).await.expect("no claim was written");
+    }
+
+    /// Lets go: what was held goes on its way.
+    pub fn let_go(&self) {
+        *self.state.hold.lock().unwrap() = None;
+        self.release.send_replace(true);
+    }
+}
+
+fn authority(cluster: &Value) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    match (cluster["certificate-authority-data"].as_str(), cluster["certificate-authority"].as_str()) {
+        (Some(data), _) => STANDARD.decode(data).unwrap(),
+        (None, file) => std::fs::read(file.expect("a CA in the kubeconfig")).unwrap(),
+    }
+}
+
+impl State {
+    /// Whether this is where a claim is to be held; from then on it is not any more.
+    fn takes(&self, here: Hold) -> bool {
+        let mut hold = self.hold.lock().unwrap();
+        let is_here = *hold == Some(here);
+        if is_here {
+            *hold = None;
+        }
+        is_here
+    }
+
+    async fn wait(&self, released: &mut watch::Receiver<bool>) {
+        self.reached.notify_one();
+        released.wait_for(|released| *released).await.ok();
+    }
+}
+
+/// The length of the first whole request, if it is here.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+    (bytes.len() >= head + length).then_some(head + length)
+}
+
+/// Whether a request takes the right to send a mail.
+fn is_claim(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let line = text.lines().next().unwrap_or_default();
+    let to_a_status = line.starts_with("PATCH ") && line.contains("/emailprofiles/") && line.contains("/status");
+    to_a_status && text.contains("\"claims\":[{") && text.contains("\"AwaitingMessage\"")
+}
+
+async fn requests(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    state: &State,
+    mut released: watch::Receiver<bool>,
+    answer: &AtomicBool,
+) {
+    let (mut buffer, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        buffer.extend_from_slice(&chunk[..read]);
+        while let Some(length) = whole(&buffer) {
+            let request: Vec<u8> = buffer.drain(..length).collect();
+            if is_claim(&request) {
+                if state.takes(Hold::Claim) {
+                    state.wait(&mut released).await;
+                }
+                answer.store(state.takes(Hold::Claimed), Ordering::SeqCst);
+            }
+            if to.write_all(&request).await.is_err() || to.flush().await.is_err() {
+                return;
+            }
+        }
+    }
+    to.shutdown().await.ok();
+}
+
+async fn answers(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    state: Arc<State>,
+    mut released: watch::Receiver<bool>,
+    answer: Arc<AtomicBool>,
+) {
+    let mut chunk = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        if answer.swap(false, Ordering::SeqCst) {
+            state.wait(&mut released).await;
+        }
+        if to.write_all(&chunk[..read]).await.is_err() {
+            return;
+        }
+    }
+}
