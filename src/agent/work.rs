@@ -65,7 +65,8 @@ pub async fn work(hand: Hand, settings: &Settings, task: ActorTask) {
 async fn go(hand: &Hand, settings: &Settings, task: &ActorTask) -> Result<(TaskResult, Option<String>), Diagnosis> {
     let begun = Clock::now();
     let secret = hand.secret(task).await?;
-    let (password, code) = contents(secret, task.spec.search.is_some())?;
+    let needs = (!task.spec.mailbox.user.is_empty(), task.spec.search.is_some());
+    let (password, code) = contents(secret, needs)?;
     let place = format!("{}/{}", settings.namespace, task.name_any());
     let inputs = task::inputs(&task.spec.mailbox, password, place, begun.elapsed())?;
     let Some((search, code)) = task.spec.search.as_ref().zip(code) else {
@@ -101,8 +102,8 @@ async fn look_for(
     (TaskResult::of_finding(&finding, domain, &inputs.endpoint.host), finding.mark.as_ref().map(ToString::to_string))
 }
 
-/// The password, and the code where one is needed.
-fn contents(mut secret: Secret, needs_code: bool) -> Result<(SecretString, Option<Uuid>), Diagnosis> {
+/// The password and the code, where they are needed.
+fn contents(mut secret: Secret, (needs_password, needs_code): (bool, bool)) -> Result<(SecretString, Option<Uuid>), Diagnosis> {
     let mut take = |key: &str| {
         let value = secret.data.as_mut().and_then(|data| data.remove(key));
         let missing = || {
@@ -116,7 +117,7 @@ fn contents(mut secret: Secret, needs_code: bool) -> Result<(SecretString, Optio
         };
         String::from_utf8(value.ok_or_else(missing)?.0).map(SecretString::from).map_err(unfit)
     };
-    let password = take(PASSWORD)?;
+    let password = if needs_password { take(PASSWORD)? } else { SecretString::from(String::new()) };
     if !needs_code {
         return Ok((password, None));
     }
