@@ -27,5 +27,6 @@ mod secrets;
 mod sending;
 mod servers;
 mod setting;
+mod vantages;
 
 use setting::{account, auth, spec};

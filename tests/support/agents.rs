@@ -2,9 +2,15 @@
 
 use std::{fs, path::PathBuf};
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt, api::ListParams};
+use mailverity::api::v1alpha1::ActorTask;
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, Operator, documents, root};
+use super::{
+    cluster::{Cluster, Operator, documents, root},
+    elsewhere::{Elsewhere, Way},
+};
 
 impl Cluster {
     /// Installs the product's manifests for an agent of `actor` in the namespace `tasks`, where this test's operator may put
@@ -43,12 +49,44 @@ impl Cluster {
         self.agent_by(kubeconfig, actor, tasks, flags)
     }
 
-    /// The same with a kubeconfig that is there.
-    pub fn agent_by(&self, kubeconfig: PathBuf, actor: &str, tasks: &str, flags: &[&str]) -> Operator {
+    /// The same in a network namespace, from which `api` leads to the API server.
+    pub async fn agent_elsewhere(&self, place: &Elsewhere, api: &Way, actor: &str, tasks: &str) -> Operator {
+        let path = self.agent_rights(actor, tasks).await;
+        let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        config["clusters"][0]["cluster"]["server"] = json!(format!("https://{}:{}", api.address, api.port));
+        config["clusters"][0]["cluster"]["tls-server-name"] = json!("localhost");
+        let path = path.with_extension("elsewhere");
+        fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
+        let log = self.dir().join(format!("agent-{}.log", uuid::Uuid::new_v4().simple()));
+        Operator::agent_within(&place.name, Self::agent_flags(actor, tasks, &[]), path, log)
+    }
+
+    /// The names of tasks and Secrets in a namespace of an agent.
+    pub async fn left_for_agents(&self, namespace: &str) -> Vec<String> {
+        let all = ListParams::default();
+        let tasks: Api<ActorTask> = Api::namespaced(self.client.clone(), namespace);
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let tasks = tasks.list(&all).await.unwrap().into_iter().map(|task| task.name_any());
+        let secrets = secrets.list(&all).await.unwrap().into_iter().map(|secret| secret.name_any());
+        tasks.chain(secrets).collect()
+    }
+
+    /// The port of the API server on loopback.
+    pub fn api_port(&self) -> u16 {
+        let config: Value = serde_yaml::from_str(&fs::read_to_string(self.plane().join("kubeconfig")).unwrap()).unwrap();
+        let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap().to_owned();
+        server.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap()
+    }
+
+    fn agent_flags(actor: &str, tasks: &str, flags: &[&str]) -> Vec<String> {
         let fixed = ["agent", "--actor", actor, "--namespace", tasks, "--log-level", "trace", "--deny-cidrs", ""];
         let ports = ["--allowed-ports", "1-65535"];
-        let args = fixed.iter().chain(&ports).chain(flags).map(|arg| (*arg).to_owned()).collect();
+        fixed.iter().chain(&ports).chain(flags).map(|arg| (*arg).to_owned()).collect()
+    }
+
+    /// The same with a kubeconfig that is there.
+    pub fn agent_by(&self, kubeconfig: PathBuf, actor: &str, tasks: &str, flags: &[&str]) -> Operator {
         let log = self.dir().join(format!("agent-{}.log", uuid::Uuid::new_v4().simple()));
-        Operator::agent(args, kubeconfig, log)
+        Operator::agent(Self::agent_flags(actor, tasks, flags), kubeconfig, log)
     }
 }

@@ -67,6 +67,11 @@ impl Cluster {
         cluster
     }
 
+    /// The folder of the API server.
+    pub fn plane(&self) -> &std::path::Path {
+        &self.plane
+    }
+
     /// Installs the kinds.
     pub async fn kinds(&self) {
         for file in fs::read_dir(root().join("crds")).unwrap().flatten() {
@@ -324,7 +329,8 @@ impl Cluster {
             args.extend(["--allowed-ports".to_owned(), "1-65535".to_owned()]);
         }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let mut operator = Operator { child: None, args, kubeconfig, metrics, log: self.dir().join("operator.log") };
+        let mut operator =
+            Operator { child: None, args, kubeconfig, metrics, log: self.dir().join("operator.log"), within: None };
         operator.start();
         operator
     }
@@ -393,12 +399,22 @@ pub struct Operator {
     kubeconfig: PathBuf,
     pub metrics: String,
     pub log: PathBuf,
+    /// The network namespace that it runs in, if not this one.
+    within: Option<String>,
 }
 
 impl Operator {
     /// An agent, which has no HTTP server.
     pub fn agent(args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
-        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log };
+        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within: None };
+        agent.start();
+        agent
+    }
+
+    /// An agent in a network namespace.
+    pub fn agent_within(network: &str, args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
+        let within = Some(network.to_owned());
+        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within };
         agent.start();
         agent
     }
@@ -406,7 +422,16 @@ impl Operator {
     /// Starts it, or starts it again.
     pub fn start(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_mailverity"))
+        let program = env!("CARGO_BIN_EXE_mailverity");
+        let mut command = match &self.within {
+            Some(network) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", network, program]);
+                command
+            }
+            None => Command::new(program),
+        };
+        let child = command
             .args(&self.args)
             .env("KUBECONFIG", &self.kubeconfig)
             .env_remove("RUST_LOG")

@@ -18,7 +18,8 @@ mod sharing;
 use serde_json::json;
 
 use super::support::{cluster::Cluster, stack::Stack};
-use setting::{RUN, mailbox, mailboxes, relay};
+pub use setting::mailbox;
+use setting::{RUN, mailboxes, relay};
 
 #[tokio::test]
 async fn a_mail_with_a_code_is_sent_found_and_removed_and_the_columns_say_so() {

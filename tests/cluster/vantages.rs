@@ -1,0 +1,186 @@
+//! A mailbox from three vantage points: the operator itself, an agent beside it, and an agent behind a network of its own whose
+//! ways are cut and healed.
+
+use std::time::Duration;
+
+use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState};
+use serde_json::json;
+
+use super::{
+    profiles::setting::{mailboxes, message, relay},
+    support::{
+        cluster::{Cluster, Operator},
+        elsewhere::Elsewhere,
+        profiles::says,
+        stack::Stack,
+    },
+};
+
+/// Cut ways are noticed after tens of seconds.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Three vantage points: `default`, and two agents.
+struct Three {
+    cluster: Cluster,
+    stack: Stack,
+    user: String,
+    near: String,
+    far: String,
+}
+
+impl Three {
+    async fn new(test: &str) -> Self {
+        let (stack, cluster) = (Stack::get(), Cluster::new(test).await);
+        let [user] = mailboxes(&cluster, &stack, test).await;
+        let (near, far) = (format!("{}-near", cluster.namespace), format!("{}-far", cluster.namespace));
+        let three = Self { cluster, stack, user, near, far };
+        for actor in [&three.near, &three.far] {
+            three.actor(actor).await;
+        }
+        three
+    }
+
+    async fn actor(&self, name: &str) {
+        let spec = json!({
+            "operator": self.cluster.namespace, "zone": "elsewhere", "mode": "Agent", "taskNamespace": name,
+            "heartbeatTimeout": "25s", "allowedNamespaces": {"from": "All"},
+        });
+        let actor = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name}, "spec": spec});
+        self.cluster.try_apply(&actor, None).await.unwrap();
+    }
+
+    async fn operator(&self) -> Operator {
+        let operator = self.cluster.operator(&["--name", &self.cluster.namespace]).await;
+        relay(&self.cluster, &self.stack, json!({})).await;
+        operator
+    }
+
+    /// A profile whose mailbox is reached at this address from everywhere.
+    async fn profile(&self, host: &str, port: u16) {
+        let actors = json!([{"name": "default"}, {"name": self.near}, {"name": self.far}]);
+        let tls = json!({"caRef": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"}, "serverName": "localhost"});
+        let server = json!({"host": host, "port": port, "security": "TLS", "tls": tls});
+        let spec = super::profiles::mailbox(&self.stack, &self.user, json!({"actors": actors, "server": server}));
+        self.cluster.profile("box", spec).await;
+    }
+
+    async fn when(&self, what: &str, ready: impl Fn(&EmailProfileStatus) -> bool) -> EmailProfileStatus {
+        self.cluster.profile_within(PATIENCE, "box", what, ready).await
+    }
+
+    async fn all_found(&self) -> EmailProfileStatus {
+        self.when("3/3", |status| {
+            status.summary.as_deref() == Some("3/3") && says(status, "Verified", "True", "AllActorsVerified")
+        })
+        .await
+    }
+
+    /// Waits until two of three have found the codes of a run that this request began, and the far one failed for this reason.
+    async fn two_of_three(&self, request: &str, reason: &str) -> EmailProfileStatus {
+        let far = |status: &EmailProfileStatus| {
+            status
+                .actors
+                .iter()
+                .any(|a| a.name == self.far && a.reason.as_deref() == Some(reason) && a.state == ProfileActorState::Unverified)
+        };
+        self.when(&format!("2/3 with {reason}"), |status| {
+            status.last_handled_verify_request.as_deref() == Some(request)
+                && status.summary.as_deref() == Some("2/3")
+                && far(status)
+        })
+        .await
+    }
+
+    /// No task and no Secret is left in the namespaces of the agents.
+    async fn nothing_is_left(&self) {
+        for namespace in [&self.near, &self.far] {
+            self.cluster
+                .until("no task and no Secret is left", async || {
+                    self.cluster.left_for_agents(namespace).await.is_empty().then_some(())
+                })
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_vantage_point_tells_what_it_sees_and_comes_back_by_itself() {
+    let three = Three::new("vantages").await;
+    let mut place = Elsewhere::new();
+    let api = place.way(1, three.cluster.api_port()).await;
+    let mail = place.way(3, three.stack.port("IMAPS_PORT")).await;
+    let operator = three.operator().await;
+    let near = three.cluster.agent(&three.near, &three.near, &[]).await;
+    let far = three.cluster.agent_elsewhere(&place, &api, &three.far, &three.far).await;
+
+    three.profile(&mail.address, mail.port).await;
+    let status = three.all_found().await;
+    assert_eq!(status.claims.len(), 3, "one mail for each");
+
+    // Its mail port alone is cut.
+    place.cut(&mail);
+    three.cluster.ask_profile("box", "cut").await;
+    let status = three.two_of_three("cut", "ConnectionTimedOut").await;
+    let told = status.actors.iter().find(|actor| actor.name == three.far).unwrap();
+    assert!(told.hint.as_deref().unwrap_or_default().contains(&mail.address), "{told:?}");
+    assert_eq!(status.claims.len(), 2, "who cannot open the mailbox is sent no mail");
+    assert!(message(&status, "Verified").contains(&three.far) || message(&status, "Degraded").contains(&three.far));
+    place.heal(&mail);
+    let status = three.all_found().await;
+    assert_eq!(status.last_handled_verify_request.as_deref(), Some("cut"), "within the run, without anyone's help");
+
+    // Everything is cut.
+    place.cut(&mail);
+    place.cut(&api);
+    three.cluster.ask_profile("box", "gone").await;
+    three.two_of_three("gone", "ActorOffline").await;
+    place.heal(&mail);
+    place.heal(&api);
+    three.all_found().await;
+
+    three.nothing_is_left().await;
+    assert!(three.stack.mails(&three.user, "X-Mailverity-Run").is_empty(), "nothing is left in the mailbox");
+    three.cluster.shows_no_secret().await;
+    operator.shows_no_secret().await;
+    near.shows_no_secret().await;
+    far.shows_no_secret().await;
+}
+
+#[tokio::test]
+async fn one_wrong_password_seen_by_three_actors_is_one_failed_login() {
+    // promise 8
+    let three = Three::new("vantages-wrong").await;
+    let operator = three.operator().await;
+    let _near = three.cluster.agent(&three.near, &three.near, &[]).await;
+    let _far = three.cluster.agent(&three.far, &three.far, &[]).await;
+    three.cluster.until("both agents are online", async || three.online().await.then_some(())).await;
+    three.cluster.account("wrong", &three.user, "not-the-password-of-anyone").await;
+    let actors = json!([{"name": "default"}, {"name": three.near}, {"name": three.far}]);
+    let outgoing = json!({
+        "host": "localhost", "port": three.stack.port("SUBMISSION_PORT"), "security": "StartTLS",
+        "tls": {"caRef": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"}}, "auth": {"required": true, "mechanisms": ["Auto"]},
+    });
+    let account = json!({"type": "Password", "secretRef": {"name": "wrong"}});
+    let rest = json!({"actors": actors, "account": account, "outgoing": outgoing});
+    three.cluster.profile("box", super::profiles::mailbox(&three.stack, &three.user, rest)).await;
+    three.when("told", |status| says(status, "CredentialHeld", "True", "CredentialHeld") && status.actors.len() == 3).await;
+    three.cluster.ask_profile("box", "again").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let refused = three.stack.log("DOVECOT_LOG", &[&three.user, "Password mismatch"]);
+    assert_eq!(refused, 1, "one failed login on the server");
+    assert!(three.cluster.profile_status("box").await.claims.is_empty(), "and no mail");
+    operator.shows_no_secret().await;
+}
+
+impl Three {
+    async fn online(&self) -> bool {
+        let api: kube::Api<mailverity::api::v1alpha1::Actor> = kube::Api::all(self.cluster.client.clone());
+        for name in [&self.near, &self.far] {
+            let status = api.get_status(name).await.unwrap().status.unwrap_or_default();
+            if !status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") {
+                return false;
+            }
+        }
+        true
+    }
+}
