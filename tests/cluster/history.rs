@@ -79,18 +79,22 @@ pub struct History<K> {
 impl<K: Told> History<K> {
     pub async fn of(cluster: &Cluster) -> Self {
         let api = K::all(cluster);
-        let from = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap_or_default();
+        let mut from = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap_or_default();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
         let watch = tokio::spawn(async move {
-            let events = api.watch(&WatchParams::default().timeout(290), &from).await.unwrap();
-            let keep = |event| {
-                if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
-                    kept.lock().unwrap().push(object);
+            // A watch ends where kinds are installed anew; the next one begins where it ended.
+            loop {
+                let Ok(events) = api.watch(&WatchParams::default(), &from).await else { continue };
+                let mut events = std::pin::pin!(events);
+                while let Ok(Some(event)) = events.try_next().await {
+                    assert!(!matches!(event, WatchEvent::Error(_)), "versions are missed: {event:?}");
+                    if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
+                        from = object.resource_version().unwrap();
+                        kept.lock().unwrap().push(object);
+                    }
                 }
-                std::future::ready(Ok(()))
-            };
-            events.try_for_each(keep).await.unwrap();
+            }
         });
         Self { seen, watch }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     mailbox, mailboxes, relay,
-    setting::{INBOX, JUNK},
+    setting::{INBOX, JUNK, RUN, logins},
 };
 use crate::support::{cluster::Cluster, profiles::says, stack::Stack};
 
@@ -74,4 +74,37 @@ async fn other_peoples_mail_survives_every_run_as_it_was() {
         assert_eq!(stack.taken(user).into_values().collect::<Vec<_>>(), [1, 1], "{name}");
         assert_eq!(lie(user), before, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_mail_with_our_code_and_anothers_header_proves_nothing_and_survives() {
+    // promise 11: an answer, a copy of another installation, a forgery
+    let (stack, cluster) = (Stack::get(), Cluster::new("forged").await);
+    let [_, user, elsewhere] = mailboxes(&cluster, &stack, "forged").await;
+    stack.sieve(&user, &format!("redirect \"{elsewhere}\";"));
+    let _operator = cluster.operator(&[]).await;
+    relay(&cluster, &stack, json!({})).await;
+    let verification = json!({"senderRef": {"name": "relay"}, "interval": "24h", "timeout": "5m"});
+    cluster.profile("box", mailbox(&stack, &user, json!({"verification": verification}))).await;
+    let ours = stack.mail(&elsewhere, RUN).await;
+    let header = stack.folder(&elsewhere, INBOX)[0].header(RUN).to_owned();
+    let forged = ours.replace(&header, &header.replace("mailverity/", "elsewhere/"));
+    assert_ne!(ours, forged);
+    stack.put(&user, INBOX, &forged, "");
+    let seen = || stack.log("DOVECOT_LOG", &["imap(", &user, "Disconnected"]);
+    cluster.patch_profile("box", json!({"spec": {"suspend": true}})).await;
+    cluster.profile_condition("box", "Suspended", "True", "Suspended").await;
+    cluster.until("the mailbox is left", async || (seen() == logins(&stack, &user)).then_some(())).await;
+    cluster.patch_profile("box", json!({"spec": {"suspend": false}})).await;
+    // It looks at once, and the forgery is there.
+    let left = seen();
+    cluster.until("it looks", async || (logins(&stack, &user) > left).then_some(())).await;
+    cluster.patch_profile("box", json!({"spec": {"suspend": true}})).await;
+    let status = cluster.profile_condition("box", "Suspended", "True", "Suspended").await;
+    assert_eq!(status.actors[0].state, ProfileActorState::AwaitingMessage, "{status:#?}");
+    stack.put(&user, INBOX, &ours, "");
+    cluster.patch_profile("box", json!({"spec": {"suspend": false}})).await;
+    cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    let left: Vec<String> = stack.folder(&user, INBOX).into_iter().map(|mail| mail.text).collect();
+    assert_eq!(left, [forged]);
 }
