@@ -151,6 +151,13 @@ impl Roster {
         self.turn.send_modify(|turn| *turn += 1);
     }
 
+    /// The process that last showed a sign of life for an actor.
+    #[must_use]
+    pub fn holder(&self, name: &str) -> Option<String> {
+        let state = lock(&self.state);
+        state.beats.get(name).and_then(|beat| beat.said.split(' ').next()).map(str::to_owned)
+    }
+
     /// Ends once the actors were listed a first time, or it is known that there is no such kind.
     pub async fn known(&self) {
         // It cannot fail: we hold the sender.
@@ -205,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    fn actor(name: &str, spec: serde_json::Value) -> Actor {
+    fn actor(name: &str, spec: &serde_json::Value) -> Actor {
         serde_json::from_value(json!({
             "apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name}, "spec": spec,
         }))
@@ -213,7 +220,7 @@ mod tests {
     }
 
     fn agent() -> Actor {
-        actor("dmz", json!({"mode": "Agent", "taskNamespace": "mail-actor-dmz", "heartbeatTimeout": "30s"}))
+        actor("dmz", &json!({"mode": "Agent", "taskNamespace": "mail-actor-dmz", "heartbeatTimeout": "30s"}))
     }
 
     fn why(roster: &Roster, now: Instant) -> Option<Reason> {
@@ -241,7 +248,7 @@ mod tests {
     #[test]
     fn a_suspended_actor_is_given_no_work_and_the_operator_itself_is_never_offline() {
         let roster = Roster::default();
-        roster.set(vec![actor("dmz", json!({"suspend": true})), actor("lan", json!({}))]);
+        roster.set(vec![actor("dmz", &json!({"suspend": true})), actor("lan", &json!({}))]);
         assert_eq!(why(&roster, Instant::now()), Some(Reason::ActorSuspended));
         assert!(roster.away("lan", Instant::now()).is_none());
     }
@@ -249,10 +256,10 @@ mod tests {
     #[test]
     fn who_came_went_or_changed_is_told() {
         let roster = Roster::default();
-        assert_eq!(roster.set(vec![agent(), actor("lan", json!({}))]), ["dmz", "lan"]);
-        assert!(roster.set(vec![agent(), actor("lan", json!({}))]).is_empty());
-        assert_eq!(roster.set(vec![agent(), actor("lan", json!({"zone": "lan"}))]), ["lan"]);
-        assert_eq!(roster.set(vec![actor("lan", json!({"zone": "lan"}))]), ["dmz"]);
+        assert_eq!(roster.set(vec![agent(), actor("lan", &json!({}))]), ["dmz", "lan"]);
+        assert!(roster.set(vec![agent(), actor("lan", &json!({}))]).is_empty());
+        assert_eq!(roster.set(vec![agent(), actor("lan", &json!({"zone": "lan"}))]), ["lan"]);
+        assert_eq!(roster.set(vec![actor("lan", &json!({"zone": "lan"}))]), ["dmz"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Cluster {
         let path = self.agent_rights(actor, tasks).await;
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         config["clusters"][0]["cluster"]["server"] = json!(format!("https://{}:{}", api.address, api.port));
-        config["clusters"][0]["cluster"]["tls-server-name"] = json!("localhost");
+        config["clusters"][0]["cluster"]["tls-server-name"] = json!("kubernetes");
         let path = path.with_extension("elsewhere");
         fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
         let log = self.dir().join(format!("agent-{}.log", uuid::Uuid::new_v4().simple()));

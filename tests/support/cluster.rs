@@ -256,7 +256,15 @@ impl Cluster {
     /// The product's own rights, narrowed from the cluster to this namespace.
     async fn right(&self, mut doc: Value) {
         match doc["kind"].as_str().unwrap_or_default() {
-            "ServiceAccount" | "Role" => doc["metadata"]["namespace"] = json!(self.namespace),
+            "ServiceAccount" | "Role" => {
+                doc["metadata"]["namespace"] = json!(self.namespace);
+                // The Lease has the installation's name, which here may be that of the test.
+                for rule in doc.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
+                    if rule["resources"] == json!(["leases"]) && rule["resourceNames"].is_array() {
+                        rule["resourceNames"] = json!(["mailverity", self.namespace]);
+                    }
+                }
+            }
             "ClusterRole" => return self.apply_at(&doc, None).await,
             // Actors belong to no namespace: each test's operator may read them all.
             "ClusterRoleBinding" if doc["metadata"]["name"] == "mailverity-actors" => {

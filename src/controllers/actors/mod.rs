@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures::StreamExt;
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::Namespace};
+use k8s_openapi::api::{
+    coordination::v1::{Lease, LeaseSpec},
+    core::v1::Namespace,
+};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
@@ -136,7 +139,9 @@ impl Round {
             let lease = bounded(leases.get_opt(LEASE)).await?;
             let about = lease.as_ref().and_then(|lease| serde_json::from_str(lease.annotations().get(AGENT)?).ok());
             let spec = lease.and_then(|lease| lease.spec);
-            let said = spec.and_then(|spec| Some(format!("{} {:?}", spec.holder_identity?, spec.renew_time?)));
+            // An agent that ends in order gives its Lease back.
+            let holder = |spec: &LeaseSpec| spec.holder_identity.clone().filter(|holder| !holder.is_empty());
+            let said = spec.and_then(|spec| Some(format!("{} {:?}", holder(&spec)?, spec.renew_time?)));
             let fits = found.fits(&name);
             self.term.roster.beat(&name, said.filter(|_| fits), about.unwrap_or_else(About::default), Instant::now());
         }

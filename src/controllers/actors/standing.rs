@@ -58,19 +58,14 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
         _ => None,
     });
     let before = conditions.get(c::READY).map(|ready| (ready.status.clone(), ready.reason.clone()));
-    let class = match fault.flatten().or_else(|| found.away.clone()) {
-        Some(diagnosis) => {
-            conditions.tell(c::READY, Truth::False, &diagnosis);
-            Some(diagnosis.class)
-        }
-        None => {
-            let told =
-                if actor.spec.mode == ActorMode::Agent { "Its agent shows signs of life." } else { "It is the operator itself." };
-            conditions.holds(c::READY, told);
-            None
-        }
-    };
-    conditions.kstatus(before.clone(), class, false);
+    let unfit = fault.flatten().or_else(|| found.away.clone());
+    if let Some(diagnosis) = &unfit {
+        conditions.tell(c::READY, Truth::False, diagnosis);
+    } else {
+        let agent = actor.spec.mode == ActorMode::Agent;
+        conditions.holds(c::READY, if agent { "Its agent shows signs of life." } else { "It is the operator itself." });
+    }
+    conditions.kstatus(before.clone(), unfit.map(|diagnosis| diagnosis.class), false);
     let conditions = conditions.finish();
     let turned = before.map(|(status, _)| status) != conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
     let last_seen_time = if turned { Some(Time(whole_seconds(now))) } else { old.last_seen_time };

@@ -42,6 +42,11 @@ use crate::{
 /// How long an agent that shows signs of life may take to take a task, and beyond what it was granted to come to an end.
 const SLACK: Duration = Duration::from_secs(30);
 
+/// How often a task is given out anew in a run, where the process that took it is gone.
+const ROUNDS: u32 = 20;
+/// How long a new process may stand for an actor before a task of the one before it is given up.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// An actor's agent.
 pub struct TaskAgent {
     /// What all kinds share.
@@ -82,6 +87,8 @@ impl Agent for TaskAgent {
 enum Heard {
     Task(Box<ActorTask>),
     Offline(Diagnosis),
+    /// Another process stands for the actor now: the one that took the task is gone.
+    Replaced,
     Late,
 }
 
@@ -108,21 +115,20 @@ impl TaskAgent {
             }
             order.search = Some((wanted, search.timeout));
         }
-        for round in 0_u32.. {
+        for round in 0..ROUNDS {
             let mut login = Granted::ask(gate, inputs).await?;
             let mut task = self.give(inputs, &order, until, round).await?;
-            let opening = Instant::now() + inputs.timeout + SLACK + SLACK;
-            let heard = task
-                .wait(self, if dispatch.is_some() { Some(opening) } else { until.map(|u| u + SLACK).or(Some(opening)) })
-                .await;
+            let latest = Instant::now() + inputs.timeout + SLACK + SLACK;
+            let heard =
+                task.wait(self, if dispatch.is_some() { Some(latest) } else { until.map(|u| u + SLACK).or(Some(latest)) }).await;
             let heard = match heard {
-                Heard::Task(noted) if is_noted(&noted) && dispatch.is_some() => {
+                Heard::Task(opened) if is_noted(&opened) && dispatch.is_some() => {
                     login.tell(LoginOutcome::Accepted);
-                    let mark = noted.status.and_then(|status| status.mark).unwrap_or_default();
+                    let mark = opened.status.and_then(|status| status.mark).unwrap_or_default();
                     outcome.mark = Some(mark.clone());
                     let mark: Mark = mark.parse().map_err(|()| late(self, "it noted nothing that can be read"))?;
-                    let Some(send) = dispatch.take() else { return Ok(()) };
-                    let sent = send.dispatch(&mark).await?;
+                    let Some(mailer) = dispatch.take() else { return Ok(()) };
+                    let sent = mailer.dispatch(&mark).await?;
                     let end = sent.at + order.search.as_ref().map(|(_, timeout)| *timeout).unwrap_or_default();
                     (sent_at, until) = (Some(sent.at), Some(end));
                     let ids = TaskDispatched { message_id: sent.message_id, envelope_id: sent.envelope_id };
@@ -137,7 +143,8 @@ impl TaskAgent {
             };
             match heard {
                 Heard::Task(done) => {
-                    let result = done.status.and_then(|status| status.result).unwrap_or_default();
+                    let result = done.status.and_then(|status| status.result);
+                    let result = result.ok_or_else(|| late(self, "it gave the task back"))?;
                     let told = task::told(&result, inputs);
                     login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
                     outcome.found = told.found.then_some((told.took.filter(|_| sent_at.is_some()), told.results));
@@ -147,6 +154,7 @@ impl TaskAgent {
                 // Nothing was sent yet: the run tries again when it is back.
                 Heard::Offline(offline) if until.is_none() => return Err(offline),
                 Heard::Late if until.is_none() => return Err(late(self, "it did not open the mailbox in time")),
+                Heard::Replaced => {}
                 Heard::Late => return Err(late(self, "it did not say in time whether the mail had come")),
                 // The mail is on its way: another agent of the actor, or the same one again, may still find it.
                 Heard::Offline(offline) => {
@@ -160,7 +168,7 @@ impl TaskAgent {
                 }
             }
         }
-        Ok(())
+        Err(late(self, "its process was replaced again and again"))
     }
 
     /// Makes the task, then its Secret, which goes with it.
@@ -237,19 +245,20 @@ impl Given {
         let mut events = std::pin::pin!(watcher(self.tasks.clone(), config).default_backoff().applied_objects());
         let claimed_by = Instant::now() + SLACK;
         let mut look = tokio::time::interval(Duration::from_secs(1));
-        let (mut claimed, mut noted) = (false, None::<String>);
+        let (mut claimed, mut noted) = (None::<String>, None::<String>);
+        let mut replaced = None;
         loop {
             tokio::select! {
                 event = events.next() => {
                     let Some(Ok(task)) = event else { continue };
                     let Some(status) = &task.status else { continue };
-                    claimed = true;
+                    claimed = Some(status.claimed_by.clone());
                     let news = match status.phase {
                         TaskPhase::Done => true,
                         TaskPhase::Noted => task.spec.dispatched.is_none() && noted.is_none(),
                         TaskPhase::Claimed => false,
                     };
-                    noted = status.mark.clone();
+                    noted.clone_from(&status.mark);
                     if news {
                         return Heard::Task(Box::new(task));
                     }
@@ -258,7 +267,13 @@ impl Given {
                     if let Some(away) = agent.term.roster.away(&actor, std::time::Instant::now()) {
                         return Heard::Offline(away);
                     }
-                    if until.is_some_and(|until| until <= Instant::now()) || (!claimed && claimed_by <= Instant::now()) {
+                    let holder = agent.term.roster.holder(&actor);
+                    if claimed.as_ref().zip(holder.as_ref()).is_none_or(|(by, holder)| by == holder) {
+                        replaced = None;
+                    } else if replaced.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                        return Heard::Replaced;
+                    }
+                    if until.is_some_and(|until| until <= Instant::now()) || (claimed.is_none() && claimed_by <= Instant::now()) {
                         return Heard::Late;
                     }
                 }

@@ -81,6 +81,48 @@ pub enum Stand<'a> {
     Away(Diagnosis),
 }
 
+impl Stand<'_> {
+    /// Opens the mailbox and leaves it.
+    async fn visit(&self, setting: Setting<'_>, permits: &dyn Permits) -> Report {
+        let mailbox = &setting.inputs.mailbox;
+        match self {
+            Self::Here(vantage) => {
+                let vantage = vantage.as_deref().unwrap_or(setting.vantage);
+                mailbox::check(mailbox, vantage, permits.logins(), setting.watcher).await
+            }
+            Self::There(agent) => agent.attend(mailbox, permits.logins(), None).await.report,
+            Self::Away(away) => unopened(setting, away),
+        }
+    }
+
+    /// Opens the mailbox, has the mail sent and looks for it.
+    async fn attend<'b>(
+        &'b self,
+        setting: Setting<'b>,
+        permits: &'b dyn Permits,
+        search: &'b Search<'b>,
+        begin: attend::Begin<'b>,
+    ) -> Outcome {
+        let mailbox = &setting.inputs.mailbox;
+        match self {
+            Self::Here(vantage) => {
+                let vantage = vantage.as_deref().unwrap_or(setting.vantage);
+                let finding = attend(mailbox, vantage, permits.logins(), search, begin, setting.watcher).await;
+                here(setting.inputs, finding)
+            }
+            Self::There(agent) => agent.attend(mailbox, permits.logins(), Some((search, begin))).await,
+            Self::Away(away) => Outcome { report: unopened(setting, away), found: None, mark: None },
+        }
+    }
+}
+
+/// A mailbox that nobody could be sent to.
+fn unopened(setting: Setting<'_>, away: &Diagnosis) -> Report {
+    let mut report = Report::new(Level::Authenticate, setting.inputs.mailbox.endpoint.to_string());
+    report.failure = Some(away.clone());
+    report
+}
+
 /// An agent elsewhere, which attends to a mailbox as [`attend()`] does here.
 pub trait Agent: Send + Sync {
     /// Opens the mailbox, has the mail sent and looks for it; without a search it opens the mailbox and leaves it.
@@ -231,34 +273,19 @@ async fn actor(
         found: None,
         mark: run.mark.clone(),
     };
-    let stand = match permits.stand(&errand.actor) {
-        Stand::Away(away) => {
-            told.report.failure = Some(away);
-            return told;
-        }
-        stand => stand,
+    let stand = permits.stand(&errand.actor);
+    let let_in = |opened: &watch::Sender<Opened>, report: &Report| {
+        let accepted = report.login == Some(LoginOutcome::Accepted);
+        opened.send_if_modified(|opened| accepted && std::mem::replace(opened, Opened::Yes) != Opened::Yes);
     };
     if errand.begin == Begin::Visit {
-        let visit = async {
-            match &stand {
-                Stand::Here(vantage) => {
-                    let vantage = vantage.as_deref().unwrap_or(setting.vantage);
-                    mailbox::check(&inputs.mailbox, vantage, permits.logins(), setting.watcher).await
-                }
-                Stand::There(agent) => agent.attend(&inputs.mailbox, permits.logins(), None).await.report,
-                Stand::Away(_) => told.report.clone(),
-            }
-        };
         let visited = tokio::select! {
-            report = visit => Some(report),
+            report = stand.visit(setting, permits) => Some(report),
             () = permits.ends() => None,
         };
-        match visited {
-            Some(report) => told.report = report,
-            None => told.awaits = true,
-        }
-        let let_in = told.report.login == Some(LoginOutcome::Accepted);
-        opened.send_if_modified(|opened| let_in && std::mem::replace(opened, Opened::Yes) != Opened::Yes);
+        told.awaits = visited.is_none();
+        told.report = visited.unwrap_or(told.report);
+        let_in(opened, &told.report);
         return told;
     }
     let manual = inputs.mode == VerificationMode::Manual;
@@ -289,23 +316,9 @@ async fn actor(
         }
         Begin::Visit => return told,
     };
-    let outcome = {
-        let attending = async {
-            match &stand {
-                Stand::Here(vantage) => {
-                    let vantage = vantage.as_deref().unwrap_or(setting.vantage);
-                    let finding = attend(&inputs.mailbox, vantage, permits.logins(), &search, begin, setting.watcher).await;
-                    here(inputs, finding)
-                }
-                Stand::There(agent) => agent.attend(&inputs.mailbox, permits.logins(), Some((&search, begin))).await,
-                Stand::Away(_) => Outcome { report: told.report.clone(), found: None, mark: None },
-            }
-        };
-        let mut attending = std::pin::pin!(attending);
-        tokio::select! {
-            outcome = &mut attending => Some(outcome),
-            () = post::may_end(permits, progress) => None,
-        }
+    let outcome = tokio::select! {
+        outcome = stand.attend(setting, permits, &search, begin) => Some(outcome),
+        () = post::may_end(permits, progress) => None,
     };
     told.mail = post.take_mail();
     told.claimed = permits.has_claimed(&errand.actor);
@@ -313,9 +326,7 @@ async fn actor(
         told.awaits = true;
         return told;
     };
-    if outcome.report.login == Some(LoginOutcome::Accepted) {
-        opened.send_if_modified(|opened| std::mem::replace(opened, Opened::Yes) != Opened::Yes);
-    }
+    let_in(opened, &outcome.report);
     told.mark = told.mark.or(outcome.mark);
     told.found = outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results });
     told.report = outcome.report;

@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    fn known(name: &str, labels: Value, allowed: Value) -> Known {
+    fn known(name: &str, labels: &Value, allowed: &Value) -> Known {
         let actor = json!({
             "apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name, "labels": labels},
             "spec": {"zone": name, "mode": "Agent", "taskNamespace": name, "allowedNamespaces": allowed},
@@ -118,12 +118,12 @@ mod tests {
 
     fn all() -> Vec<Known> {
         vec![
-            known("dmz", json!({"mailverity.dev/zone": "dmz"}), json!({"from": "All"})),
-            known("lan", json!({"mailverity.dev/zone": "lan"}), json!({"from": "Same"})),
+            known("dmz", &json!({"mailverity.dev/zone": "dmz"}), &json!({"from": "All"})),
+            known("lan", &json!({"mailverity.dev/zone": "lan"}), &json!({"from": "Same"})),
         ]
     }
 
-    fn chosen(rest: Value) -> Result<Vec<String>, Reason> {
+    fn chosen(rest: &Value) -> Result<Vec<String>, Reason> {
         let mut spec = json!({"address": "a@b.test", "protocol": "IMAP"});
         for (key, value) in rest.as_object().unwrap() {
             spec[key] = value.clone();
@@ -135,21 +135,21 @@ mod tests {
 
     #[test]
     fn without_a_word_it_is_the_operator_itself() {
-        assert_eq!(chosen(json!({})).unwrap(), ["default"]);
-        assert_eq!(chosen(json!({"actors": [{"name": "default"}, {"name": "dmz"}]})).unwrap(), ["default", "dmz"]);
+        assert_eq!(chosen(&json!({})).unwrap(), ["default"]);
+        assert_eq!(chosen(&json!({"actors": [{"name": "default"}, {"name": "dmz"}]})).unwrap(), ["default", "dmz"]);
     }
 
     #[test]
     fn an_actor_that_is_not_there_or_not_for_this_namespace_is_named() {
-        assert_eq!(chosen(json!({"actors": [{"name": "moon"}]})), Err(Reason::ActorNotFound));
-        assert_eq!(chosen(json!({"actors": [{"name": "lan"}]})), Err(Reason::ActorNotPermitted));
+        assert_eq!(chosen(&json!({"actors": [{"name": "moon"}]})), Err(Reason::ActorNotFound));
+        assert_eq!(chosen(&json!({"actors": [{"name": "lan"}]})), Err(Reason::ActorNotPermitted));
     }
 
     #[test]
     fn a_selector_chooses_among_those_that_may_be_used() {
         let zone = |zone: &str| json!({"actorSelector": {"matchLabels": {"mailverity.dev/zone": zone}}});
-        assert_eq!(chosen(zone("dmz")).unwrap(), ["dmz"]);
-        assert_eq!(chosen(zone("lan")), Err(Reason::NoActorSelected));
-        assert_eq!(chosen(json!({"actorSelector": {}})).unwrap(), ["default", "dmz"]);
+        assert_eq!(chosen(&zone("dmz")).unwrap(), ["dmz"]);
+        assert_eq!(chosen(&zone("lan")), Err(Reason::NoActorSelected));
+        assert_eq!(chosen(&json!({"actorSelector": {}})).unwrap(), ["default", "dmz"]);
     }
 }
