@@ -322,6 +322,7 @@ mod tests {
         let ctx = Arc::new(Context::new(Arc::new(term), Known::new(vec![store]), vec![(None, wakes)]));
         ctx.term.meet(&[Arc::<Context<MailServers>>::clone(&ctx) as Arc<dyn Looked>]);
         ctx.term.pause.set(std::collections::BTreeMap::new());
+        ctx.term.roster.set(Vec::new());
         World { ctx, writer, woken, _stopper: stopper }
     }
 

@@ -361,6 +361,7 @@ pub(super) mod tests {
         let (servers, profiles) = (Fake::new("MailServer", ""), Fake::new("EmailProfile", ""));
         let (_stopper, term) = term(&[&servers, &profiles]);
         term.pause.set(BTreeMap::new());
+        term.roster.set(Vec::new());
         servers.settled.send_replace(true);
         assert!(tokio::time::timeout(Duration::from_millis(20), term.ready()).await.is_err());
         profiles.settled.send_replace(true);

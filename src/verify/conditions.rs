@@ -244,8 +244,8 @@ mod tests {
                 "530 5.7.0 first. The server demands AUTH; set auth.",
             ),
             (
-                Diagnosis::new(Reason::NoActorSelected),
-                "The selector matches no Actor; without verification.actorSelector the operator itself checks.",
+                Diagnosis::new(Reason::RecipientRejected).fact("to", "a@b.test").words("The server refuses a@b.test; check the address."),
+                "The server refuses a@b.test; check the address.",
             ),
             (
                 Diagnosis::new(Reason::SpecInvalid).detail("x is y").fact("fault", "x is y"),
