@@ -60,6 +60,10 @@ pub struct EmailProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub inputs_observed: Option<String>,
+    /// A keyed hash of what the conditions speak of: that of the last run which came to a conclusion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub inputs_judged: Option<String>,
     /// No login with these credentials before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_held_until: Option<Time>,
@@ -67,7 +71,7 @@ pub struct EmailProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub credential_refusals: Option<i32>,
-    /// The number of failed runs in a row.
+    /// The number of failed tries in a row: a run that failed before its mails were sent is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub consecutive_failures: Option<i32>,
@@ -75,7 +79,7 @@ pub struct EmailProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub last_handled_verify_request: Option<String>,
-    /// When it is looked at next: the next run, or the next try of one that could not begin.
+    /// When it is looked at next: the next run, or the next try of one that failed before its mails were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run_time: Option<Time>,
 }

@@ -7,7 +7,7 @@ use super::Seen;
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{ActorClaim, EmailProfileStatus, ProfileActorState as Stand, State, VerificationStatus},
+        v1alpha1::{ActorClaim, EmailProfileStatus, ProfileActorState as Stand, ProfileActorStatus, State, VerificationStatus},
     },
     mail::Diagnosis,
     verify::{
@@ -191,7 +191,9 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     if seen.request().is_some() && !seen.is_fresh() {
         return Ok(Trigger::Requested);
     }
-    if status.is_some_and(|status| seen.actors().iter().any(|actor| awaited_until(seen, status, actor).is_some())) {
+    // What a missing reference interrupted is run anew when it is back: nobody knows what else has changed.
+    let awaited = |status| seen.actors().iter().any(|actor| awaited_until(seen, status, actor).is_some());
+    if checked && status.is_some_and(awaited) {
         return Ok(Trigger::GoesOn);
     }
     let due = agenda(seen, checked).due();
@@ -201,9 +203,31 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     let Some(verification) = status.and_then(|status| status.verification.as_ref()).filter(|_| checked) else {
         return Ok(Trigger::First);
     };
-    let begun = verification.started_at.as_ref().map_or(seen.now, |time| time.0);
-    let slot = due_after(begun, seen.uid, seen.spec.interval().get());
-    Ok(if slot <= seen.now { Trigger::Due } else { Trigger::GoesOn })
+    let begun = verification.started_at.as_ref().map(|begun| begun.0);
+    let slot = begun.zip(status).map(|(begun, status)| slot_after(seen, status, &verification.run_id, begun));
+    match slot.filter(|slot| *slot > seen.now) {
+        None => Ok(Trigger::Due),
+        Some(_) if is_unfinished(seen, verification) => Ok(Trigger::GoesOn),
+        Some(slot) => Err(slot),
+    }
+}
+
+/// When the schedule begins the run after one that began then. A mail that left late, as it had to be tried again, counts like
+/// one that left at the beginning: the next one is half an interval away at least (promise 3).
+pub(super) fn slot_after(seen: &Seen<'_>, status: &EmailProfileStatus, run: &str, begun: Timestamp) -> Timestamp {
+    let claims = status.claims.iter().filter(|claim| claim.id == run).map(|claim| claim.started_at.0);
+    due_after(claims.fold(begun, Timestamp::max), seen.uid, seen.spec.interval().get())
+}
+
+/// Whether something of a run is left to be tried again.
+pub(super) fn is_unfinished(seen: &Seen<'_>, run: &VerificationStatus) -> bool {
+    !errands(seen, Trigger::GoesOn, Some(run)).is_empty() || is_outgoing_open(seen)
+}
+
+/// Whether the login to the outgoing server is still to be proved in the run that is told of.
+fn is_outgoing_open(seen: &Seen<'_>) -> bool {
+    let asked = seen.observed.as_ref().is_ok_and(|observed| observed.outgoing.is_some());
+    asked && seen.status.and_then(|s| s.outgoing.as_ref()).is_none_or(|outgoing| outgoing.state != Stand::Verified)
 }
 
 fn agenda<'a>(seen: &Seen<'a>, checked: bool) -> Agenda<'a> {
@@ -247,13 +271,11 @@ fn awaited_until(seen: &Seen<'_>, status: &EmailProfileStatus, actor: &str) -> O
 fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
     let status = seen.status;
     let last = status.and_then(|status| status.verification.as_ref());
-    let goes_on = last.filter(|last| trigger == Trigger::GoesOn || asks_again(seen, last, trigger));
+    let goes_on = last.filter(|last| trigger == Trigger::GoesOn || keeps_code(seen, last, trigger));
     let (id, since) = match goes_on {
         Some(last) => (last.run_id.clone(), last.started_at.as_ref().map_or(seen.now, |time| time.0)),
         None => (begun(seen.uid, seen.generation, seen.now), seen.now),
     };
-    let errands = seen.actors().iter().filter_map(|actor| errand(seen, actor, trigger, goes_on)).collect();
-    let proved = goes_on.is_some() && status.and_then(|s| s.outgoing.as_ref()).is_some_and(|o| o.state == Stand::Verified);
     let observed = seen.observed.as_ref().ok();
     Run {
         id,
@@ -261,8 +283,12 @@ fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
         begun: since,
         started: seen.now,
         trigger,
-        errands,
-        outgoing: observed.is_some_and(|observed| observed.outgoing.is_some()) && !proved,
+        errands: errands(seen, trigger, goes_on),
+        outgoing: if trigger == Trigger::GoesOn {
+            is_outgoing_open(seen)
+        } else {
+            observed.is_some_and(|o| o.outgoing.is_some())
+        },
         subject: None,
         mark: goes_on.and_then(|last| last.mailbox_mark.clone()),
         generation: seen.generation,
@@ -272,37 +298,78 @@ fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
     }
 }
 
-/// Whether a request restarts the deadline of the mail that a person was asked for: the code that was shown stays good until
-/// it was found.
-fn asks_again(seen: &Seen<'_>, last: &VerificationStatus, trigger: Trigger) -> bool {
-    let all_found = || seen.actors().iter().all(|a| seen.actor(a).is_some_and(|told| told.state == Stand::Verified));
-    seen.is_manual() && trigger == Trigger::Requested && last.subject.is_some() && !all_found()
+/// Whether the code that a person was shown is still the one that counts: it stays good until it was found, or until what it
+/// proves has changed.
+fn keeps_code(seen: &Seen<'_>, last: &VerificationStatus, trigger: Trigger) -> bool {
+    let all_found = || seen.actors().iter().all(|actor| seen.actor(actor).is_some_and(|told| told.received_time.is_some()));
+    let keeps = match trigger {
+        Trigger::First | Trigger::Changed => false,
+        Trigger::Requested => !all_found(),
+        Trigger::Due | Trigger::GoesOn => true,
+    };
+    seen.is_manual() && last.subject.is_some() && keeps
+}
+
+/// What each actor has to do that is not done.
+fn errands(seen: &Seen<'_>, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Vec<Errand> {
+    let mut errands: Vec<Errand> = seen.actors().iter().filter_map(|actor| errand(seen, actor, trigger, goes_on)).collect();
+    // Whoever needs the user is not tried along with those that time may cure.
+    let needs_user = |errand: &Errand| {
+        let reason =
+            seen.actor(&errand.actor).filter(|told| told.state == Stand::Unverified).and_then(|told| told.reason.as_ref());
+        !matches!(errand.begin, Begin::Look { .. }) && reason.is_some_and(|reason| class_of(reason) == Class::User)
+    };
+    if trigger == Trigger::GoesOn && !errands.iter().all(needs_user) {
+        errands.retain(|errand| !needs_user(errand));
+    }
+    errands
+}
+
+/// Who can help with a reason that a status tells.
+pub(super) fn class_of(reason: &str) -> Class {
+    Reason::ALL.iter().find(|known| known.as_str() == reason).map_or(Class::Transient, |known| known.class())
 }
 
 /// What an actor has to do; nothing where it is done.
 fn errand(seen: &Seen<'_>, actor: &str, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Option<Errand> {
     let told = seen.actor(actor).filter(|_| goes_on.is_some());
-    let attempt = told.and_then(|told| told.attempt).unwrap_or(0);
-    let errand = |begin, attempt: i32| Some(Errand { actor: actor.to_owned(), begin, attempt: attempt.clamp(1, 1000) });
-    let next = attempt.saturating_add(1);
-    if seen.mode == Mode::Observe {
-        return errand(Begin::Visit, next);
-    }
-    if let Some(until) = seen.status.filter(|_| goes_on.is_some()).and_then(|status| awaited_until(seen, status, actor))
-        && trigger == Trigger::GoesOn
-    {
-        return errand(Begin::Look { until }, attempt);
-    }
-    if seen.is_manual() {
-        // Nobody is asked for a mail each day: what a person proved once is kept up by the login alone.
-        return match trigger {
-            Trigger::Due => errand(Begin::Visit, 1),
-            Trigger::GoesOn if told.is_some_and(|told| told.state == Stand::Verified) => None,
-            Trigger::GoesOn => errand(Begin::Visit, next),
-            _ => errand(Begin::Look { until: later(seen.now, seen.spec.timeout().get()) }, 1),
-        };
-    }
-    let settled = told.is_some() && seen.status.is_some_and(|status| claim_of(status, actor).is_some());
-    // A mail that left is not sent again in its run (promise 3), whatever became of it.
-    if settled { None } else { errand(Begin::Send, next) }
+    let tried = told.and_then(|told| told.attempt).unwrap_or(0);
+    let next = if trigger == Trigger::GoesOn { tried.saturating_add(1) } else { 1 };
+    let status = seen.status.filter(|_| goes_on.is_some());
+    let (begin, attempt) = match status.and_then(|status| awaited_until(seen, status, actor)) {
+        // A mail that is there is looked for in mode Observe too: that sends nothing.
+        Some(until) if trigger == Trigger::GoesOn => (Begin::Look { until }, tried),
+        _ if seen.is_manual() => (by_hand(seen, told, trigger, goes_on)?, next),
+        // A mail that left is not sent again in its run (promise 3), whatever became of it.
+        _ if status.is_some_and(|status| claim_of(status, actor).is_some()) => return None,
+        _ if seen.mode == Mode::Observe => (Begin::Visit, next),
+        _ => (Begin::Send, next),
+    };
+    Some(Errand { actor: actor.to_owned(), begin, attempt: attempt.clamp(1, 1000) })
 }
+
+/// What an actor has to do where a person sends the mail. Nobody is asked for one each day: what a person proved once is kept
+/// up by the login alone.
+fn by_hand(
+    seen: &Seen<'_>,
+    told: Option<&ProfileActorStatus>,
+    trigger: Trigger,
+    goes_on: Option<&VerificationStatus>,
+) -> Option<Begin> {
+    let found = told.is_some_and(|told| told.received_time.is_some());
+    let deadline = goes_on.and_then(|last| last.deadline.as_ref()).map(|deadline| deadline.0);
+    match trigger {
+        Trigger::First | Trigger::Changed => Some(Begin::Look { until: later(seen.now, seen.spec.timeout().get()) }),
+        Trigger::Requested if !found => Some(Begin::Look { until: later(seen.now, seen.spec.timeout().get()) }),
+        Trigger::Requested => None,
+        Trigger::GoesOn if told.is_some_and(|told| told.state == Stand::Verified) => None,
+        // The mailbox failed before the time was over: the mail may be on its way.
+        Trigger::Due | Trigger::GoesOn => match deadline.filter(|deadline| !found && *deadline > seen.now) {
+            Some(until) => Some(Begin::Look { until }),
+            None => Some(Begin::Visit),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

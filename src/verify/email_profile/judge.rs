@@ -4,16 +4,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
-    Because, Plan, Run, RunReport, Seen, Trigger, What,
-    decide::{refusal, trigger},
+    Because, Plan, Run, RunReport, Seen, What,
+    decide::{claim_of, class_of, refusal, trigger},
+    run::is_about_the_mail,
     status::{News, with_facts},
 };
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{EmailProfileStatus, ProfileActorState as Stand, Span, condition as c},
+        v1alpha1::{EmailProfileStatus, ProfileActorState as Stand, ProfileActorStatus, Span, condition as c},
     },
     mail::{
         Diagnosis,
@@ -32,10 +34,24 @@ pub(super) struct Verdict {
     pub cut: bool,
     /// Failed tries in a row.
     pub failures: u32,
-    /// A retry before the next due time may help.
-    pub retry: bool,
-    /// When our own budget has room again.
+    /// What may be tried again before the next due time.
+    pub retries: Vec<Retry>,
+}
+
+/// Something that failed and may be tried again before the next due time: nothing of its mail has left.
+#[derive(Debug)]
+pub(super) struct Retry {
+    /// How often it was tried.
+    pub attempt: u32,
+    /// When our own limits have room again, where those stopped it.
     pub room: Option<Timestamp>,
+}
+
+/// What stands for all that failed.
+struct Summary {
+    class: Class,
+    reason: String,
+    told: String,
 }
 
 /// Whether a failure leaves open how things are: our own limits stopped us, not a server.
@@ -69,16 +85,16 @@ pub(super) fn conditions(
     let conditions = Conditions::new(&status.conditions, seen.generation, whole_seconds(seen.now));
     let before = conditions.get(c::READY).map(|ready| (ready.status.clone(), ready.reason.clone()));
     let failures = u32::try_from(status.consecutive_failures.unwrap_or(0)).unwrap_or(0);
-    let changed = matches!(&plan.what, What::Run(run) if matches!(run.trigger, Trigger::First | Trigger::Changed));
-    let mut judge = Judge { conditions, seen, status, changed, class: None, verdict: Verdict { failures, ..Verdict::default() } };
+    let verdict = Verdict { failures, ..Verdict::default() };
+    let mut judge = Judge { conditions, seen, status, same: seen.is_judged(), class: None, verdict };
     judge.spec();
     // What was found with inputs that have changed since says nothing of those that are there now.
     let stale = |run: &Run| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != run.inputs);
     let judged_now = match news {
         News::Found(run, _) if stale(run) => false,
-        News::Found(_, report) => {
-            judge.found(report);
-            !report.cut
+        News::Found(run, report) => {
+            judge.found(run, report);
+            !judge.verdict.cut
         }
         News::None | News::Begun(_) => {
             judge.rest(&plan.what);
@@ -87,10 +103,10 @@ pub(super) fn conditions(
     };
     let failures = judge.verdict.failures;
     judge.status.consecutive_failures = i32::try_from(failures).ok().filter(|failures| *failures > 0);
-    if seen.is_unchanged() && !changed && !matches!(plan.what, What::Refuse(_)) {
+    if judge.same && !matches!(plan.what, What::Refuse(_)) {
         judge.conditions.still_hold();
     }
-    judge.never(&plan.what, halted.is_some());
+    judge.never(plan, news, halted.is_some());
     let pending = halted.is_none() && judge.is_pending(&plan.what, judged_now);
     judge.held();
     judge.certificate();
@@ -104,8 +120,9 @@ struct Judge<'a> {
     conditions: Conditions,
     seen: &'a Seen<'a>,
     status: &'a mut EmailProfileStatus,
-    /// Whether the run was begun because what it rests on has changed.
-    changed: bool,
+    /// Whether what the conditions say was found with what a run rests on now. A claim has noted changed inputs long before
+    /// anything is known of them, and another process may end the run.
+    same: bool,
     /// The class of the failure that was told now, where one was.
     class: Option<Class>,
     verdict: Verdict,
@@ -142,80 +159,113 @@ impl Judge<'_> {
         }
     }
 
-    /// What a run, or a part of it, says.
-    fn found(&mut self, report: &RunReport) {
+    /// What a run, or a part of it, says. What an earlier part found stands among the actors.
+    fn found(&mut self, run: &Run, report: &RunReport) {
         let outgoing = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
         let failures: Vec<&Diagnosis> = report.actors.iter().filter_map(super::ActorReport::failure).chain(outgoing).collect();
-        self.verdict.cut = report.cut;
-        self.verdict.room = failures.iter().filter_map(|failure| failure.get("next")?.parse().ok()).min();
-        // What an actor may try again before the next run: nothing of its mail has left.
-        let free = |name: &str| super::decide::claim_of(self.status, name).is_none();
-        let again = report.actors.iter().any(|actor| {
-            actor.failure().is_some_and(|failure| failure.class != Class::User || is_open(failure)) && free(&actor.name)
-        });
-        self.verdict.retry = again || outgoing.is_some_and(|failure| failure.class != Class::User || is_open(failure));
-        let open = self.status.actors.iter().any(|actor| actor.state == Stand::AwaitingMessage);
-        if report.cut || open {
+        let all = self.status.actors.iter().all(|actor| actor.state == Stand::Verified);
+        // The run was told to end when its actors were done and its login was not.
+        let unproved = run.outgoing && report.outgoing.is_none() && all;
+        self.verdict.cut = report.cut || unproved;
+        self.verdict.retries = self.retries(report);
+        if self.verdict.cut || self.status.actors.iter().any(|actor| actor.state == Stand::AwaitingMessage) {
             return;
         }
-        self.conditions.drop(c::DEGRADED);
-        let conclusive: Vec<&Diagnosis> = failures.iter().copied().filter(|failure| !is_open(failure)).collect();
-        if let Some(failure) = self.summary(&conclusive, outgoing) {
-            self.failed(&failure);
+        if let Some(summary) = self.summary(report) {
+            self.failed(&summary, failures.iter().any(|failure| !is_open(failure)));
         } else if let Some(open) = failures.first() {
+            self.conditions.drop(c::DEGRADED);
             self.left_open(open);
-        } else if self.status.actors.iter().all(|actor| actor.state == Stand::Verified) {
+        } else if all {
+            self.conditions.drop(c::DEGRADED);
             self.passed();
         } else if self.seen.mode == Mode::Observe {
+            self.conditions.drop(c::DEGRADED);
             self.left_open(&Diagnosis::new(Reason::ObserveOnly));
         }
         self.aligned();
+        if self.conditions.get(c::VERIFIED).is_some_and(|verified| verified.status != "Unknown") {
+            self.status.inputs_judged = Some(run.inputs.clone());
+            self.same = self.seen.observed.as_ref().is_ok_and(|observed| observed.inputs == run.inputs);
+        }
     }
 
-    /// One failure that stands for all that failed.
-    fn summary(&self, failures: &[&Diagnosis], outgoing: Option<&Diagnosis>) -> Option<(Class, Reason, String)> {
-        let first = failures.first()?;
-        let class = if failures.iter().any(|f| f.class == Class::User) { Class::User } else { Class::Transient };
+    /// What failed and may be tried again before the next run: nothing of its mail has left.
+    fn retries(&self, report: &RunReport) -> Vec<Retry> {
+        let cured = |failure: &Diagnosis| (failure.class != Class::User || is_open(failure)) && !is_about_the_mail(failure);
+        let room = |failure: &Diagnosis| {
+            let named = if failure.reason == Reason::CredentialHeld { "until" } else { "next" };
+            failure.get(named).filter(|_| is_open(failure)).and_then(|time| time.parse().ok())
+        };
+        let again = |attempt, failure| Retry { attempt, room: room(failure) };
+        let actors = report.actors.iter().filter(|actor| claim_of(self.status, &actor.name).is_none());
+        let actors = actors.filter_map(|actor| {
+            let failure = actor.failure().filter(|failure| cured(failure))?;
+            Some(again(u32::try_from(actor.attempt).unwrap_or(1), failure))
+        });
+        let outgoing = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
+        actors.chain(outgoing.filter(|failure| cured(failure)).map(|failure| again(1, failure))).collect()
+    }
+
+    /// One failure that stands for all that failed, in this part of the run or before it.
+    fn summary(&self, report: &RunReport) -> Option<Summary> {
         let actors = &self.status.actors;
-        let failed: Vec<&str> = actors.iter().filter(|a| a.state != Stand::Verified).map(|a| a.name.as_str()).collect();
-        if failed.is_empty() {
-            let address = self.status.outgoing.as_ref().map(|outgoing| outgoing.address.as_str()).unwrap_or_default();
-            let said = outgoing.unwrap_or(first);
-            let told = sentence_of(&format!("Outgoing server {address}: {}", said.message()), &said.hint());
-            return Some((said.class, said.reason, told));
+        let failed: Vec<Summary> =
+            actors.iter().filter(|actor| actor.state == Stand::Unverified).map(|actor| fault(actor, report)).collect();
+        let class = if failed.iter().any(|fault| fault.class == Class::User) { Class::User } else { Class::Transient };
+        let all_failed = failed.len() == actors.len();
+        let mut failed = failed.into_iter();
+        let Some(first) = failed.next() else { return self.outgoing(report) };
+        if all_failed && failed.all(|fault| fault.reason == first.reason) {
+            return Some(Summary { class, ..first });
         }
-        if actors.len() == 1 {
-            return Some((first.class, first.reason, sentence(first)));
-        }
+        let unverified: Vec<&str> =
+            actors.iter().filter(|actor| actor.state != Stand::Verified).map(|actor| actor.name.as_str()).collect();
         let some = Diagnosis::new(Reason::SomeActorsUnverified)
-            .fact("verified", (actors.len() - failed.len()).to_string())
+            .fact("verified", (actors.len() - unverified.len()).to_string())
             .fact("all", actors.len().to_string())
-            .fact("names", failed.join(", "));
-        let alike = failed.len() == actors.len() && failures.iter().all(|failure| failure.reason == first.reason);
-        if alike { Some((class, first.reason, sentence(first))) } else { Some((class, some.reason, some.hint())) }
+            .fact("names", unverified.join(", "));
+        Some(Summary { class, reason: some.reason.as_str().to_owned(), told: some.hint() })
     }
 
-    /// Whether what was known still speaks of what is proved now: a claim has noted the new inputs already.
-    fn is_same(&self) -> bool {
-        self.seen.is_unchanged() && !self.changed
+    /// What failed at the outgoing server.
+    fn outgoing(&self, report: &RunReport) -> Option<Summary> {
+        let told = self.status.outgoing.as_ref().filter(|outgoing| outgoing.state == Stand::Unverified)?;
+        let reason = told.reason.clone().unwrap_or_default();
+        let failure = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
+        let message = format!("Outgoing server {}: {}", told.address, told.message.as_deref().unwrap_or_default());
+        Some(Summary {
+            class: failure.map_or_else(|| class_of(&reason), |failure| failure.class),
+            told: sentence_of(&message, told.hint.as_deref().unwrap_or_default()),
+            reason,
+        })
     }
 
-    /// The run failed. Below the threshold a profile that was verified stays so, degraded.
-    fn failed(&mut self, (class, reason, told): &(Class, Reason, String)) {
-        let same = self.is_same();
-        self.verdict.failures = if same { self.verdict.failures.saturating_add(1) } else { 1 };
+    /// The run failed. Below the threshold a profile that was verified stays so, degraded. What an earlier part of the run has
+    /// told already is told again and not counted again.
+    fn failed(&mut self, summary: &Summary, news: bool) {
+        let told = self.same && (self.verdict.failures > 0 || self.conditions.is(c::VERIFIED, Truth::False));
+        if news || !told {
+            self.verdict.failures = if self.same { self.verdict.failures.saturating_add(1) } else { 1 };
+            self.class = Some(summary.class);
+        }
         let below = self.verdict.failures < self.seen.spec.failure_threshold();
-        let stays = below && same && self.conditions.is(c::VERIFIED, Truth::True);
+        let stays = self.same && self.conditions.is(c::VERIFIED, Truth::True) && (below || !news);
         let (kind, truth) = if stays { (c::DEGRADED, Truth::True) } else { (c::VERIFIED, Truth::False) };
-        self.conditions.set(kind, truth, reason.as_str(), told);
-        self.class = Some(*class);
+        if !stays {
+            self.conditions.drop(c::DEGRADED);
+        }
+        self.conditions.set(kind, truth, summary.reason.as_str(), &summary.told);
     }
 
     /// The run came to no conclusion.
     fn left_open(&mut self, failure: &Diagnosis) {
-        let known = self.conditions.get(c::VERIFIED).filter(|_| self.is_same());
+        let known = self.conditions.get(c::VERIFIED).filter(|_| self.same);
         match known.map(|verified| verified.status.as_str()) {
-            Some("True") if failure.reason != Reason::CredentialHeld => self.conditions.tell(c::DEGRADED, Truth::True, failure),
+            // The hold on its own mailbox is told by itself; one on the sender's account is told nowhere else.
+            Some("True") if failure.reason != Reason::CredentialHeld || self.seen.hold().is_none() => {
+                self.conditions.tell(c::DEGRADED, Truth::True, failure);
+            }
             Some("True" | "False") => {}
             _ => self.conditions.tell(c::VERIFIED, Truth::Unknown, failure),
         }
@@ -257,7 +307,10 @@ impl Judge<'_> {
     fn aligned(&mut self) {
         let mut verified = self.status.actors.iter().filter(|actor| actor.state == Stand::Verified);
         let Some(results) = verified.find_map(|actor| actor.authentication_results.as_ref()) else {
-            self.conditions.drop(c::SENDER_ALIGNED);
+            // No mail was seen: what the last one showed stands, if it was one of these settings.
+            if !self.same {
+                self.conditions.drop(c::SENDER_ALIGNED);
+            }
             return;
         };
         let from = self.seen.observed.as_ref().ok().and_then(|observed| observed.from.as_deref()).unwrap_or_default();
@@ -285,18 +338,18 @@ impl Judge<'_> {
 
     /// Nothing was found: what is refused or held makes itself felt, everything else stands.
     fn rest(&mut self, what: &What) {
-        let held = |judge: &Self| with_facts(judge.seen, judge.credential_held());
         match what {
             What::Refuse(refusal) if unresolves(refusal) => {
                 self.conditions.drop(c::DEGRADED);
+                self.conditions.drop(c::SENDER_ALIGNED);
                 self.conditions.tell(c::VERIFIED, Truth::False, refusal);
                 self.class = Some(refusal.class);
             }
-            What::Rest(Because::Held(_)) if !self.seen.is_unchanged() => {
-                let held = held(self);
+            What::Rest(Because::Held(_)) if !self.same => {
+                let held = self.credential_held();
                 self.conditions.tell(c::VERIFIED, Truth::Unknown, &held);
             }
-            What::Rest(Because::Waits(waits)) if !self.seen.is_unchanged() => {
+            What::Rest(Because::Waits(waits)) if !self.same => {
                 self.conditions.tell(c::VERIFIED, Truth::Unknown, waits);
             }
             _ => {}
@@ -318,9 +371,15 @@ impl Judge<'_> {
     }
 
     /// `Verified` where nobody has judged yet, and what a person is asked for.
-    fn never(&mut self, what: &What, halted: bool) {
-        let known = self.conditions.get(c::VERIFIED).is_some_and(|v| v.status != "Unknown" || !is_never(&v.reason));
-        if known {
+    fn never(&mut self, plan: &Plan, news: &News<'_>, halted: bool) {
+        let what = &plan.what;
+        let known = |verified: &Condition| match verified.status.as_str() {
+            "Unknown" => !is_never(&verified.reason) && !is_over(&verified.reason, what, news),
+            // A missing reference that is there again says nothing any more.
+            "False" => halted || self.status.inputs_judged.is_some() || refusal(self.seen).is_some(),
+            _ => true,
+        };
+        if self.conditions.get(c::VERIFIED).is_some_and(known) {
             return;
         }
         let awaited = self.status.actors.iter().any(|actor| actor.state == Stand::AwaitingMessage);
@@ -401,9 +460,27 @@ impl Judge<'_> {
     }
 }
 
+/// What one actor's failure comes to: as it was reported now, or else as it was told before.
+fn fault(actor: &ProfileActorStatus, report: &RunReport) -> Summary {
+    let reported = report.actors.iter().find(|reported| reported.name == actor.name).and_then(super::ActorReport::failure);
+    if let Some(failure) = reported {
+        return Summary { class: failure.class, reason: failure.reason.as_str().to_owned(), told: sentence(failure) };
+    }
+    let reason = actor.reason.clone().unwrap_or_default();
+    let told = sentence_of(actor.message.as_deref().unwrap_or_default(), actor.hint.as_deref().unwrap_or_default());
+    Summary { class: class_of(&reason), reason, told }
+}
+
 /// Whether a reason says that nobody has judged yet.
 fn is_never(reason: &str) -> bool {
     [Reason::NeverVerified, Reason::VerificationRunning, Reason::AwaitingManualMessage]
         .iter()
         .any(|never| never.as_str() == reason)
+}
+
+/// Whether what kept it from being judged is over.
+fn is_over(reason: &str, what: &What, news: &News<'_>) -> bool {
+    let begins = matches!(news, News::Begun(_));
+    (reason == Reason::DependencyNotReady.as_str() && !matches!(what, What::Rest(Because::Waits(_))))
+        || (reason == Reason::CredentialHeld.as_str() && begins)
 }

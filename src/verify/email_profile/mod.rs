@@ -10,6 +10,8 @@ mod judge;
 pub mod presets;
 pub mod report;
 pub mod run;
+#[cfg(test)]
+mod samples;
 pub mod seen;
 pub mod status;
 

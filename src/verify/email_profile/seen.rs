@@ -137,6 +137,13 @@ impl Seen<'_> {
         self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
     }
 
+    /// Whether what the conditions say was found with what a run would rest on now.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let judged = self.status.and_then(|status| status.inputs_judged.as_deref());
+        self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
+    }
+
     /// Whether it was suspended, paused or in maintenance when the status was written.
     #[must_use]
     pub fn was_halted(&self) -> bool {

@@ -5,13 +5,16 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Because, Begin, Plan, Run, RunReport, Seen, Trigger, What, facts,
+    Because, Begin, Plan, Run, RunReport, Seen, Trigger, What,
+    decide::slot_after,
+    facts,
     judge::{self, Verdict},
 };
 use crate::{
-    api::v1alpha1::{ActorClaim, EmailProfileStatus, ProfileActorState as Stand, VerificationStatus},
+    api::v1alpha1::{ActorClaim, EmailProfileStatus, VerificationStatus},
     mail::Diagnosis,
     verify::{
+        conditions::cut,
         events::{self, Event},
         halt::{told_time, whole_seconds},
         report::LoginOutcome,
@@ -51,7 +54,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&RunReport>) -> Email
     match &news {
         News::Found(run, report) => {
             begin(&mut status, seen, run);
-            facts::found(&mut status, run, report);
+            facts::found(&mut status, seen, run, report);
         }
         News::Begun(run) if run.errands.iter().any(|errand| matches!(errand.begin, Begin::Look { .. })) => {
             begin(&mut status, seen, run);
@@ -77,40 +80,32 @@ pub fn claim(seen: &Seen<'_>, run: &Run, actor: &str, mark: &str, now: Timestamp
     let attempt = run.errands.iter().find(|errand| errand.actor == actor).map_or(1, |errand| errand.attempt);
     let now = whole_seconds(now);
     status.claims.retain(|claim| claim.actor != actor);
-    status.claims.push(ActorClaim {
-        id: run.id.clone(),
-        actor: actor.to_owned(),
-        purpose: PURPOSE.to_owned(),
-        attempt,
-        started_at: Time(now),
-    });
+    status.claims.push(claim_for(run, actor, attempt, now));
     if let Some(verification) = &mut status.verification {
         let deadline = later(now, seen.spec.timeout().get());
         verification.deadline = verification.deadline.take().filter(|old| old.0 > deadline).or(Some(Time(deadline)));
         // The first mark of a run holds for all its mails.
-        verification.mailbox_mark.get_or_insert_with(|| mark.to_owned());
+        verification.mailbox_mark.get_or_insert_with(|| cut(mark, 64).to_owned());
     }
     facts::awaits(&mut status, actor, attempt);
     judges(&mut status, run);
     status
 }
 
+pub(super) fn claim_for(run: &Run, actor: &str, attempt: i32, now: Timestamp) -> ActorClaim {
+    let attempt = attempt.clamp(1, 1000);
+    ActorClaim { id: run.id.clone(), actor: actor.to_owned(), purpose: PURPOSE.to_owned(), attempt, started_at: Time(now) }
+}
+
 /// Notes the run itself, where it is a new one: what an earlier one claimed is over.
 fn begin(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run) {
-    if run.errands.iter().all(|errand| errand.begin == Begin::Visit) && !run.errands.is_empty() {
-        // A visit proves nothing by itself, and takes nothing away.
-        status.verification.get_or_insert_with(|| VerificationStatus { run_id: run.id.clone(), ..VerificationStatus::default() });
-        return;
-    }
     if status.verification.as_ref().is_none_or(|known| known.run_id != run.id) {
         status.claims.clear();
         let started_at = Some(Time(whole_seconds(run.begun)));
         let to = Some(seen.spec.address.clone());
         status.verification =
             Some(VerificationStatus { run_id: run.id.clone(), started_at, to, ..VerificationStatus::default() });
-        if let Some(outgoing) = &mut status.outgoing {
-            outgoing.state = Stand::Pending;
-        }
+        facts::begin(status, run);
     }
     let until = run.errands.iter().filter_map(|errand| match errand.begin {
         Begin::Look { until } => Some(until),
@@ -119,7 +114,7 @@ fn begin(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run) {
     if let (true, Some(until), Some(verification)) = (seen.is_manual(), until.max(), &mut status.verification) {
         verification.deadline = Some(Time(whole_seconds(until)));
         verification.subject.clone_from(&run.subject);
-        for errand in &run.errands {
+        for errand in run.errands.iter().filter(|errand| matches!(errand.begin, Begin::Look { .. })) {
             facts::awaits(status, &errand.actor, errand.attempt);
         }
         judges(status, run);
@@ -136,12 +131,12 @@ fn judges(status: &mut EmailProfileStatus, run: &Run) {
     status.last_handled_verify_request = run.request.clone().or(status.last_handled_verify_request.take());
 }
 
-/// Whether a status is worth writing: it differs in more than times.
+/// Whether a status is worth writing: it differs in more than the times of its conditions. The time of the next run is no such
+/// time: where it moves, a run has ended, and one that is not written would be repeated at once.
 #[must_use]
 pub fn differs(old: Option<&EmailProfileStatus>, new: &EmailProfileStatus) -> bool {
     let timeless = |status: &EmailProfileStatus| {
         let mut status = status.clone();
-        status.next_run_time = None;
         for condition in &mut status.conditions {
             condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
         }
@@ -198,9 +193,15 @@ fn remember_hold(status: &mut EmailProfileStatus, seen: &Seen<'_>, news: &News<'
         status.credentials_observed = Some(hold.credentials.clone());
         return;
     }
-    let accepted = matches!(news, News::Found(_, report)
-        if report.actors.iter().any(|actor| actor.report.login == Some(LoginOutcome::Accepted)));
     let known = status.credentials_observed.as_deref();
+    // What is remembered may be of the outgoing server, whose login is another.
+    let of_mailbox = seen.observed.as_ref().is_ok_and(|observed| observed.credentials() == known);
+    let taken = |login: Option<LoginOutcome>| login == Some(LoginOutcome::Accepted);
+    let accepted = match news {
+        News::Found(_, report) if of_mailbox => report.actors.iter().any(|actor| taken(actor.report.login)),
+        News::Found(_, report) => report.outgoing.as_ref().is_some_and(|outgoing| taken(outgoing.login)),
+        News::None | News::Begun(_) => false,
+    };
     let others =
         seen.observed.as_ref().is_ok_and(|seen| !seen.accounts.iter().any(|account| Some(account.secret.as_str()) == known));
     if accepted || others {
@@ -223,9 +224,15 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
                 What::Refuse(diagnosis) if judge::unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was.
                     status.inputs_observed = None;
+                    status.inputs_judged = None;
                     status.next_run_time = None;
                 }
                 What::Rest(Because::Held(hold)) => status.next_run_time = Some(Time(whole_seconds(hold.until))),
+                // What a server that does not work kept from being tried is tried when it does.
+                What::Rest(Because::Waits(_)) if is_unfinished(seen) => {
+                    let now = Time(whole_seconds(seen.now));
+                    status.next_run_time = status.next_run_time.take().filter(|planned| *planned < now).or(Some(now));
+                }
                 What::Rest(Because::NotDue) if seen.is_fresh() => {
                     status.last_handled_verify_request = seen.request().or(status.last_handled_verify_request.take());
                     status.next_run_time = plan_due(seen);
@@ -238,28 +245,39 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
             return;
         }
     };
+    // What was claimed is noted already, unless the status that was read is older.
+    if !verdict.cut || status.claims.iter().any(|claim| claim.id == run.id) {
+        judges(status, run);
+    }
     if verdict.cut {
         // What is open is taken up again at once, or when the halt ends.
         status.next_run_time = Some(Time(whole_seconds(seen.now)));
         return;
     }
-    judges(status, run);
     let from = if run.trigger == Trigger::GoesOn { run.begun } else { run.started };
-    let mut slot = due_after(from, seen.uid, interval);
+    let mut slot = slot_after(seen, status, &run.id, from);
     if slot <= seen.now {
         slot = due_after(seen.now, seen.uid, interval);
     }
-    let soon = later(seen.now, back_off(verdict.failures.max(1), seen.uid, interval));
-    let next = match (seen.hold(), verdict.room, verdict.retry) {
-        (Some(hold), ..) => hold.until,
-        (None, Some(room), _) => room.max(soon.min(slot)),
-        (None, None, true) => soon.min(slot),
-        (None, None, false) => slot,
-    };
+    let retries = verdict.retries.iter().map(|retry| {
+        let tries = verdict.failures.max(retry.attempt).max(1);
+        let soon = later(seen.now, back_off(tries, seen.uid, interval)).min(slot);
+        retry.room.map_or(soon, |room| room.max(soon))
+    });
+    let next = seen.hold().map(|hold| hold.until).or_else(|| retries.min()).unwrap_or(slot);
     status.next_run_time = Some(Time(whole_seconds(next)));
+}
+
+/// Whether something of the last run is left to be tried again.
+fn is_unfinished(seen: &Seen<'_>) -> bool {
+    let last = seen.status.and_then(|status| status.verification.as_ref());
+    seen.is_unchanged() && last.is_some_and(|last| super::decide::is_unfinished(seen, last))
 }
 
 /// The time that `decide` would wait for.
 fn plan_due(seen: &Seen<'_>) -> Option<Time> {
     super::decide::trigger(seen).err().map(|due| Time(whole_seconds(due)))
 }
+
+#[cfg(test)]
+mod tests;
