@@ -183,7 +183,7 @@ impl Judge<'_> {
             self.conditions.drop(c::DEGRADED);
             self.left_open(&Diagnosis::new(Reason::ObserveOnly));
         }
-        self.aligned();
+        self.aligned(report.actors.iter().any(|actor| actor.found.is_some()));
         if self.conditions.get(c::VERIFIED).is_some_and(|verified| verified.status != "Unknown") {
             self.status.inputs_judged = Some(run.inputs.clone());
             self.same = self.seen.observed.as_ref().is_ok_and(|observed| observed.inputs == run.inputs);
@@ -303,12 +303,12 @@ impl Judge<'_> {
         )
     }
 
-    /// What the receiving server wrote of the sender.
-    fn aligned(&mut self) {
+    /// What the receiving server wrote of the sender; `seen`: a mail was found now.
+    fn aligned(&mut self, seen: bool) {
         let mut verified = self.status.actors.iter().filter(|actor| actor.state == Stand::Verified);
         let Some(results) = verified.find_map(|actor| actor.authentication_results.as_ref()) else {
             // No mail was seen: what the last one showed stands, if it was one of these settings.
-            if !self.same {
+            if seen || !self.same {
                 self.conditions.drop(c::SENDER_ALIGNED);
             }
             return;

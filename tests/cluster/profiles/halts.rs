@@ -1,10 +1,7 @@
 //! What stops a run that waits for its mail: a pause, a suspension, a maintenance window, a lost Lease. Nothing goes out
 //! meanwhile, what was known stays known, and it goes on afterwards without a second mail.
 
-use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use kube::{Api, api::DeleteParams};
 use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState, SUSPEND_UNTIL, State};
 use serde_json::json;
 
@@ -59,7 +56,8 @@ impl Waiting {
         cluster.until("the mailbox is left", async || (left() == logins(stack, user)).then_some(())).await;
         let (sessions, looked) = (logins(stack, user), operator.reconciliations().await);
         self.comes();
-        cluster.patch_profile("box", json!({"metadata": {"annotations": {"example.test/note": "x"}}})).await;
+        // An annotation of ours brings the operator here.
+        cluster.patch_profile("box", json!({"metadata": {"annotations": {"mailverity.dev/note": "x"}}})).await;
         cluster.until("another look", async || (operator.reconciliations().await > looked).then_some(())).await;
         assert_eq!(logins(stack, user), sessions, "it logged in");
         assert!(says(&cluster.profile_status("box").await, "Suspended", "True", reason));
@@ -175,8 +173,7 @@ async fn a_change_of_what_a_run_does_not_rest_on_sends_no_second_mail() {
     let patch = json!({"spec": {"displayName": "a box", "verification": {"failureThreshold": 3}}});
     waiting.cluster.patch_profile("box", patch).await;
     let looked = operator.reconciliations().await;
-    let label = json!({"metadata": {"labels": {"team": "mail"}}});
-    waiting.cluster.profiles().patch("box", &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
+    waiting.cluster.patch_profile("box", json!({"metadata": {"annotations": {"mailverity.dev/note": "x"}}})).await;
     waiting.cluster.until("a look", async || (operator.reconciliations().await > looked).then_some(())).await;
     waiting.comes();
     waiting.goes_on().await;
