@@ -244,7 +244,9 @@ mod tests {
                 "530 5.7.0 first. The server demands AUTH; set auth.",
             ),
             (
-                Diagnosis::new(Reason::RecipientRejected).fact("to", "a@b.test").words("The server refuses a@b.test; check the address."),
+                Diagnosis::new(Reason::RecipientRejected)
+                    .fact("to", "a@b.test")
+                    .words("The server refuses a@b.test; check the address."),
                 "The server refuses a@b.test; check the address.",
             ),
             (
