@@ -199,8 +199,8 @@ impl<K: Kind> Context<K> {
         for name in &gone {
             self.forget(name);
         }
-        for name in &again {
-            self.wake(name);
+        for who in &again {
+            self.term.wake(who);
         }
     }
 
@@ -260,6 +260,10 @@ impl<K: Kind> Looked for Context<K> {
         for name in self.dependents.of(other) {
             self.wake(&name);
         }
+    }
+
+    fn users(&self, other: &Who) -> usize {
+        self.own.users(other)
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {

@@ -21,10 +21,13 @@ struct State {
 impl Dependents {
     /// `object` names these, and nothing else any more. To be said before they are read, or a change in between would be
     /// missed. They need not exist: their coming is a change, too.
-    pub fn set(&self, object: &Name, others: BTreeSet<Who>) {
+    /// Returns those who are named since now, or no more.
+    pub fn set(&self, object: &Name, others: BTreeSet<Who>) -> Vec<Who> {
         let mut state = lock(&self.0);
-        if state.by.get(object).map_or(others.is_empty(), |known| *known == others) {
-            return;
+        let known = state.by.get(object).cloned().unwrap_or_default();
+        let news: Vec<Who> = known.symmetric_difference(&others).cloned().collect();
+        if news.is_empty() {
+            return news;
         }
         state.forget(object);
         for other in &others {
@@ -33,11 +36,12 @@ impl Dependents {
         if !others.is_empty() {
             state.by.insert(object.clone(), others);
         }
+        news
     }
 
-    /// `object` is gone.
-    pub fn forget(&self, object: &Name) {
-        lock(&self.0).forget(object);
+    /// `object` is gone. Returns those who were named by it.
+    pub fn forget(&self, object: &Name) -> Vec<Who> {
+        self.set(object, BTreeSet::new())
     }
 
     /// The objects that name `other`.

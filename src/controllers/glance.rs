@@ -1,14 +1,17 @@
 //! An object as the watch keeps it: what wakes it, what metrics show and what a check must know while it runs. The rest is
 //! read when it is needed, so that a thousand idle objects cost little; and no object is too malformed for this.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::{borrow::Cow, collections::BTreeSet, marker::PhantomData};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use crate::api::v1alpha1::condition as c;
+use crate::{
+    api::v1alpha1::{ObjectRef, condition as c},
+    runtime::Name,
+};
 
 /// The annotations that are looked at: a change of another wakes nobody.
 const OURS: &str = "mailverity.dev/";
@@ -54,6 +57,26 @@ pub struct Glance<O> {
 struct Spec {
     #[serde(default, deserialize_with = "lenient")]
     suspend: bool,
+    #[serde(default, deserialize_with = "lenient")]
+    verification: Sending,
+    #[serde(default, deserialize_with = "lenient")]
+    outgoing: Outgoing,
+}
+
+/// The server that an object sends by, where it names one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sending {
+    #[serde(default, deserialize_with = "lenient")]
+    sender_ref: Option<Box<ObjectRef>>,
+}
+
+/// The server that an object's owner sends by.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outgoing {
+    #[serde(default, deserialize_with = "lenient")]
+    server_ref: Option<Box<ObjectRef>>,
 }
 
 /// What is kept of a status.
@@ -96,6 +119,14 @@ impl<O> Glance<O> {
     #[must_use]
     pub fn is_suspended(&self) -> bool {
         self.spec.suspend
+    }
+
+    /// The servers that it names.
+    #[must_use]
+    pub fn servers(&self) -> BTreeSet<Name> {
+        let own = self.metadata.namespace.as_deref().unwrap_or_default();
+        let named = [&self.spec.verification.sender_ref, &self.spec.outgoing.server_ref].into_iter().flatten();
+        named.map(|named| Name::new(named.namespace.as_deref().unwrap_or(own), &named.name)).collect()
     }
 
     /// Whether no operator has ever looked at it: no status, or the schema's default of -1.

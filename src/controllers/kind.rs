@@ -11,7 +11,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{context::Context, glance::Glance, memory::Memory, reconcile::Error};
-use crate::runtime::Name;
+use crate::runtime::{Name, Who};
 
 /// One kind of objects. The value itself holds what the kind knows of its objects beyond what every kind knows, such as
 /// which of them are defaults; a term begins with an empty one.
@@ -53,16 +53,22 @@ pub trait Kind: Default + Send + Sync + 'static {
     /// The generation that a status speaks of, and its conditions.
     fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]);
 
-    /// The watch brought this object. Returns which others of the kind must look again.
-    fn seen(&self, object: &Glance<Self::Object>) -> Vec<Name> {
+    /// The watch brought this object. Returns which others, of any kind, must look again.
+    fn seen(&self, object: &Glance<Self::Object>) -> Vec<Who> {
         let _ = object;
         Vec::new()
     }
 
-    /// This object is gone. Returns which others of the kind must look again.
-    fn gone(&self, name: &Name) -> Vec<Name> {
+    /// This object is gone. Returns which others, of any kind, must look again.
+    fn gone(&self, name: &Name) -> Vec<Who> {
         let _ = name;
         Vec::new()
+    }
+
+    /// How many objects of this kind name `other`.
+    fn users(&self, other: &Who) -> usize {
+        let _ = other;
+        0
     }
 }
 

@@ -58,6 +58,8 @@ pub trait Looked: Send + Sync {
     fn wake(&self, name: &Name);
     /// An object of any kind has changed: those who name it are to look again.
     fn changed(&self, other: &Who);
+    /// How many of its objects name `other`.
+    fn users(&self, other: &Who) -> usize;
     /// Ends once what its statuses tell is taken up, or it is known that the kind is not installed.
     fn settled(&self) -> BoxFuture<'_, ()>;
     /// Its checks are told to end; what is returned ends once they have and, if `told`, their reports are written.
@@ -124,6 +126,12 @@ impl Term {
     /// `who` changed in what other objects rest on, or is gone: those of any kind that name it look again.
     pub fn changed(&self, who: &Who) {
         self.kinds().for_each(|kind| kind.changed(who));
+    }
+
+    /// How many objects of any kind name `who`.
+    #[must_use]
+    pub fn used_by(&self, who: &Who) -> usize {
+        self.kinds().map(|kind| kind.users(who)).sum()
     }
 
     /// The pause that holds for a namespace.
@@ -263,6 +271,10 @@ pub(super) mod tests {
 
         fn changed(&self, other: &Who) {
             lock(&self.heard).push(format!("changed {other}"));
+        }
+
+        fn users(&self, _: &Who) -> usize {
+            1
         }
 
         fn settled(&self) -> BoxFuture<'_, ()> {

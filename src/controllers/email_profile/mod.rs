@@ -13,12 +13,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     Kind, Memory,
+    dependents::Dependents,
+    glance::Glance,
     kind::{self, Status},
+    mail_server::MailServers,
     reconcile::Error,
 };
 use crate::{
     api::v1alpha1::EmailProfile,
-    runtime::Name,
+    runtime::{Name, Who},
     verify::{
         budget::Mail,
         email_profile::{Run, RunReport},
@@ -30,7 +33,10 @@ pub type Context = super::Context<EmailProfiles>;
 
 /// The kind `EmailProfile`.
 #[derive(Debug, Default)]
-pub struct EmailProfiles;
+pub struct EmailProfiles {
+    /// The servers that profiles name, whether they may use them or not.
+    servers: Dependents,
+}
 
 impl Kind for EmailProfiles {
     type Object = EmailProfile;
@@ -50,6 +56,19 @@ impl Kind for EmailProfiles {
             let mail = Mail { host: "", user: "", recipient: &profile.spec.address, run: &claim.id, borrower: None };
             memory.sent(&charge(&claim.id, &claim.actor), &mail, claim.started_at.0, Timestamp::now());
         }
+    }
+
+    fn seen(&self, object: &Glance<EmailProfile>) -> Vec<Who> {
+        let named = object.servers().into_iter().map(|name| Who::new(MailServers::KIND, name));
+        self.servers.set(&Name::of(object), named.collect())
+    }
+
+    fn gone(&self, name: &Name) -> Vec<Who> {
+        self.servers.forget(name)
+    }
+
+    fn users(&self, other: &Who) -> usize {
+        self.servers.of(other).len()
     }
 
     fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]) {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::MailServer,
-    runtime::Name,
+    runtime::{Name, Who},
     verify::{
         Report,
         budget::Mail,
@@ -64,12 +64,12 @@ impl Kind for MailServers {
         (status.observed_generation, &status.conditions)
     }
 
-    fn seen(&self, object: &Glance<MailServer>) -> Vec<Name> {
-        self.defaults.see(object)
+    fn seen(&self, object: &Glance<MailServer>) -> Vec<Who> {
+        self.defaults.see(object).into_iter().map(|name| Context::who(&name)).collect()
     }
 
-    fn gone(&self, name: &Name) -> Vec<Name> {
-        self.defaults.forget(name)
+    fn gone(&self, name: &Name) -> Vec<Who> {
+        self.defaults.forget(name).into_iter().map(|name| Context::who(&name)).collect()
     }
 }
 

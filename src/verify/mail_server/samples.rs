@@ -164,6 +164,7 @@ impl Case {
             held: self.held.clone(),
             pause: self.pause.clone(),
             mode: self.mode,
+            used_by: 0,
             crowded: self.crowded,
             running: self.running.clone(),
             since: self.since,

@@ -53,6 +53,8 @@ pub struct Seen<'a> {
     pub pause: Option<Pause>,
     /// Whether the installation sends.
     pub mode: Mode,
+    /// The number of objects that name it.
+    pub used_by: i32,
     /// Whether more than `--max-new-at-once` objects are fresh at the same time: a restored or rebuilt cluster.
     pub crowded: bool,
     /// The check of this object that is running now, as [`super::decide()`] gave it.

@@ -55,7 +55,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&Report>) -> MailServ
     let halted = seen.brakes().halt();
     facts::endpoint(&mut status, seen.spec);
     status.state = Some(halted.as_ref().map(|halt| halt.state).unwrap_or_default());
-    status.used_by.get_or_insert(0);
+    status.used_by = Some(seen.used_by);
     remember_hold(&mut status, seen, &news);
     match &news {
         News::Found(check, report) => facts::found(&mut status, check, report),
