@@ -5,5 +5,5 @@ mod kills;
 #[path = "../cluster/profiles/scale.rs"]
 mod scale;
 #[path = "../cluster/profiles/setting.rs"]
-#[allow(dead_code)] // the cluster's tests use all of it
+#[allow(dead_code, unused_imports)] // the cluster's tests use all of it
 mod setting;
