@@ -43,6 +43,8 @@ pub struct ImapMailbox {
     pub(super) trash: Option<String>,
     /// How long the next wait between two looks is.
     pub(super) step: Duration,
+    /// Whether a first IDLE is over.
+    pub(super) has_idled: bool,
     pub(super) idle: Idling,
     /// When a message was last a reason to look.
     pub(super) noticed: Option<Instant>,
@@ -68,6 +70,7 @@ impl ImapMailbox {
             writable: !wanted.read_only,
             trash: folders.trash,
             step: Duration::ZERO,
+            has_idled: false,
             idle: if idles { Idling::Offered } else { Idling::Never },
             noticed: None,
             looked: None,

@@ -42,7 +42,8 @@ async fn a_mail_that_came_between_two_sessions_is_found_from_the_same_mark() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_no_more_is_left_and_met_again() {
     // Thirty seconds are the time for an answer, and one goes by before the server is met again.
-    for (silent, found) in [("NOOP", 60), ("IDLE", 60), ("DONE", 91)] {
+    // The first DONE ends the first IDLE, after half a minute.
+    for (silent, found) in [("NOOP", 60), ("IDLE", 60), ("DONE", 61)] {
         let mut scene = Scene::imap().await.comes(seconds(60), "INBOX", ours());
         scene.office.state().trouble = Box::new(move |line, number| (number == 1 && line == silent).then_some("* OK wait"));
         let begun = Instant::now();
