@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh: what one check costs, beside a bare client, blackbox_exporter, openssl, swaks and Python's smtplib, as ratios.
 #
-# Then what a thousand idle MailServers cost (idle.sh). Starts a private mail stack, builds with optimisation, measures, ends
+# Then how soon a mail is found (arrival.sh), and what a thousand idle MailServers cost (idle.sh). Starts a private mail stack, builds with optimisation, measures, ends
 # the mail stack. Takes minutes; other work on the machine makes it coarse, so leave it alone meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-target}
 scripts/rust.sh
 scripts/packages.sh bench swaks libnet-ssleay-perl openssl prometheus-blackbox-exporter python3-minimal
 tests/mailstack/install.sh
-cargo bench --locked --bench check --no-run
+cargo bench --locked --benches --no-run
 
 mkdir -p "$target"
 dir=$(mktemp -d "$(cd "$target" && pwd)/bench.XXXXXX")
@@ -28,4 +28,5 @@ trap 'exit 143' TERM
 tests/mailstack/up.sh "$dir"
 MAILVERITY_BENCH_MAILSTACK=$dir cargo bench --locked --quiet --bench check
 cargo build --release --locked
+benches/arrival.sh "$dir"
 benches/idle.sh "$dir"
