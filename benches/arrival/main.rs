@@ -58,7 +58,8 @@ async fn main() -> Result<()> {
 
 fn row(name: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
-    let at = |share: usize| times.get((times.len().saturating_sub(1)) * share / 100).map_or(0.0, |time| time.as_secs_f64() * 1000.0);
+    let at =
+        |share: usize| times.get((times.len().saturating_sub(1)) * share / 100).map_or(0.0, |time| time.as_secs_f64() * 1000.0);
     println!("{name:<44}{:>7.1} ms{:>7.1} ms{:>7.1} ms{:>7.1} ms", at(0), at(50), at(90), at(100));
 }
 
