@@ -7,7 +7,8 @@ use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState};
 use serde_json::json;
 
 use super::{
-    profiles::setting::{mailboxes, message, relay},
+    profiles::setting::{mailboxes, message, open_relay, relay},
+    proxy::{Point, Proxy},
     support::{
         cluster::{Cluster, Operator},
         elsewhere::Elsewhere,
@@ -183,4 +184,50 @@ impl Three {
         }
         true
     }
+}
+
+#[tokio::test]
+async fn an_agent_and_an_operator_that_are_killed_cost_no_second_mail_and_no_verdict() {
+    // promise 2
+    let three = Three::new("vantages-kill").await;
+    let proxy = Proxy::to(three.stack.port("PLAIN_PORT")).await;
+    let mut operator = three.cluster.operator(&["--name", &three.cluster.namespace]).await;
+    open_relay(&three.cluster, &three.stack, proxy.port, json!({})).await;
+    let mut agent = three.cluster.agent(&three.near, &three.near, &[]).await;
+    let rest = json!({
+        "actors": [{"name": three.near}],
+        "verification": {"senderRef": {"name": "relay"}, "interval": "15m", "timeout": "5m"},
+    });
+    three.cluster.profile("box", super::profiles::mailbox(&three.stack, &three.user, rest)).await;
+    let verified = |request: Option<&str>| {
+        let request = request.map(str::to_owned);
+        move |status: &EmailProfileStatus| {
+            status.last_handled_verify_request == request
+                && says(status, "Verified", "True", "CodeReceived")
+                && status.summary.as_deref() == Some("1/1")
+        }
+    };
+    three.when("1/1", verified(None)).await;
+
+    // The agent has noted what the mailbox holds and waits for the mail; another process takes its place.
+    proxy.hold(Point::Mail);
+    three.cluster.ask_profile("box", "agent").await;
+    proxy.reached().await;
+    agent.kill();
+    proxy.let_go();
+    agent.start();
+    three.when("1/1 by another process", verified(Some("agent"))).await;
+
+    // The operator has sent the mail and cannot say so; another one goes on looking, by a task of its own.
+    proxy.hold(Point::Taken);
+    three.cluster.ask_profile("box", "operator").await;
+    proxy.reached().await;
+    operator.kill();
+    proxy.let_go();
+    operator.start();
+    three.when("1/1 by another operator", verified(Some("operator"))).await;
+
+    let taken = three.stack.taken(&three.user).into_values().collect::<Vec<_>>();
+    assert_eq!(taken, [1, 1, 1], "one mail for each run");
+    three.nothing_is_left().await;
 }

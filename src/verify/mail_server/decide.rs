@@ -138,8 +138,11 @@ pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
 fn actors(seen: &Seen<'_>) -> Option<Diagnosis> {
     let verification = seen.spec.verification.as_ref()?;
     let unknown = verification.actors.iter().flatten().find(|actor| actor.name != DEFAULT_ACTOR);
-    let unknown = unknown.map(|actor| Diagnosis::new(Reason::ActorNotFound).fact("name", &actor.name));
-    unknown.or_else(|| verification.actor_selector.as_ref().map(|_| Diagnosis::new(Reason::NoActorSelected)))
+    let alone = "a MailServer is checked by the operator itself in this version";
+    let unknown = unknown.map(|actor| {
+        Diagnosis::new(Reason::ActorNotFound).fact("name", &actor.name).detail(format!("{alone}, not by Actor {}", actor.name))
+    });
+    unknown.or_else(|| verification.actor_selector.as_ref().map(|_| Diagnosis::new(Reason::NoActorSelected).detail(alone)))
 }
 
 /// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.

@@ -187,13 +187,15 @@ fn noticed_by_a_server(spec: &MailServerSpec) -> String {
 fn actors(spec: &MailServerSpec) -> Result<(), Diagnosis> {
     let Some(verification) = &spec.verification else { return Ok(()) };
     if verification.actor_selector.is_some() {
-        return Err(Diagnosis::new(Reason::NoActorSelected));
+        return Err(
+            Diagnosis::new(Reason::NoActorSelected).detail("a MailServer is checked by the operator itself in this version")
+        );
     }
     let unknown = verification.actors.iter().flatten().find(|actor| actor.name != crate::api::v1alpha1::DEFAULT_ACTOR);
     match unknown {
         Some(actor) => Err(Diagnosis::new(Reason::ActorNotFound)
             .fact("name", actor.name.as_str())
-            .detail(format!("there is no Actor {}", actor.name))),
+            .detail(format!("a MailServer is checked by the operator itself in this version, not by Actor {}", actor.name))),
         None => Ok(()),
     }
 }
