@@ -123,8 +123,9 @@ async fn killed_at_random(stack: &Stack, cluster: &Cluster, operator: &mut Opera
         } else {
             cluster.ask_profile(&name, &format!("round {round}")).await;
         }
-        // Any time may be the wrong one: a run takes about 150 ms here, and others before it still look for their mails.
-        tokio::time::sleep(Duration::from_millis(u64::from(uuid::Uuid::new_v4().as_bytes()[0]))).await;
+        // Any time may be the wrong one. A run takes about 150 ms here; before it come what the new leader has to list, and the
+        // runs that the last kill cut short.
+        tokio::time::sleep(Duration::from_millis(u64::from(uuid::Uuid::new_v4().as_bytes()[0]) * 4)).await;
         operator.kill();
         operator.start();
         cluster.until("it leads", async || operator.leads().await.then_some(())).await;
