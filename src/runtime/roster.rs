@@ -2,7 +2,7 @@
 //! times in it: clocks differ. The requests are in [`crate::controllers::actors`].
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -34,6 +34,8 @@ pub struct Roster {
 struct State {
     actors: BTreeMap<String, Actor>,
     beats: BTreeMap<String, Beat>,
+    /// The addresses of each actor's own sockets, as its tasks told them.
+    sources: BTreeMap<String, BTreeSet<String>>,
     tasks: HashSet<Name>,
 }
 
@@ -119,11 +121,12 @@ impl Roster {
             (None, None) => false,
             _ => true,
         };
-        let names: std::collections::BTreeSet<&String> = state.actors.keys().chain(new.keys()).collect();
+        let names: BTreeSet<&String> = state.actors.keys().chain(new.keys()).collect();
         let changed: Vec<String> = names.into_iter().filter(|name| differs(name)).cloned().collect();
         state.actors = new;
-        let State { actors, beats, .. } = &mut *state;
+        let State { actors, beats, sources, .. } = &mut *state;
         beats.retain(|name, _| actors.contains_key(name));
+        sources.retain(|name, _| actors.contains_key(name));
         drop(state);
         self.known.send_replace(true);
         if !changed.is_empty() {
@@ -156,6 +159,17 @@ impl Roster {
     pub fn holder(&self, name: &str) -> Option<String> {
         let state = lock(&self.state);
         state.beats.get(name).and_then(|beat| beat.said.split(' ').next()).map(str::to_owned)
+    }
+
+    /// A task of an actor connected from this address.
+    pub fn connected_from(&self, name: &str, source: &str) {
+        lock(&self.state).sources.entry(name.to_owned()).or_default().insert(source.to_owned());
+    }
+
+    /// The addresses that an actor has connected from.
+    #[must_use]
+    pub fn sources(&self, name: &str) -> Vec<String> {
+        lock(&self.state).sources.get(name).into_iter().flatten().cloned().collect()
     }
 
     /// Ends once the actors were listed a first time, or it is known that there is no such kind.

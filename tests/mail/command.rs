@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::support::{
     command::{Folder, Ran, run, start},
     leaks,
-    stack::Stack,
+    stack::{NTLM, Stack},
 };
 
 /// The URL of a port of the stack.
@@ -56,6 +56,7 @@ fn a_probe_logs_in_over_each_security_by_each_mechanism() {
             if security == Some("None") {
                 flags.push("--allow-plaintext");
             }
+            let _alone = (mechanism == Some("NTLM")).then(|| NTLM.blocking_lock());
             let ran = probe(&stack, &url(&stack, scheme, port), &flags, "");
             let report = ran.json();
             assert_eq!(

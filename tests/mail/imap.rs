@@ -25,7 +25,7 @@ use secrecy::SecretString;
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use super::support::stack::Stack;
+use super::support::stack::{NTLM, Stack};
 
 /// A session of which the login is still to come.
 async fn session(stack: &Stack, security: Security) -> Session {
@@ -136,6 +136,7 @@ async fn each_security_works_with_each_mechanism_over_imap() {
             let mut session = session(&stack, security).await;
             let user = if mechanism == Ntlm { "EXAMPLE\\alice" } else { "alice@example.test" };
             let secret = if matches!(mechanism, XOAuth2 | OAuthBearer) { &token } else { "alice-secret" };
+            let _alone = if mechanism == Ntlm { Some(NTLM.lock().await) } else { None };
             let attempt = authenticate(&mut session, mechanism, user, secret).await;
             assert_eq!(attempt, Attempt::Accepted, "{security:?} {mechanism:?}");
             session.logout().await.unwrap();

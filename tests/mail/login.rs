@@ -11,7 +11,11 @@ use mailverity::{
 };
 use serde_json::json;
 
-use super::{check, check_spec, given, password, resolve, spec, support::stack::Stack, told};
+use super::{
+    check, check_spec, given, password, resolve, spec,
+    support::stack::{NTLM, Stack},
+    told,
+};
 
 #[tokio::test]
 async fn each_security_works_with_each_mechanism() {
@@ -22,6 +26,7 @@ async fn each_security_works_with_each_mechanism() {
             auth["allowPlaintext"] = json!(security == "None");
             let spec = spec(&stack, port, security, json!({"auth": auth}));
             let user = if mechanism == "NTLM" { "EXAMPLE\\alice" } else { "alice@example.test" };
+            let _alone = if mechanism == "NTLM" { Some(NTLM.lock().await) } else { None };
             let report = check_spec(&spec, &given(&stack, user, "alice-secret")).await;
             assert!(report.failure.is_none(), "{security} {mechanism}: {}", told(&report));
             assert_eq!(report.login, Some(LoginOutcome::Accepted));

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::support::{
     command::{Folder, Ran, run},
     leaks,
-    stack::Stack,
+    stack::{NTLM, Stack},
 };
 
 const WAYS: [(&str, &str, &str); 8] = [
@@ -52,6 +52,7 @@ fn a_probe_opens_a_mailbox_over_each_security_by_each_mechanism() {
             if security == "None" {
                 flags.push("--allow-plaintext");
             }
+            let _alone = (mechanism == Some("NTLM")).then(|| NTLM.blocking_lock());
             let ran = probe(&stack, (scheme, port), &flags, "");
             let report = ran.json();
             assert_eq!((ran.code, &report["reason"]), (0, &"Succeeded".into()), "{flags:?}: {report:#}");

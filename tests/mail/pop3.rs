@@ -17,7 +17,10 @@ use mailverity::{
 use tokio::{net::TcpStream, time::Instant};
 use uuid::Uuid;
 
-use super::{login::jwt, support::stack::Stack};
+use super::{
+    login::jwt,
+    support::stack::{NTLM, Stack},
+};
 
 fn about(stack: &Stack) -> About<'static> {
     About { host: "localhost", port: stack.port("POP3_PORT"), user: "probe", provider: None }
@@ -108,6 +111,7 @@ async fn each_security_works_with_each_mechanism() {
             let terms =
                 Terms { allowed: &[mechanism], offered: &offered, verified_tls: security != "None", allow_plaintext: true, kind };
             assert_eq!(choose(&terms).unwrap(), [mechanism], "{offered:?}");
+            let _alone = if mechanism == Mechanism::Ntlm { Some(NTLM.lock().await) } else { None };
             let came = attempt(&stack, &mut session, mechanism, user, secret).await;
             assert_eq!(came, Attempt::Accepted, "{security} {mechanism:?}");
             let mailbox = Pop3Mailbox::open(session, &about(&stack)).await.unwrap();

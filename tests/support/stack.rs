@@ -10,6 +10,9 @@ use std::{
 /// The values of `DIR/env`, see tests/mailstack/README.md.
 pub struct Stack(HashMap<String, String>);
 
+/// To be held for a login by NTLM: Dovecot has one helper for all of them, which cannot tell two logins at once apart.
+pub static NTLM: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 impl Stack {
     /// The running one; without it a test fails and says what to do.
     pub fn get() -> Self {

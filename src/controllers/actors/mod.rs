@@ -147,6 +147,7 @@ impl Round {
         }
         found.away = self.term.roster.away(&name, Instant::now());
         found.about = self.term.roster.about(&name).unwrap_or_default();
+        found.sources = self.term.roster.sources(&name);
         let online = found.away.is_none();
         if self.standing.insert(name.clone(), online) != Some(online) {
             self.term.changed(&who(&name));

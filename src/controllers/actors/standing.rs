@@ -28,6 +28,8 @@ pub struct Found {
     pub away: Option<Diagnosis>,
     /// What its agent says of itself.
     pub about: About,
+    /// The addresses of its own sockets, as far as they are known since this process leads.
+    pub sources: Vec<String>,
 }
 
 impl Found {
@@ -77,7 +79,10 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
         pod_name: text(&found.about.pod, 253),
         node_name: text(&found.about.node, 253),
         interfaces: found.about.interfaces.iter().take(32).map(|interface| cut(interface, 128).to_owned()).collect(),
-        source_ips: old.source_ips,
+        source_ips: match found.sources.as_slice() {
+            [] => old.source_ips,
+            sources => sources.iter().take(16).map(|source| cut(source, 64).to_owned()).collect(),
+        },
         observed_ips: old.observed_ips,
         last_seen_time,
     }

@@ -148,6 +148,9 @@ impl TaskAgent {
                     let told = task::told(&result, inputs);
                     login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
                     outcome.found = told.found.then_some((told.took.filter(|_| sent_at.is_some()), told.results));
+                    if let Some(source) = &told.report.source_ip {
+                        self.term.roster.connected_from(&self.actor.name_any(), source);
+                    }
                     outcome.report = told.report;
                     return Ok(());
                 }

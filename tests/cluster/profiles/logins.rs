@@ -38,6 +38,10 @@ const WAYS: [Way; 24] = [
     ("POP3", "POP3S_PORT", "TLS", "NTLM", "NTLM", false),
 ];
 
+fn is_judged(status: &mailverity::api::v1alpha1::EmailProfileStatus) -> bool {
+    status.conditions.iter().any(|c| c.type_ == "Ready" && c.status != "Unknown")
+}
+
 #[tokio::test]
 async fn each_protocol_security_and_mechanism_verifies_a_mailbox_and_cleans_it_up() {
     let (stack, cluster) = (Stack::get(), Cluster::new("ways").await);
@@ -60,13 +64,14 @@ async fn each_protocol_security_and_mechanism_verifies_a_mailbox_and_cleans_it_u
         let name = format!("box-{number:02}");
         let rest = json!({"address": address, "protocol": protocol, "server": server, "account": account});
         cluster.profile(&name, mailbox(&stack, address, rest)).await;
+        if is_ntlm {
+            // Dovecot has one helper for all logins by NTLM, which cannot tell two at once apart.
+            cluster.profile_when(&name, "judged", is_judged).await;
+        }
         rows.push((name, address.to_owned(), way));
     }
     for (name, address, way) in rows {
-        let ended = |status: &mailverity::api::v1alpha1::EmailProfileStatus| {
-            status.conditions.iter().any(|c| c.type_ == "Ready" && c.status != "Unknown")
-        };
-        let status = cluster.profile_when(&name, "judged", ended).await;
+        let status = cluster.profile_when(&name, "judged", is_judged).await;
         assert!(says(&status, "Ready", "True", "CodeReceived"), "{way:?}: {status:#?}");
         let stage = |name: &str| status.actors[0].checks.iter().find(|stage| stage.name == name);
         let told = stage("AUTH").and_then(|stage| stage.detail.clone()).unwrap_or_default();
