@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
-    api::v1alpha1::condition as c,
+    api::{Reason, v1alpha1::condition as c},
     verify::conditions::{MESSAGE, Truth, cut},
 };
 
@@ -36,7 +36,12 @@ pub fn transitions(old: Option<&[Condition]>, new: &[Condition]) -> Vec<Event> {
     ];
     let find = |list: &[Condition], kind: &str| list.iter().find(|c| c.type_ == kind).cloned();
     // A refused login is told where it was refused, and not once more for the hold that it brings.
-    let refused = find(new, c::AUTHENTICATED).is_some_and(|c| c.status == Truth::False.as_str());
+    let is_of_a_login = |reason: &str| {
+        let known = Reason::ALL.iter().find(|known| known.as_str() == reason);
+        known.is_some_and(|known| known.row().condition == Some(c::AUTHENTICATED))
+    };
+    let refused = find(new, c::AUTHENTICATED).is_some_and(|c| c.status == Truth::False.as_str())
+        || find(new, c::VERIFIED).is_some_and(|c| c.status == Truth::False.as_str() && is_of_a_login(&c.reason));
     let mut events: Vec<Event> = Vec::new();
     for kind in TOLD.into_iter().filter(|kind| !(refused && *kind == c::CREDENTIAL_HELD)) {
         let event = event(kind, old.and_then(|old| find(old, kind)).as_ref(), find(new, kind));
