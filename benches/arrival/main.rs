@@ -124,7 +124,8 @@ fn manifests(smtp: u16, imap: u16) -> [Value; 3] {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "account"},
             "stringData": {"username": "alice@example.test", "password": "alice-secret"}}),
         json!({"apiVersion": ours, "kind": "MailServer", "metadata": {"name": "relay"}, "spec": {
-            "host": "127.0.0.1", "port": smtp, "security": "None", "sender": {"address": "probe@example.test"},
+            "host": "127.0.0.1", "port": smtp, "security": "None", "sender": {"address": "alice@example.test"},
+            "auth": {"type": "Password", "allowPlaintext": true, "secretRef": {"name": "account"}},
             "limits": {"messagesPerMinute": 10000}}}),
         json!({"apiVersion": ours, "kind": "EmailProfile", "metadata": {"name": "box"}, "spec": {
             "address": "alice@example.test", "protocol": "IMAP",
