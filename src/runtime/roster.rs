@@ -16,6 +16,7 @@ use crate::{
         v1alpha1::{Actor, ActorMode},
     },
     mail::Diagnosis,
+    verify::task::Presence,
 };
 
 /// How long an actor without a sign of life counts as online, if its spec does not say.
@@ -47,24 +48,7 @@ struct Beat {
     /// When we saw it change.
     seen: Option<Instant>,
     /// What the agent says of itself.
-    about: About,
-}
-
-/// What an agent says of itself, in an annotation of its Lease.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-pub struct About {
-    /// Its version.
-    #[serde(default)]
-    pub version: Option<String>,
-    /// Its pod, or its host's name.
-    #[serde(default)]
-    pub pod: Option<String>,
-    /// The node that the pod runs on.
-    #[serde(default)]
-    pub node: Option<String>,
-    /// The interfaces that it sees: `eth0 10.0.0.7/24`.
-    #[serde(default)]
-    pub interfaces: Vec<String>,
+    about: Presence,
 }
 
 impl Default for Roster {
@@ -88,7 +72,7 @@ impl Roster {
 
     /// What an agent says of itself.
     #[must_use]
-    pub fn about(&self, name: &str) -> Option<About> {
+    pub fn about(&self, name: &str) -> Option<Presence> {
         lock(&self.state).beats.get(name).map(|beat| beat.about.clone())
     }
 
@@ -137,7 +121,7 @@ impl Roster {
 
     /// Takes note of an agent's Lease, as it `said` at `now`. The first sight of it after a start is no sign of life: it may be
     /// that of an agent long gone.
-    pub fn beat(&self, name: &str, said: Option<String>, about: About, now: Instant) {
+    pub fn beat(&self, name: &str, said: Option<String>, about: Presence, now: Instant) {
         let mut state = lock(&self.state);
         let Some(said) = said else {
             state.beats.remove(name);
@@ -246,7 +230,7 @@ mod tests {
         let (roster, start) = (Roster::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         roster.set(vec![agent()]);
-        let beat = |said: &str, seconds| roster.beat("dmz", Some(said.to_owned()), About::default(), at(seconds));
+        let beat = |said: &str, seconds| roster.beat("dmz", Some(said.to_owned()), Presence::default(), at(seconds));
         assert_eq!(why(&roster, at(0)), Some(Reason::ActorOffline));
         beat("1", 1);
         assert_eq!(why(&roster, at(1)), Some(Reason::ActorOffline), "it may be the Lease of an agent long gone");

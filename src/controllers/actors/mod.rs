@@ -4,7 +4,7 @@
 mod standing;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,14 +17,15 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
     runtime::{WatchStreamExt, watcher},
 };
 
 use super::term::Term;
 use crate::{
     api::v1alpha1::{Actor, ActorMode, ActorTask},
-    runtime::{ApiError, Name, Who, bounded, roster::About},
+    runtime::{ApiError, Name, Who, bounded},
+    verify::task::{LEASE, PRESENCE, Presence},
 };
 use standing::{Found, status};
 
@@ -32,10 +33,6 @@ use standing::{Found, status};
 pub const KIND: &str = "Actor";
 /// The label of a task namespace: the actor that it belongs to.
 pub const LABEL: &str = "mailverity.dev/actor";
-/// The Lease that an agent renews in its namespace.
-pub const LEASE: &str = "mailverity-agent";
-/// The annotation of it in which an agent tells of itself.
-pub const AGENT: &str = "mailverity.dev/agent";
 /// How often agents are looked after, where there are any.
 const EVERY: Duration = Duration::from_secs(5);
 /// How often tasks that nobody waits for are swept away.
@@ -45,19 +42,28 @@ const SWEEP: Duration = Duration::from_secs(20);
 pub async fn follow(term: &Arc<Term>) {
     let api: Api<DeserializeGuard<Actor>> = Api::all(term.ground.client.clone());
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default().page_size(50)).default_backoff());
-    let mut round = Round { term: Arc::clone(term), all: HashMap::new(), listed: false, standing: HashMap::new(), swept: None };
+    let mut round = Round {
+        term: Arc::clone(term),
+        all: HashMap::new(),
+        coming: HashMap::new(),
+        listed: false,
+        standing: HashMap::new(),
+        own: HashSet::new(),
+        swept: None,
+    };
     let mut again = tokio::time::interval(EVERY);
     again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let changed = tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => round.take(event),
                 Some(Err(error)) => round.unlisted(&error),
                 None => return,
             },
-            _ = again.tick() => {}
-        }
-        if round.listed {
+            _ = again.tick() => true,
+        };
+        // Statuses that this very loop writes come back as events, and are no news.
+        if round.listed && changed {
             round.look().await;
         }
     }
@@ -66,38 +72,51 @@ pub async fn follow(term: &Arc<Term>) {
 struct Round {
     term: Arc<Term>,
     all: HashMap<String, Actor>,
+    /// Those of a list under way: half a list must not make the others go.
+    coming: HashMap<String, Actor>,
     listed: bool,
     /// Whether each could be given work when it was last looked at.
     standing: HashMap<String, bool>,
+    /// The task namespaces that carry their actor's label, when they were last looked at.
+    own: HashSet<String>,
     swept: Option<Instant>,
 }
 
 impl Round {
-    fn take(&mut self, event: watcher::Event<DeserializeGuard<Actor>>) {
+    /// Takes note of an event. Returns whether an actor came, went or changed.
+    fn take(&mut self, event: watcher::Event<DeserializeGuard<Actor>>) -> bool {
+        let read = |actor: DeserializeGuard<Actor>| {
+            let unread = |invalid: &InvalidObject| {
+                tracing::warn!(actor = invalid.metadata.name, error = %invalid.error, "cannot be read");
+            };
+            actor.0.inspect_err(unread).ok().map(|actor| (actor.name_any(), actor))
+        };
         match event {
-            watcher::Event::Init => self.all.clear(),
-            watcher::Event::InitApply(actor) | watcher::Event::Apply(actor) => match actor.0 {
-                Ok(actor) => drop(self.all.insert(actor.name_any(), actor)),
-                Err(invalid) => tracing::warn!(actor = invalid.metadata.name, error = %invalid.error, "cannot be read"),
-            },
-            watcher::Event::InitDone => self.listed = true,
+            watcher::Event::Init => self.coming.clear(),
+            watcher::Event::InitApply(actor) => self.coming.extend(read(actor)),
+            watcher::Event::Apply(actor) => self.all.extend(read(actor)),
+            watcher::Event::InitDone => {
+                self.all = std::mem::take(&mut self.coming);
+                self.listed = true;
+            }
             watcher::Event::Delete(actor) => drop(actor.0.map(|actor| self.all.remove(&actor.name_any()))),
         }
-        if self.listed {
-            let ours =
-                |actor: &&Actor| actor.spec.operator.as_deref().unwrap_or("mailverity") == self.term.settings().installation;
-            let changed = self.term.roster.set(self.all.values().filter(ours).cloned().collect());
-            for name in &changed {
-                self.term.changed(&who(name));
-            }
-            if !changed.is_empty() {
-                // Whoever selects by labels may mean a new one.
-                self.term.changed(&who(""));
-            }
+        if !self.listed {
+            return false;
         }
+        let ours = |actor: &&Actor| actor.spec.operator.as_deref().unwrap_or("mailverity") == self.term.settings().installation;
+        let changed = self.term.roster.set(self.all.values().filter(ours).cloned().collect());
+        for name in &changed {
+            self.term.changed(&who(name));
+        }
+        if !changed.is_empty() {
+            // Whoever selects by labels may mean a new one.
+            self.term.changed(&who(""));
+        }
+        !changed.is_empty()
     }
 
-    fn unlisted(&mut self, error: &watcher::Error) {
+    fn unlisted(&mut self, error: &watcher::Error) -> bool {
         let missing =
             matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if [403, 404].contains(&status.code));
         if missing && !self.listed {
@@ -105,6 +124,7 @@ impl Round {
             self.term.roster.set(Vec::new());
         }
         tracing::debug!(%error, "Actors cannot be watched for the moment");
+        false
     }
 
     /// Looks after each agent, tells what changed, and sweeps.
@@ -119,7 +139,9 @@ impl Round {
         let due = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
         if due && self.term.ground.fence.held() {
             self.swept = Some(Instant::now());
-            for namespace in actors.iter().filter_map(|actor| actor.spec.task_namespace.as_deref()) {
+            // What is in a namespace that was given to nobody, or to another, is not ours to remove.
+            let named = |namespace: &&str| self.own.contains(*namespace);
+            for namespace in actors.iter().filter_map(|actor| actor.spec.task_namespace.as_deref()).filter(named) {
                 if let Err(error) = self.sweep(namespace).await {
                     tracing::debug!(namespace, %error, "could not be swept");
                 }
@@ -137,13 +159,18 @@ impl Round {
             found.rival = rival(actor, all);
             let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
             let lease = bounded(leases.get_opt(LEASE)).await?;
-            let about = lease.as_ref().and_then(|lease| serde_json::from_str(lease.annotations().get(AGENT)?).ok());
+            let about = lease.as_ref().and_then(|lease| Presence::read(lease.annotations().get(PRESENCE)?));
             let spec = lease.and_then(|lease| lease.spec);
             // An agent that ends in order gives its Lease back.
             let holder = |spec: &LeaseSpec| spec.holder_identity.clone().filter(|holder| !holder.is_empty());
             let said = spec.and_then(|spec| Some(format!("{} {:?}", holder(&spec)?, spec.renew_time?)));
             let fits = found.fits(&name);
-            self.term.roster.beat(&name, said.filter(|_| fits), about.unwrap_or_else(About::default), Instant::now());
+            if fits {
+                self.own.insert(namespace.to_owned());
+            } else {
+                self.own.remove(namespace);
+            }
+            self.term.roster.beat(&name, said.filter(|_| fits), about.unwrap_or_default(), Instant::now());
         }
         found.away = self.term.roster.away(&name, Instant::now());
         found.about = self.term.roster.about(&name).unwrap_or_default();

@@ -10,10 +10,10 @@ use crate::{
         v1alpha1::{Actor, ActorMode, ActorObjectStatus, condition as c},
     },
     mail::Diagnosis,
-    runtime::roster::About,
     verify::{
         conditions::{Conditions, Truth, cut},
         halt::whole_seconds,
+        task::Presence,
     },
 };
 
@@ -27,7 +27,7 @@ pub struct Found {
     /// Why it can be given no work.
     pub away: Option<Diagnosis>,
     /// What its agent says of itself.
-    pub about: About,
+    pub about: Presence,
     /// The addresses of its own sockets, as far as they are known since this process leads.
     pub sources: Vec<String>,
 }
@@ -71,14 +71,14 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
     let conditions = conditions.finish();
     let turned = before.map(|(status, _)| status) != conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
     let last_seen_time = if turned { Some(Time(whole_seconds(now))) } else { old.last_seen_time };
-    let text = |value: &Option<String>, most| value.as_deref().map(|value| cut(value, most).to_owned());
+    let told = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     ActorObjectStatus {
         observed_generation: Some(generation),
         conditions,
-        version: text(&found.about.version, 64),
-        pod_name: text(&found.about.pod, 253),
-        node_name: text(&found.about.node, 253),
-        interfaces: found.about.interfaces.iter().take(32).map(|interface| cut(interface, 128).to_owned()).collect(),
+        version: told(&found.about.version),
+        pod_name: told(&found.about.pod),
+        node_name: found.about.node.clone(),
+        interfaces: found.about.interfaces.clone(),
         source_ips: match found.sources.as_slice() {
             [] => old.source_ips,
             sources => sources.iter().take(16).map(|source| cut(source, 64).to_owned()).collect(),

@@ -32,7 +32,7 @@ use crate::{
         gate::Account,
         mailbox::{
             Inputs,
-            attend::{Begin, Search},
+            attend::{Begin, Dispatch, Dispatched, Search},
         },
         report::LoginOutcome,
         task,
@@ -42,8 +42,8 @@ use crate::{
 /// How long an agent that shows signs of life may take to take a task, and beyond what it was granted to come to an end.
 const SLACK: Duration = Duration::from_secs(30);
 
-/// How often a task is given out anew in a run, where the process that took it is gone.
-const ROUNDS: u32 = 20;
+/// How long a task that came to nothing is followed by no other.
+const PAUSE: Duration = Duration::from_secs(2);
 /// How long a new process may stand for an actor before a task of the one before it is given up.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -83,15 +83,6 @@ impl Agent for TaskAgent {
     }
 }
 
-/// How waiting for an agent ended.
-enum Heard {
-    Task(Box<ActorTask>),
-    Offline(Diagnosis),
-    /// Another process stands for the actor now: the one that took the task is gone.
-    Replaced,
-    Late,
-}
-
 impl TaskAgent {
     async fn go(
         &self,
@@ -100,100 +91,83 @@ impl TaskAgent {
         work: Option<(&Search<'_>, Begin<'_>)>,
         outcome: &mut Outcome,
     ) -> Result<(), Diagnosis> {
-        let mut order = Order { search: None, dispatched: None, code: None };
-        let (mut dispatch, mut until, mut sent_at) = (None, None, None);
-        if let Some((search, begin)) = work {
-            order.code = Some(search.code.to_string());
-            let mut wanted = TaskSearch::of(search, &self.domain);
-            match begin {
-                Begin::Send(send) => dispatch = Some(send),
-                Begin::Resume { mark, until: end, message_id, envelope_id } => {
-                    wanted.mark = mark.map(|mark| mark.to_string());
-                    order.dispatched = Some(TaskDispatched { message_id, envelope_id });
-                    until = Some(end);
-                }
-            }
-            order.search = Some((wanted, search.timeout));
-        }
-        for round in 0..ROUNDS {
-            let mut login = Granted::ask(gate, inputs).await?;
-            let mut task = self.give(inputs, &order, until, round).await?;
-            let latest = Instant::now() + inputs.timeout + SLACK + SLACK;
-            let heard =
-                task.wait(self, if dispatch.is_some() { Some(latest) } else { until.map(|u| u + SLACK).or(Some(latest)) }).await;
-            let heard = match heard {
-                Heard::Task(opened) if is_noted(&opened) && dispatch.is_some() => {
-                    login.tell(LoginOutcome::Accepted);
-                    let mark = opened.status.and_then(|status| status.mark).unwrap_or_default();
-                    outcome.mark = Some(mark.clone());
-                    let mark: Mark = mark.parse().map_err(|()| late(self, "it noted nothing that can be read"))?;
-                    let Some(mailer) = dispatch.take() else { return Ok(()) };
-                    let sent = mailer.dispatch(&mark).await?;
-                    let end = sent.at + order.search.as_ref().map(|(_, timeout)| *timeout).unwrap_or_default();
-                    (sent_at, until) = (Some(sent.at), Some(end));
-                    let ids = TaskDispatched { message_id: sent.message_id, envelope_id: sent.envelope_id };
-                    if let Some((wanted, _)) = &mut order.search {
-                        wanted.mark = Some(mark.to_string());
-                    }
-                    task.say_sent(self, &ids).await?;
-                    order.dispatched = Some(ids);
-                    task.wait(self, Some(end + SLACK)).await
-                }
-                other => other,
+        let mut order = Order::new(work, &self.domain);
+        for round in 0_u32.. {
+            let Err(failure) = self.round(inputs, gate, &mut order, round, outcome).await else { break };
+            // Where the mail is out, another process of the actor, or the same one again, may still find it.
+            let ours = [Reason::TaskTimedOut, Reason::ActorOffline, Reason::ActorSuspended].contains(&failure.reason);
+            let Some(end) = order.until.filter(|end| ours && *end > Instant::now()) else { return Err(failure) };
+            let back = async {
+                tokio::time::sleep(PAUSE).await;
+                self.term.roster.back(&self.actor.name_any()).await;
             };
-            match heard {
-                Heard::Task(done) => {
-                    let result = done.status.and_then(|status| status.result);
-                    let result = result.ok_or_else(|| late(self, "it gave the task back"))?;
-                    let told = task::told(&result, inputs);
-                    login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
-                    outcome.found = told.found.then_some((told.took.filter(|_| sent_at.is_some()), told.results));
-                    if let Some(source) = &told.report.source_ip {
-                        self.term.roster.connected_from(&self.actor.name_any(), source);
-                    }
-                    outcome.report = told.report;
-                    return Ok(());
-                }
-                // Nothing was sent yet: the run tries again when it is back.
-                Heard::Offline(offline) if until.is_none() => return Err(offline),
-                Heard::Late if until.is_none() => return Err(late(self, "it did not open the mailbox in time")),
-                Heard::Replaced => {}
-                Heard::Late => return Err(late(self, "it did not say in time whether the mail had come")),
-                // The mail is on its way: another agent of the actor, or the same one again, may still find it.
-                Heard::Offline(offline) => {
-                    drop(task);
-                    drop(login);
-                    let end = until.unwrap_or_else(Instant::now);
-                    let name = self.actor.name_any();
-                    if timeout_at(end, self.term.roster.back(&name)).await.is_err() {
-                        return Err(offline);
-                    }
-                }
+            if timeout_at(end, back).await.is_err() {
+                return Err(failure);
             }
         }
-        Err(late(self, "its process was replaced again and again"))
+        Ok(())
+    }
+
+    /// Gives out one task, and waits for what comes of it.
+    async fn round(
+        &self,
+        inputs: &Inputs,
+        gate: &dyn Gate,
+        order: &mut Order<'_>,
+        round: u32,
+        outcome: &mut Outcome,
+    ) -> Result<(), Diagnosis> {
+        if let Some(away) = self.term.roster.away(&self.actor.name_any(), std::time::Instant::now()) {
+            return Err(away);
+        }
+        let mut login = Granted::ask(gate, inputs).await?;
+        let mut task = self.give(inputs, order, round).await?;
+        let mut heard = task.hears(self, order.until.unwrap_or_else(|| Instant::now() + inputs.timeout + SLACK) + SLACK).await?;
+        let mut sent_here = false;
+        if is_noted(&heard)
+            && let Some(mailer) = order.dispatch.take()
+        {
+            login.tell(LoginOutcome::Accepted);
+            let mark = heard.status.and_then(|status| status.mark).unwrap_or_default();
+            outcome.mark = Some(mark.clone());
+            let mark: Mark = mark.parse().map_err(|()| late(self, "it noted nothing that can be read"))?;
+            let sent = mailer.dispatch(&mark).await?;
+            let end = order.was_sent(sent, &mark);
+            sent_here = true;
+            task.say_sent(self, order.dispatched.as_ref()).await?;
+            heard = task.hears(self, end + SLACK).await?;
+        }
+        let result = heard.status.and_then(|status| status.result);
+        let told = task::told(&result.ok_or_else(|| late(self, "it gave the task back"))?, inputs);
+        login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
+        if let Some(source) = &told.report.source_ip {
+            self.term.roster.connected_from(&self.actor.name_any(), source);
+        }
+        outcome.found = told.found.then_some((told.took.filter(|_| sent_here), told.results));
+        outcome.report = told.report;
+        Ok(())
     }
 
     /// Makes the task, then its Secret, which goes with it.
-    async fn give(&self, inputs: &Inputs, order: &Order, until: Option<Instant>, round: u32) -> Result<Given, Diagnosis> {
+    async fn give(&self, inputs: &Inputs, order: &mut Order<'_>, round: u32) -> Result<Given, Diagnosis> {
         let namespace = self.actor.spec.task_namespace.clone().unwrap_or_default();
         let actor = self.actor.name_any();
         let parts = [b"task", self.uid.as_bytes(), self.part.as_bytes(), actor.as_bytes(), &round.to_be_bytes()];
         // By the installation's key, so that nobody else can tell beforehand what a task will be called.
         let name = Name::new(namespace, format!("t-{}", self.term.ground.key.hash(&parts)));
         let enlisted = self.term.roster.enlist(name.clone());
-        let mut search = order.search.as_ref().map(|(search, _)| search.clone());
-        if let (Some(search), Some(until)) = (&mut search, until) {
-            search.resume_millis = Some(millis(until.saturating_duration_since(Instant::now())));
-        }
+        let left = order.until.map(|until| until.saturating_duration_since(Instant::now()));
         let spec = ActorTaskSpec {
             protocol: TASK_PROTOCOL,
             actor,
             object: self.object.clone(),
             run: self.run.clone(),
             mailbox: TaskMailbox::of(inputs)?,
-            search,
-            dispatched: order.dispatched.clone().filter(|_| until.is_some()),
+            search: order.search.clone().map(|search| match left {
+                Some(left) => search.resumed(left),
+                None => search,
+            }),
+            dispatched: order.dispatched.clone(),
             cancelled: None,
         };
         let client = &self.term.ground.client;
@@ -228,10 +202,46 @@ impl TaskAgent {
 }
 
 /// What is asked of an agent, beside the mailbox.
-struct Order {
-    search: Option<(TaskSearch, Duration)>,
-    dispatched: Option<TaskDispatched>,
+struct Order<'a> {
+    search: Option<TaskSearch>,
     code: Option<String>,
+    timeout: Duration,
+    /// Sends the mail; none where it was sent, or none is.
+    dispatch: Option<&'a mut dyn Dispatch>,
+    /// What is known of the mail, once it was sent.
+    dispatched: Option<TaskDispatched>,
+    /// Until when it is looked for, once it was sent.
+    until: Option<Instant>,
+}
+
+impl<'a> Order<'a> {
+    fn new(work: Option<(&Search<'_>, Begin<'a>)>, domain: &str) -> Self {
+        let mut order = Self { search: None, code: None, timeout: Duration::ZERO, dispatch: None, dispatched: None, until: None };
+        let Some((search, begin)) = work else { return order };
+        let mut wanted = TaskSearch::of(search, domain);
+        (order.code, order.timeout) = (Some(search.code.to_string()), search.timeout);
+        match begin {
+            Begin::Send(dispatch) => order.dispatch = Some(dispatch),
+            Begin::Resume { mark, until, message_id, envelope_id } => {
+                wanted.mark = mark.map(|mark| mark.to_string());
+                order.dispatched = Some(TaskDispatched { message_id, envelope_id });
+                order.until = Some(until);
+            }
+        }
+        order.search = Some(wanted);
+        order
+    }
+
+    /// Notes that the mail was sent, and until when it is looked for.
+    fn was_sent(&mut self, sent: Dispatched, mark: &Mark) -> Instant {
+        let end = sent.at + self.timeout;
+        self.until = Some(end);
+        self.dispatched = Some(TaskDispatched { message_id: sent.message_id, envelope_id: sent.envelope_id });
+        if let Some(search) = &mut self.search {
+            search.mark = Some(mark.to_string());
+        }
+        end
+    }
 }
 
 /// A task that was given out: it is taken back when this is dropped.
@@ -241,43 +251,42 @@ struct Given {
 }
 
 impl Given {
-    /// Waits until the agent has noted what the mailbox holds, or is done; until then at the latest.
-    async fn wait(&mut self, agent: &TaskAgent, until: Option<Instant>) -> Heard {
+    /// Waits until the agent has noted what the mailbox holds, or is done.
+    ///
+    /// # Errors
+    /// That it shows no sign of life, that another process stands for the actor, or that it is late.
+    async fn hears(&mut self, agent: &TaskAgent, until: Instant) -> Result<ActorTask, Diagnosis> {
         let actor = agent.actor.name_any();
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.enlisted.task.name));
         let mut events = std::pin::pin!(watcher(self.tasks.clone(), config).default_backoff().applied_objects());
         let claimed_by = Instant::now() + SLACK;
         let mut look = tokio::time::interval(Duration::from_secs(1));
-        let (mut claimed, mut noted) = (None::<String>, None::<String>);
-        let mut replaced = None;
+        let (mut claimed, mut replaced) = (None::<String>, None);
         loop {
             tokio::select! {
                 event = events.next() => {
                     let Some(Ok(task)) = event else { continue };
                     let Some(status) = &task.status else { continue };
                     claimed = Some(status.claimed_by.clone());
-                    let news = match status.phase {
-                        TaskPhase::Done => true,
-                        TaskPhase::Noted => task.spec.dispatched.is_none() && noted.is_none(),
-                        TaskPhase::Claimed => false,
-                    };
-                    noted.clone_from(&status.mark);
-                    if news {
-                        return Heard::Task(Box::new(task));
+                    if status.phase == TaskPhase::Done || (is_noted(&task) && task.spec.dispatched.is_none()) {
+                        return Ok(task);
                     }
                 }
                 _ = look.tick() => {
                     if let Some(away) = agent.term.roster.away(&actor, std::time::Instant::now()) {
-                        return Heard::Offline(away);
+                        return Err(away);
                     }
                     let holder = agent.term.roster.holder(&actor);
                     if claimed.as_ref().zip(holder.as_ref()).is_none_or(|(by, holder)| by == holder) {
                         replaced = None;
                     } else if replaced.get_or_insert_with(Instant::now).elapsed() >= GRACE {
-                        return Heard::Replaced;
+                        return Err(late(agent, "another process stands for it, and the one that took the task is gone"));
                     }
-                    if until.is_some_and(|until| until <= Instant::now()) || (claimed.is_none() && claimed_by <= Instant::now()) {
-                        return Heard::Late;
+                    if claimed.is_none() && claimed_by <= Instant::now() {
+                        return Err(late(agent, "it did not take the task in time"));
+                    }
+                    if until <= Instant::now() {
+                        return Err(late(agent, "it did not come to an end in time"));
                     }
                 }
             }
@@ -285,7 +294,7 @@ impl Given {
     }
 
     /// Tells the agent that the mail was sent.
-    async fn say_sent(&self, agent: &TaskAgent, ids: &TaskDispatched) -> Result<(), Diagnosis> {
+    async fn say_sent(&self, agent: &TaskAgent, ids: Option<&TaskDispatched>) -> Result<(), Diagnosis> {
         let patch = json!({"spec": {"dispatched": ids}});
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         // The mail is out: that the agent hears of it is worth every attempt.
@@ -339,10 +348,6 @@ impl Drop for Granted<'_> {
 
 fn is_noted(task: &ActorTask) -> bool {
     task.status.as_ref().is_some_and(|status| status.phase == TaskPhase::Noted)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn late(agent: &TaskAgent, what: &str) -> Diagnosis {

@@ -121,12 +121,11 @@ impl Permits for OperatorPermits {
         if actor == DEFAULT_ACTOR {
             return Stand::Here(None);
         }
-        if let Some(away) = term.roster.away(actor, std::time::Instant::now()) {
-            return Stand::Away(away);
-        }
+        let away = term.roster.away(actor, std::time::Instant::now());
         let Some(actor) = term.roster.actor(actor) else {
             return Stand::Away(Diagnosis::new(Reason::ActorOffline).fact("name", actor));
         };
+        // An agent may come back while its mail is looked for, and is waited for there.
         if actor.spec.mode == ActorMode::Agent {
             return Stand::There(Box::new(TaskAgent {
                 term: Arc::clone(term),
@@ -137,6 +136,9 @@ impl Permits for OperatorPermits {
                 part: self.run.part.clone(),
                 domain: self.domain.clone(),
             }));
+        }
+        if let Some(away) = away {
+            return Stand::Away(away);
         }
         let proxy = match actor.spec.egress_proxy.as_deref().map(str::parse).transpose() {
             Ok(proxy) => proxy.or_else(|| settings.vantage.proxy.clone()),

@@ -1,5 +1,7 @@
 //! What is looked for: everything but the code, which goes by the task's Secret.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::{duration, millis};
@@ -33,6 +35,12 @@ impl TaskSearch {
             resume_millis: None,
             mark: None,
         }
+    }
+
+    /// The same for an agent that goes on with it, for as long as is left.
+    #[must_use]
+    pub fn resumed(self, left: Duration) -> Self {
+        Self { resume_millis: Some(millis(left, 0, LONGEST)), ..self }
     }
 
     /// The search for the mail with this code.
