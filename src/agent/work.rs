@@ -1,11 +1,14 @@
 //! The work on one task: from the claim to the result.
 
-use std::time::{Duration, Instant as Clock};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant as Clock},
+};
 
 use futures::future::{BoxFuture, FutureExt};
-use k8s_openapi::api::core::v1::Secret;
+use jiff::Timestamp;
 use kube::ResourceExt;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -17,15 +20,19 @@ use super::{
 use crate::{
     api::{
         Reason,
-        v1alpha1::{ActorTask, ActorTaskStatus, TaskFailure, TaskPhase, TaskResult, TaskSearch},
+        v1alpha1::{ActorTask, ActorTaskStatus, TaskFailure, TaskPhase, TaskResult, TaskSearch, TaskServer},
     },
     mail::{Diagnosis, Stage, mailbox::Mark},
     verify::{
+        Gate, Open, Report,
+        gate::Account,
+        mail_server::{self, Run},
         mailbox::{
             self, Inputs,
             attend::{Begin, Dispatch, Dispatched, attend},
         },
-        task::{self, CODE, PASSWORD},
+        report::LoginOutcome,
+        task::{Contents, Needs, Order},
     },
 };
 
@@ -61,19 +68,55 @@ pub async fn work(hand: Hand, settings: &Settings, task: ActorTask) {
     }
 }
 
-/// Opens the mailbox, and looks for the mail where one is looked for; what was found, and what the mailbox held before.
+/// Opens the mailbox, and looks for the mail where one is looked for; or checks the server. What was found, and what the
+/// mailbox held before.
 async fn go(hand: &Hand, settings: &Settings, task: &ActorTask) -> Result<(TaskResult, Option<String>), Diagnosis> {
     let begun = Clock::now();
-    let secret = hand.secret(task).await?;
-    let needs = (!task.spec.mailbox.user.is_empty(), task.spec.search.is_some());
-    let (password, code) = contents(secret, needs)?;
-    let place = format!("{}/{}", settings.namespace, task.name_any());
-    let inputs = task::inputs(&task.spec.mailbox, password, place, begun.elapsed())?;
-    let Some((search, code)) = task.spec.search.as_ref().zip(code) else {
+    let mut secret = hand.secret(task).await?;
+    let data = secret.data.take().unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+    let contents = Contents::read(data, Needs::of(&task.spec))?;
+    let way = task.spec.endpoint.way(&contents, format!("{}/{}", settings.namespace, task.name_any()))?;
+    if let Some(server) = &task.spec.server {
+        let order = server.order(way, &task.spec.object, begun.elapsed())?;
+        let report = check_server(hand, settings, task, server, &order, contents.code.unwrap_or_default()).await?;
+        return Ok((TaskResult::of_report(&report), None));
+    }
+    let inputs = task.spec.mailbox.clone().unwrap_or_default().inputs(way, begun.elapsed())?;
+    let Some((search, code)) = task.spec.search.as_ref().zip(contents.code) else {
         let report = mailbox::check(&inputs, &settings.vantage, &hand.orders, None).await;
         return Ok((TaskResult::of_report(&report), None));
     };
     Ok(look_for(hand, settings, task, (search, code), &inputs).await)
+}
+
+/// Checks a server. A check that is not wanted any more ends at once, unless its mail may be on its way.
+async fn check_server(
+    hand: &Hand,
+    settings: &Settings,
+    task: &ActorTask,
+    server: &TaskServer,
+    order: &Order,
+    code: Uuid,
+) -> Result<Report, Diagnosis> {
+    let run = Run {
+        id: &task.spec.run,
+        code,
+        message: code,
+        reads_bounces: false,
+        now: Timestamp::now(),
+        installation: &order.installation,
+        contact: order.contact.as_deref(),
+        level: server.level,
+        may_greet_with_tls: server.may_greet_with_tls.unwrap_or(false),
+        watcher: None,
+    };
+    let leave = Leave { hand, task, had: AtomicBool::new(false) };
+    let mut checked = pin!(mail_server::check(&order.inputs, &settings.vantage, &leave, &run));
+    tokio::select! {
+        report = &mut checked => return Ok(report),
+        _ = hand.orders.ended() => {}
+    }
+    if leave.had.load(Ordering::SeqCst) { Ok(checked.await) } else { Err(unsent("the task is over")) }
 }
 
 async fn look_for(
@@ -102,30 +145,43 @@ async fn look_for(
     (TaskResult::of_finding(&finding, domain, &inputs.endpoint.host), finding.mark.as_ref().map(ToString::to_string))
 }
 
-/// The password and the code, where they are needed.
-fn contents(mut secret: Secret, (needs_password, needs_code): (bool, bool)) -> Result<(SecretString, Option<Uuid>), Diagnosis> {
-    let mut take = |key: &str| {
-        let value = secret.data.as_mut().and_then(|data| data.remove(key));
-        let missing = || {
-            let said = format!("the task's Secret has no key {key}");
-            Diagnosis::new(Reason::SecretKeyMissing).fact("missing", key).detail(said)
-        };
-        // The text in the error would be the secret.
-        let unfit = |_| {
-            let said = format!("key {key} of the task's Secret is no UTF-8 text");
-            Diagnosis::new(Reason::SecretInvalid).fact("key", key).fact("fault", "is no UTF-8 text").detail(said)
-        };
-        String::from_utf8(value.ok_or_else(missing)?.0).map(SecretString::from).map_err(unfit)
-    };
-    let password = if needs_password { take(PASSWORD)? } else { SecretString::from(String::new()) };
-    if !needs_code {
-        return Ok((password, None));
+/// The gate of a check: a mail is sent once the operator has given leave.
+struct Leave<'a> {
+    hand: &'a Hand,
+    task: &'a ActorTask,
+    /// Whether leave was had: from then on the mail may be on its way.
+    had: AtomicBool,
+}
+
+impl Gate for Leave<'_> {
+    fn login<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        Open.login(account)
     }
-    let code = Uuid::try_parse(take(CODE)?.expose_secret().trim()).map_err(|_| {
-        let said = format!("key {CODE} of the task's Secret is no UUID");
-        Diagnosis::new(Reason::SecretInvalid).fact("key", CODE).fact("fault", "is no UUID").detail(said)
-    })?;
-    Ok((password, Some(code)))
+
+    fn logged_in(&self, _: &Account, _: LoginOutcome) {}
+
+    fn send<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async {
+            match self.hand.tell(self.task, &self.hand.status(TaskPhase::Noted), false).await {
+                Ok(()) => tracing::info!("waits for leave to send"),
+                Err(Unwritten::Over(_)) => return Err(unsent("the task is over")),
+                Err(Unwritten::Refused) => return Err(unsent("the API server did not take how far the task is")),
+            }
+            match timeout(SENDING, self.hand.orders.dispatched()).await {
+                Ok(Ok(_)) => {
+                    self.had.store(true, Ordering::SeqCst);
+                    Ok(())
+                }
+                Ok(Err(_)) => Err(unsent("the task is over")),
+                Err(_) => Err(unsent("the operator gave no leave to send within 15 minutes")),
+            }
+        }
+        .boxed()
+    }
+
+    fn still(&self) -> Result<(), Diagnosis> {
+        Ok(())
+    }
 }
 
 /// Tells the operator that the mailbox is open, and waits until it has sent the mail.

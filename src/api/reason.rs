@@ -88,6 +88,7 @@ reasons! {
     AllActorsVerified: Information, Some(c::VERIFIED), "Every actor found its code.", "";
     AwaitingManualMessage: Information, Some(c::VERIFIED), "Mode Manual: a person is asked to send a mail.", "Send a mail to {to} with the subject {subject} before {deadline}.";
     SharedMailbox: Information, Some(c::DEGRADED), "The mailbox that is verified is the sender's own.", "{address} sends the mails as well as receiving them; give the profile a mailbox of its own, since its mail is looked at by a machine.";
+    MultiHomedSameSubnet: Information, Some(c::DEGRADED), "Two interfaces of an actor are in one subnet.", "{interfaces} are in one subnet: answers may leave by another one than requests came in by, and time out. Take one of them off, or give it a subnet of its own.";
     SlowMail: Information, Some(c::DEGRADED), "The mail came, and took more than half of the time that it may.", "The mail took {took} of {timeout}; raise verification.timeout, or find the server on the way that holds it.";
     SenderNotAligned: Information, Some(c::SENDER_ALIGNED), "The receiving server could not tell that the mail comes from the sender's domain.", "The receiving server wrote {results} for {domain}; publish {record}.";
 
@@ -173,7 +174,7 @@ reasons! {
     ActorOffline: Transient, Some(c::VERIFIED), "The actor's agent shows no sign of life.", "Nothing was heard of Actor {name} for a while; see `kubectl get actors`, and the log of its agent (`kubectl -n {namespace} logs deploy/mailverity-agent`).";
     ActorSuspended: Transient, Some(c::VERIFIED), "The actor is suspended.", "Actor {name} is given no work; set its spec.suspend: false.";
     TaskTimedOut: Transient, Some(c::VERIFIED), "The actor's agent took the work and did not come to an end with it.", "The agent of Actor {name} took the task and did not finish it in time; see its log (`kubectl -n {namespace} logs deploy/mailverity-agent`).";
-    SomeActorsUnverified: Transient, Some(c::VERIFIED), "Not every actor found its code.", "{verified} of {all} actors verified; see status.actors for {names}.";
+    SomeActorsUnverified: Transient, Some(c::VERIFIED), "Not every actor could verify it.", "{verified} of {all} actors verified; see status.actors for {names}.";
 
     // Sending
     SenderRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the sender's address, whoever uses it.", "The server refuses From {from}; use an address of a domain that it serves.";

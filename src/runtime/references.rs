@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::{Class, Reason, v1alpha1::MailServer},
     mail::Diagnosis,
-    verify::{References, Stored, email_profile::select::Known},
+    verify::{References, Stored, select::Known},
 };
 
 /// The cluster that the client speaks to.

@@ -35,9 +35,17 @@ pub struct Roster {
 struct State {
     actors: BTreeMap<String, Actor>,
     beats: BTreeMap<String, Beat>,
-    /// The addresses of each actor's own sockets, as its tasks told them.
-    sources: BTreeMap<String, BTreeSet<String>>,
+    addresses: BTreeMap<String, Addresses>,
     tasks: HashSet<Name>,
+}
+
+/// The addresses that an actor connects from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Those of its own sockets, as its tasks told them.
+    pub sources: BTreeSet<String>,
+    /// Those that servers named.
+    pub observed: BTreeSet<String>,
 }
 
 /// The last sign of life of an agent.
@@ -108,9 +116,9 @@ impl Roster {
         let names: BTreeSet<&String> = state.actors.keys().chain(new.keys()).collect();
         let changed: Vec<String> = names.into_iter().filter(|name| differs(name)).cloned().collect();
         state.actors = new;
-        let State { actors, beats, sources, .. } = &mut *state;
+        let State { actors, beats, addresses, .. } = &mut *state;
         beats.retain(|name, _| actors.contains_key(name));
-        sources.retain(|name, _| actors.contains_key(name));
+        addresses.retain(|name, _| actors.contains_key(name));
         drop(state);
         self.known.send_replace(true);
         if !changed.is_empty() {
@@ -145,15 +153,18 @@ impl Roster {
         state.beats.get(name).and_then(|beat| beat.said.split(' ').next()).map(str::to_owned)
     }
 
-    /// A task of an actor connected from this address.
-    pub fn connected_from(&self, name: &str, source: &str) {
-        lock(&self.state).sources.entry(name.to_owned()).or_default().insert(source.to_owned());
+    /// A task of an actor connected from this address of its own, and the server named that one.
+    pub fn connected_from(&self, name: &str, source: Option<String>, observed: Option<String>) {
+        let mut state = lock(&self.state);
+        let addresses = state.addresses.entry(name.to_owned()).or_default();
+        addresses.sources.extend(source);
+        addresses.observed.extend(observed);
     }
 
-    /// The addresses that an actor has connected from.
+    /// The addresses that an actor has connected from since this process leads.
     #[must_use]
-    pub fn sources(&self, name: &str) -> Vec<String> {
-        lock(&self.state).sources.get(name).into_iter().flatten().cloned().collect()
+    pub fn addresses(&self, name: &str) -> Addresses {
+        lock(&self.state).addresses.get(name).cloned().unwrap_or_default()
     }
 
     /// Ends once the actors were listed a first time, or it is known that there is no such kind.

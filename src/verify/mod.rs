@@ -19,6 +19,7 @@ pub mod references;
 pub mod report;
 pub mod resolve;
 pub mod schedule;
+pub mod select;
 pub mod sharing;
 pub mod task;
 
@@ -27,3 +28,4 @@ pub use gate::{Gate, Open};
 pub use login::Login;
 pub use references::{Credential, References, Stored};
 pub use report::{Report, Verdict};
+pub use select::Chosen;

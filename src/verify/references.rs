@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::{BoxFuture, FutureExt};
 use secrecy::SecretString;
 
-use super::email_profile::select::Known;
+use super::select::Known;
 use crate::{api::v1alpha1::MailServer, mail::Diagnosis};
 
 /// A Secret or a `ConfigMap`, as far as a check needs it.

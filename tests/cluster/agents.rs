@@ -73,11 +73,12 @@ impl Side {
     fn spec(&self, search: Value) -> Value {
         let mut spec = json!({
             "protocol": 1, "actor": "dmz", "object": "EmailProfile team/box", "run": "run",
-            "mailbox": {
-                "protocol": "IMAP", "host": "localhost", "port": self.stack.port("IMAPS_PORT"), "security": "TLS",
+            "endpoint": {
+                "host": "localhost", "port": self.stack.port("IMAPS_PORT"), "security": "TLS",
                 "ca": String::from_utf8(self.stack.ca()).unwrap(), "user": self.user, "mechanisms": ["Auto"],
-                "folder": "INBOX", "timeoutMillis": 20_000,
+                "timeoutMillis": 20_000,
             },
+            "mailbox": {"protocol": "IMAP", "folder": "INBOX"},
         });
         if !search.is_null() {
             spec["search"] = search;
@@ -88,6 +89,22 @@ impl Side {
     fn searching(&self) -> Value {
         let search = json!({"header": HEADER, "domain": "example.test", "cleanup": "Delete", "timeoutMillis": 60_000});
         self.spec(search)
+    }
+
+    /// A task to check the server, and to send it a mail to oneself at level Deliver.
+    fn checking(&self, level: &str) -> Value {
+        let mut spec = self.spec(Value::Null);
+        spec.as_object_mut().unwrap().remove("mailbox");
+        spec["object"] = json!("MailServer team/relay");
+        spec["endpoint"]["port"] = json!(self.stack.port("SUBMISSION_PORT"));
+        spec["endpoint"]["security"] = json!("StartTLS");
+        spec["server"] = json!({"level": level, "helo": "example.test"});
+        if level == "Deliver" {
+            let test = json!({"to": self.user});
+            spec["server"]["mail"] =
+                json!({"sender": {"address": self.user}, "test": test, "installation": "tests", "uid": "uid"});
+        }
+        spec
     }
 
     async fn put(&self, name: &str, spec: &Value) -> ActorTask {
@@ -246,6 +263,40 @@ async fn a_mailbox_is_opened_and_a_wrong_password_is_told_in_the_servers_words()
     assert_eq!(result.login.as_deref(), Some("Refused"));
     assert_eq!(failure.facts.get("user"), Some(&side.user));
     assert!(!failure.facts.contains_key("secret"), "the task's Secret is no user's");
+    agent.shows_no_secret().await;
+}
+
+#[tokio::test]
+async fn a_server_is_checked_and_sent_a_mail_only_with_leave() {
+    let side = Side::new("agent_checks").await;
+    let agent = side.agent().await;
+    side.task("check", &side.checking("Authenticate")).await;
+    let result = side.phase("check", TaskPhase::Done).await.result.unwrap();
+    assert!(result.failure.is_none() && result.delivery.is_none(), "{result:?}");
+    assert_eq!((result.login.as_deref(), result.helo.as_deref()), (Some("Accepted"), Some("example.test")));
+    assert!(result.capabilities.unwrap().extensions.contains(&"PIPELINING".to_owned()));
+
+    // promise 1
+    let code = side.task("deliver", &side.checking("Deliver")).await;
+    side.phase("deliver", TaskPhase::Noted).await;
+    assert!(side.stack.taken(&side.user).is_empty(), "nothing is sent before there is leave");
+    side.patch("deliver", json!({"dispatched": {}})).await;
+    let result = side.phase("deliver", TaskPhase::Done).await.result.unwrap();
+    let delivery = result.delivery.unwrap();
+    assert!(delivery.dot_sent && delivery.accepted.unwrap().starts_with("250 "), "{:?}", result.failure);
+    assert!(side.stack.mail(&side.user, "X-Mailverity-Run: tests/uid/run").await.contains(&format!("({code})")));
+
+    // One that is not wanted any more before it had leave sends nothing.
+    for name in ["cancelled", "deleted"] {
+        side.task(name, &side.checking("Deliver")).await;
+        side.phase(name, TaskPhase::Noted).await;
+    }
+    side.patch("cancelled", json!({"cancelled": true})).await;
+    assert_eq!(side.phase("cancelled", TaskPhase::Done).await.result, None);
+    side.tasks().delete("deleted", &DeleteParams::default()).await.unwrap();
+    side.task("next", &side.checking("Authenticate")).await;
+    side.phase("next", TaskPhase::Done).await;
+    assert_eq!(side.stack.taken(&side.user).into_values().collect::<Vec<_>>(), [1]);
     agent.shows_no_secret().await;
 }
 

@@ -28,5 +28,6 @@ mod sending;
 mod servers;
 mod setting;
 mod vantages;
+mod views;
 
 use setting::{account, auth, spec};

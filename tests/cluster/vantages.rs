@@ -21,16 +21,16 @@ use super::{
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Three vantage points: `default`, and two agents.
-struct Three {
-    cluster: Cluster,
-    stack: Stack,
-    user: String,
-    near: String,
-    far: String,
+pub struct Three {
+    pub cluster: Cluster,
+    pub stack: Stack,
+    pub user: String,
+    pub near: String,
+    pub far: String,
 }
 
 impl Three {
-    async fn new(test: &str) -> Self {
+    pub async fn new(test: &str) -> Self {
         let (stack, cluster) = (Stack::get(), Cluster::new(test).await);
         let [user] = mailboxes(&cluster, &stack, test).await;
         let (near, far) = (format!("{}-near", cluster.namespace), format!("{}-far", cluster.namespace));
@@ -93,7 +93,7 @@ impl Three {
     }
 
     /// No task and no Secret is left in the namespaces of the agents.
-    async fn nothing_is_left(&self) {
+    pub async fn nothing_is_left(&self) {
         for namespace in [&self.near, &self.far] {
             self.cluster
                 .until("no task and no Secret is left", async || {
@@ -174,7 +174,7 @@ async fn one_wrong_password_seen_by_three_actors_is_one_failed_login() {
 }
 
 impl Three {
-    async fn online(&self) -> bool {
+    pub async fn online(&self) -> bool {
         let api: kube::Api<mailverity::api::v1alpha1::Actor> = kube::Api::all(self.cluster.client.clone());
         for name in [&self.near, &self.far] {
             let status = api.get_status(name).await.unwrap().status.unwrap_or_default();

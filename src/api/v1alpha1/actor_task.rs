@@ -9,12 +9,15 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthenticationResults, Capabilities, MailboxCleanup, MailboxProtocol, Mechanism, Security, StageStatus, TlsStatus};
+use super::{
+    AuthenticationResults, Capabilities, Level, MailboxCleanup, MailboxProtocol, Mechanism, Security, Sender, StageStatus, Test,
+    TlsStatus,
+};
 
 /// The protocol between operator and agents that this version speaks. Agents one version behind work.
 pub const TASK_PROTOCOL: i32 = 1;
 
-/// What an agent is asked to do: to look for a mail in a mailbox, or to open it. Internal.
+/// What an agent is asked to do: to look for a mail in a mailbox or to open it, or to check a server. Internal.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "mailverity.dev",
@@ -24,12 +27,13 @@ pub const TASK_PROTOCOL: i32 = 1;
     status = "ActorTaskStatus",
     derive = "PartialEq",
     derive = "Default",
-    doc = "What an agent is asked to do: to look for a mail in a mailbox, or to open it. Internal.",
+    doc = "What an agent is asked to do: to look for a mail in a mailbox or to open it, or to check a server. Internal.",
     printcolumn(name = "Object", type_ = "string", json_path = ".spec.object", description = "whom it is for"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "how far it is"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.mailbox) != has(self.server)").message("a task is for a mailbox or for a server"))]
 pub struct ActorTaskSpec {
     /// The number of the protocol; an agent leaves a task of a higher one than it knows.
     #[schemars(range(min = 1, max = 1000))]
@@ -37,18 +41,25 @@ pub struct ActorTaskSpec {
     /// The actor that is asked.
     #[schemars(length(max = 253))]
     pub actor: String,
-    /// Whom it is for: EmailProfile namespace/name.
+    /// Whom it is for: EmailProfile or MailServer namespace/name.
     #[schemars(length(max = 600))]
     pub object: String,
     /// The run that it belongs to.
     #[schemars(length(max = 64))]
     pub run: String,
-    /// The mailbox.
-    pub mailbox: TaskMailbox,
+    /// Where it connects, and as whom.
+    pub endpoint: TaskEndpoint,
+    /// The mailbox that is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<TaskMailbox>,
+    /// The server that is checked stage by stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<TaskServer>,
     /// What is looked for; the mailbox is only opened and left if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<TaskSearch>,
-    /// The mail was sent: it is looked for from now on. Written after the agent has noted what the mailbox holds.
+    /// For a mailbox: the mail was sent, and is looked for from now on. For a server: the mail may be sent. Written after the
+    /// agent has told that it is as far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched: Option<TaskDispatched>,
     /// The work is not wanted any more.
@@ -56,12 +67,10 @@ pub struct ActorTaskSpec {
     pub cancelled: Option<bool>,
 }
 
-/// A mailbox, with everything about it that is no secret.
+/// Where an agent connects, and as whom: everything about it that is no secret.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct TaskMailbox {
-    /// IMAP or POP3.
-    pub protocol: MailboxProtocol,
+pub struct TaskEndpoint {
     /// The server's name or address.
     #[schemars(length(max = 253))]
     pub host: String,
@@ -85,7 +94,10 @@ pub struct TaskMailbox {
     /// Whether the certificate is not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure_skip_verify: Option<bool>,
-    /// The user.
+    /// Whether the task's Secret holds a certificate to show to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<bool>,
+    /// The user; empty where nobody logs in.
     #[schemars(length(max = 320))]
     pub user: String,
     /// The mechanisms that may be used.
@@ -95,6 +107,17 @@ pub struct TaskMailbox {
     /// Whether the password may be shown without verified TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_plaintext: Option<bool>,
+    /// The time for all but the looking, in milliseconds.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub timeout_millis: i64,
+}
+
+/// A mailbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskMailbox {
+    /// IMAP or POP3.
+    pub protocol: MailboxProtocol,
     /// The folder.
     #[schemars(length(max = 253))]
     pub folder: String,
@@ -102,9 +125,44 @@ pub struct TaskMailbox {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 253)))]
     pub junk: Vec<String>,
-    /// The time for opening it, in milliseconds.
-    #[schemars(range(min = 1, max = 600_000))]
-    pub timeout_millis: i64,
+}
+
+/// A server that is checked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskServer {
+    /// How far the check goes.
+    pub level: Level,
+    /// The name in EHLO; the socket's address if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub helo: Option<String>,
+    /// Whether a port that does not greet may be sent a TLS hello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_greet_with_tls: Option<bool>,
+    /// The mail that level Deliver sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<TaskMail>,
+}
+
+/// A mail that an agent may send, once it has been told so. The code in its subject is in the task's Secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskMail {
+    /// Whom it comes from.
+    pub sender: Sender,
+    /// Whom it goes to, and what its subject begins with.
+    pub test: Test,
+    /// The installation, for the header X-Mailverity-Run.
+    #[schemars(length(max = 253))]
+    pub installation: String,
+    /// The object's UID, for the same.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Whom a reader of the mail may ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 320))]
+    pub contact: Option<String>,
 }
 
 /// What is looked for. The code is in the task's Secret.
@@ -161,7 +219,7 @@ pub struct ActorTaskStatus {
     /// The agent's process: the one that claimed it.
     #[schemars(length(max = 253))]
     pub claimed_by: String,
-    /// What the mailbox held before the mail was sent; with phase Noted.
+    /// What the mailbox held before the mail was sent; with phase Noted, which of a server says that it would take the mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub mark: Option<String>,
@@ -211,7 +269,26 @@ pub struct TaskResult {
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "sourceIP")]
     #[schemars(length(max = 64))]
     pub source_ip: Option<String>,
+    /// Our address as the server named it.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "observedIP")]
+    #[schemars(length(max = 64))]
+    pub observed_ip: Option<String>,
+    /// What the host resolved to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 64)))]
+    pub addresses: Vec<String>,
+    /// The name given in EHLO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub helo: Option<String>,
+    /// Whether a port that did not greet was sent a TLS hello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_hello: Option<bool>,
+    /// What became of the mail that it was to send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<TaskDelivery>,
     /// Whether the mail was found in the mailbox.
+    #[serde(default)]
     pub found: bool,
     /// How long after the agent heard of its being sent, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,6 +313,22 @@ pub struct TaskFolder {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 253)))]
     pub junk: Vec<String>,
+}
+
+/// What became of a mail that an agent sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskDelivery {
+    /// Its Message-ID.
+    #[serde(rename = "messageID")]
+    #[schemars(length(max = 512))]
+    pub message_id: String,
+    /// The final dot was written: nothing may be sent again.
+    pub dot_sent: bool,
+    /// The server's answer to it, where that was positive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub accepted: Option<String>,
 }
 
 /// A failure as it is handed over.

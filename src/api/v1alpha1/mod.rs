@@ -23,8 +23,8 @@ mod verification;
 pub use access::{AllowedNamespaces, NamespacesFrom};
 pub use actor::{Actor, ActorMode, ActorObjectStatus, ActorSpec};
 pub use actor_task::{
-    ActorTask, ActorTaskSpec, ActorTaskStatus, TASK_PROTOCOL, TaskDispatched, TaskFailure, TaskFolder, TaskMailbox, TaskPhase,
-    TaskResult, TaskSearch,
+    ActorTask, ActorTaskSpec, ActorTaskStatus, TASK_PROTOCOL, TaskDelivery, TaskDispatched, TaskEndpoint, TaskFailure,
+    TaskFolder, TaskMail, TaskMailbox, TaskPhase, TaskResult, TaskSearch, TaskServer,
 };
 pub use auth::{
     Auth, AuthType, Cloud, Grant, Mechanism, OAuth2, OAuth2Client, OAuth2Provider, SecretKeyRef, SecretRef, WorkloadIdentity,

@@ -1,10 +1,17 @@
 //! `Actor`: who they are, whether their agents show signs of life, and that no task is left behind. Unlike the other kinds
 //! nothing is checked here: one loop looks at all of them, and whoever names an actor is woken when it changes.
 
+mod mailbox;
+mod place;
+mod server;
 mod standing;
+mod task;
+
+pub use place::Place;
+pub use task::{TaskAgent, Work};
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,7 +30,7 @@ use kube::{
 
 use super::term::Term;
 use crate::{
-    api::v1alpha1::{Actor, ActorMode, ActorTask},
+    api::v1alpha1::{Actor, ActorMode, ActorRef, ActorTask},
     runtime::{ApiError, Name, Who, bounded},
     verify::task::{LEASE, PRESENCE, Presence},
 };
@@ -33,6 +40,10 @@ use standing::{Found, status};
 pub const KIND: &str = "Actor";
 /// The label of a task namespace: the actor that it belongs to.
 pub const LABEL: &str = "mailverity.dev/actor";
+/// The label of a task that a person at a shell has made.
+pub const PROBE: &str = "mailverity.dev/probe";
+/// How long such a task is left alone: longer than a probe can take.
+const PROBED: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 /// How often agents are looked after, where there are any.
 const EVERY: Duration = Duration::from_secs(5);
 /// How often tasks that nobody waits for are swept away.
@@ -174,7 +185,7 @@ impl Round {
         }
         found.away = self.term.roster.away(&name, Instant::now());
         found.about = self.term.roster.about(&name).unwrap_or_default();
-        found.sources = self.term.roster.sources(&name);
+        found.addresses = self.term.roster.addresses(&name);
         let online = found.away.is_none();
         if self.standing.insert(name.clone(), online) != Some(online) {
             self.term.changed(&who(&name));
@@ -194,8 +205,9 @@ impl Round {
     /// Removes tasks that nobody waits for: of a process that is gone, or made by somebody else. Their Secrets go with them.
     async fn sweep(&self, namespace: &str) -> Result<(), ApiError> {
         let tasks: Api<PartialObjectMeta<ActorTask>> = Api::namespaced(self.term.ground.client.clone(), namespace);
+        let now = jiff::Timestamp::now();
         for task in bounded(tasks.list_metadata(&ListParams::default().limit(500))).await? {
-            if !self.term.roster.has(&Name::new(namespace, task.name_any())) {
+            if !self.term.roster.has(&Name::new(namespace, task.name_any())) && !is_probed(&task, now) {
                 tracing::info!(namespace, task = task.name_any(), "swept away");
                 match bounded(tasks.delete(&task.name_any(), &DeleteParams::background())).await {
                     Err(error) if !error.is_gone() => return Err(error),
@@ -205,6 +217,23 @@ impl Round {
         }
         Ok(())
     }
+}
+
+/// The actors that an object rests on: those that it names, or, where it selects by labels, all, as any may come to match.
+#[must_use]
+pub fn named(by_name: Option<&[ActorRef]>, by_labels: bool, term: &Term) -> BTreeSet<Who> {
+    let mut named: BTreeSet<Who> = by_name.into_iter().flatten().map(|actor| who(&actor.name)).collect();
+    if by_labels {
+        named.extend(term.roster.actors().iter().map(|actor| who(&actor.name_any())));
+        named.insert(who(""));
+    }
+    named
+}
+
+/// Whether a task is one that a person at a shell may still wait for.
+fn is_probed(task: &impl ResourceExt, now: jiff::Timestamp) -> bool {
+    let age = task.creation_timestamp().map(|made| now.duration_since(made.0));
+    task.labels().contains_key(PROBE) && age.is_some_and(|age| age < PROBED)
 }
 
 /// Another actor that claims the same task namespace, where it is the older one; of one age the first by name.

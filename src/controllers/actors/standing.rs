@@ -1,5 +1,7 @@
 //! The status of an Actor, from what was found of it. Pure.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -10,8 +12,9 @@ use crate::{
         v1alpha1::{Actor, ActorMode, ActorObjectStatus, condition as c},
     },
     mail::Diagnosis,
+    runtime::roster::Addresses,
     verify::{
-        conditions::{Conditions, Truth, cut},
+        conditions::{Conditions, Truth},
         halt::whole_seconds,
         task::Presence,
     },
@@ -28,8 +31,8 @@ pub struct Found {
     pub away: Option<Diagnosis>,
     /// What its agent says of itself.
     pub about: Presence,
-    /// The addresses of its own sockets, as far as they are known since this process leads.
-    pub sources: Vec<String>,
+    /// The addresses that it connects from, as far as they are known since this process leads.
+    pub addresses: Addresses,
 }
 
 impl Found {
@@ -68,6 +71,13 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
         conditions.holds(c::READY, if agent { "Its agent shows signs of life." } else { "It is the operator itself." });
     }
     conditions.kstatus(before.clone(), unfit.map(|diagnosis| diagnosis.class), false);
+    match found.about.in_one_subnet() {
+        Some(interfaces) => {
+            let shared = Diagnosis::new(Reason::MultiHomedSameSubnet).fact("interfaces", interfaces);
+            conditions.tell(c::DEGRADED, Truth::True, &shared);
+        }
+        None => conditions.drop(c::DEGRADED),
+    }
     let conditions = conditions.finish();
     let turned = before.map(|(status, _)| status) != conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
     let last_seen_time = if turned { Some(Time(whole_seconds(now))) } else { old.last_seen_time };
@@ -79,13 +89,15 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
         pod_name: told(&found.about.pod),
         node_name: found.about.node.clone(),
         interfaces: found.about.interfaces.clone(),
-        source_ips: match found.sources.as_slice() {
-            [] => old.source_ips,
-            sources => sources.iter().take(16).map(|source| cut(source, 64).to_owned()).collect(),
-        },
-        observed_ips: old.observed_ips,
+        source_ips: known(&found.addresses.sources).unwrap_or(old.source_ips),
+        observed_ips: known(&found.addresses.observed).unwrap_or(old.observed_ips),
         last_seen_time,
     }
+}
+
+/// Addresses, where any are known.
+fn known(addresses: &BTreeSet<String>) -> Option<Vec<String>> {
+    Some(addresses.iter().take(16).cloned().collect()).filter(|addresses: &Vec<String>| !addresses.is_empty())
 }
 
 /// Whether a status is worth writing.

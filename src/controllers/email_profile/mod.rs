@@ -1,7 +1,6 @@
 //! `EmailProfile`: what it adds to what all kinds share. `reconcile` goes observe → decide → act → tell, `run` is what runs
 //! beside it, and `permits` what that asks before it acts.
 
-mod agent;
 mod permits;
 mod reconcile;
 mod run;

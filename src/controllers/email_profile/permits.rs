@@ -11,14 +11,14 @@ use jiff::Timestamp;
 
 use kube::ResourceExt;
 
-use super::{Context, EmailProfiles, agent::TaskAgent, charge, reconcile::Sight};
+use super::{Context, EmailProfiles, charge, reconcile::Sight};
 use crate::{
-    api::{
-        Reason,
-        v1alpha1::{ActorMode, DEFAULT_ACTOR, VerificationMode},
+    api::v1alpha1::VerificationMode,
+    controllers::{
+        actors::{Place as Where, Work},
+        mandate::Mandate,
     },
-    controllers::mandate::Mandate,
-    mail::{Diagnosis, Vantage, protocol::Protocol},
+    mail::{Diagnosis, protocol::Protocol},
     runtime::{
         Name,
         limits::{Place, Service, Target},
@@ -117,37 +117,19 @@ impl Permits for OperatorPermits {
     }
 
     fn stand<'a>(&'a self, actor: &'a str) -> Stand<'a> {
-        let (term, settings) = (&self.mandate.ctx().term, self.mandate.ctx().settings());
-        if actor == DEFAULT_ACTOR {
-            return Stand::Here(None);
-        }
-        let away = term.roster.away(actor, std::time::Instant::now());
-        let Some(actor) = term.roster.actor(actor) else {
-            return Stand::Away(Diagnosis::new(Reason::ActorOffline).fact("name", actor));
+        let work = Work {
+            object: format!("EmailProfile {}", self.name),
+            uid: self.uid.clone(),
+            run: self.run.id.clone(),
+            part: self.run.part.clone(),
+            domain: self.domain.clone(),
+            probe: false,
         };
-        // An agent may come back while its mail is looked for, and is waited for there.
-        if actor.spec.mode == ActorMode::Agent {
-            return Stand::There(Box::new(TaskAgent {
-                term: Arc::clone(term),
-                actor,
-                object: format!("EmailProfile {}", self.name),
-                uid: self.uid.clone(),
-                run: self.run.id.clone(),
-                part: self.run.part.clone(),
-                domain: self.domain.clone(),
-            }));
+        match Where::of(actor, &self.mandate.ctx().term, work) {
+            Where::Here(vantage) => Stand::Here(vantage),
+            Where::There(agent) => Stand::There(agent),
+            Where::Away(away) => Stand::Away(away),
         }
-        if let Some(away) = away {
-            return Stand::Away(away);
-        }
-        let proxy = match actor.spec.egress_proxy.as_deref().map(str::parse).transpose() {
-            Ok(proxy) => proxy.or_else(|| settings.vantage.proxy.clone()),
-            Err(unread) => {
-                let fault = format!("egressProxy of Actor {}: {unread}", actor.name_any());
-                return Stand::Away(Diagnosis::new(Reason::SpecInvalid).detail(fault.clone()).fact("fault", fault));
-            }
-        };
-        Stand::Here(Some(Box::new(Vantage { actor: actor.name_any(), proxy, ..settings.vantage.clone() })))
     }
 
     fn has_claimed(&self, actor: &str) -> bool {

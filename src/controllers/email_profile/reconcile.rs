@@ -208,12 +208,7 @@ async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&RunReport>, ctx: &
 fn named(profile: &EmailProfile, namespace: &str, ctx: &Context) -> BTreeSet<Who> {
     let spec = &profile.spec;
     let mut named = servers(spec, namespace);
-    named.extend(spec.actors.iter().flatten().map(|actor| actors::who(&actor.name)));
-    if spec.actor_selector.is_some() {
-        // One that does not match yet may do so after its next change.
-        named.extend(ctx.term.roster.actors().iter().map(|actor| actors::who(&actor.name_any())));
-        named.insert(actors::who(""));
-    }
+    named.extend(actors::named(spec.actors.as_deref(), spec.actor_selector.is_some(), &ctx.term));
     named
 }
 

@@ -1,53 +1,82 @@
-//! A check of a server: what it is begun with, and what is counted and logged of it. It runs beside its object's
-//! reconciliations, so that a change of mind (a pause, a new spec, a lost lease) reaches it at once.
+//! A check of a server by all its actors: what it is begun with, and what is counted and logged of it. It runs beside its
+//! object's reconciliations, so that a change of mind (a pause, a new spec, a lost lease) reaches it at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::{Context, MailServers, gate::OperatorGate, reconcile::Sight};
 use crate::{
-    api::v1alpha1::DEFAULT_ACTOR,
+    api::{Class, Reason},
     controllers::{
         Kind,
+        actors::{Place as Where, Work},
         checks::{self, OVERDUE},
     },
-    mail::Stage,
-    runtime::{Name, limits::Place, stop::Stop},
+    mail::{Diagnosis, Stage},
+    runtime::{Name, limits::Place},
     verify::{
-        Report,
-        mail_server::{Check, Inputs, Run, check},
+        Chosen, Report,
+        mail_server::{By, Check, Inputs, Run, Views, check_by},
     },
 };
+
+/// What giving work to an agent may take beside the check itself: that it takes the task, and that it tells what it found.
+const HANDED_OVER: Duration = Duration::from_mins(2);
 
 /// Begins a check. At its end the object is reconciled, and finds the report.
 pub fn start(ctx: &Arc<Context>, name: &Name, sight: Sight, inputs: Inputs, plan: Check, place: Place) {
     let uid = sight.object.metadata.uid.clone().unwrap_or_default();
     // Not a part of the reconciliation that began it, which ends long before.
     let span = tracing::info_span!(parent: None, "check", object = %name, check = plan.id, level = ?plan.level);
-    let code = ctx.term.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), DEFAULT_ACTOR.as_bytes()]);
     let (mine, object, check) = (Arc::clone(ctx), name.clone(), plan.clone());
     checks::start(ctx, name, uid, check, |stop| {
         let work = async move {
             let _place = place;
-            Box::pin(run(&mine, &object, sight, &inputs, plan, code, stop)).await
+            let gate = OperatorGate::new(Arc::clone(&mine), sight, plan.clone(), &inputs, stop);
+            Box::pin(run(&mine, &object, &gate, &inputs, plan)).await
         };
         work.instrument(span)
     });
 }
 
-async fn run(
-    ctx: &Arc<Context>,
-    name: &Name,
-    sight: Sight,
-    inputs: &Inputs,
-    plan: Check,
-    code: uuid::Uuid,
-    stop: Stop,
-) -> Option<Report> {
-    let settings = ctx.settings();
-    let gate = OperatorGate::new(Arc::clone(ctx), sight, plan.clone(), inputs, stop);
+/// Runs a check: its actors one after the other, as the server grants so many connections and no more.
+async fn run(ctx: &Arc<Context>, name: &Name, gate: &OperatorGate, inputs: &Inputs, mut plan: Check) -> Option<Views> {
+    tracing::debug!(trigger = ?plan.trigger, attempt = plan.attempt, "begins");
+    let mut views = Views::default();
+    for actor in &inputs.actors {
+        let checked = timeout(inputs.timeout + OVERDUE + HANDED_OVER, by(ctx, name, gate, inputs, &plan, actor));
+        let report = tokio::select! {
+            report = checked => report.ok(),
+            () = gate.mandate.cut() => None,
+        };
+        let Some(report) = report else { break };
+        told(ctx, name, actor, &report);
+        plan.may_greet_with_tls &= !report.tls_hello;
+        views.add(actor, report);
+    }
+    let whole = views.0.len() == inputs.actors.len();
+    let failed = views.0.iter().any(|view| view.report.failure.is_some());
+    // What only some have found is no verdict, and is told only where a mail has gone.
+    if views.0.is_empty() || !gate.mandate.stands(failed || !whole) {
+        tracing::info!("cut short");
+        return None;
+    }
+    for actor in inputs.actors.iter().skip(views.0.len()) {
+        let mut report = Report::new(plan.level, String::new());
+        let cut = || Diagnosis::new(Reason::Paused).class(Class::Transient).detail("the check was cut short");
+        report.failure = Some(gate.mandate.still().err().unwrap_or_else(cut));
+        views.add(actor, report);
+    }
+    Some(views)
+}
+
+/// One actor's check.
+async fn by(ctx: &Context, name: &Name, gate: &OperatorGate, inputs: &Inputs, plan: &Check, actor: &Chosen) -> Report {
+    let (settings, uid) = (ctx.settings(), &inputs.uid);
+    let code = ctx.term.ground.key.code(&[uid.as_bytes(), plan.id.as_bytes(), actor.name.as_bytes()]);
     let run = Run {
         id: &plan.id,
         code,
@@ -60,27 +89,36 @@ async fn run(
         may_greet_with_tls: plan.may_greet_with_tls,
         watcher: None,
     };
-    tracing::debug!(trigger = ?plan.trigger, attempt = plan.attempt, "begins");
-    let checked = tokio::time::timeout(inputs.timeout + OVERDUE, check(inputs, &settings.vantage, &gate, &run));
-    let report = tokio::select! {
-        report = checked => report.ok(),
-        () = gate.mandate.cut() => None,
+    let work = Work {
+        object: format!("MailServer {name}"),
+        uid: uid.clone(),
+        run: plan.id.clone(),
+        part: plan.id.clone(),
+        ..Work::default()
     };
-    let Some(report) = report.filter(|report| gate.mandate.stands(report.failure.is_some())) else {
-        tracing::info!("cut short");
-        return None;
-    };
-    let failure = report.failure.as_ref().map(|failure| failure.reason);
-    ctx.term.ground.metrics.checked(MailServers::KIND, name, &report.stages, failure);
-    if report.delivery.as_ref().is_some_and(|delivery| delivery.accepted.is_some()) {
-        ctx.term.ground.metrics.sent("Test");
-    }
-    match &report.failure {
-        None => tracing::info!(duration = ?report.duration, "verified"),
-        Some(failure) => {
-            let stage = failure.stage.map(Stage::as_str);
-            tracing::info!(reason = %failure.reason, stage, duration = ?report.duration, "unverified");
+    match Where::of(&actor.name, &ctx.term, work) {
+        Where::Here(vantage) => check_by(By::Here(vantage.as_deref().unwrap_or(&settings.vantage)), inputs, gate, &run).await,
+        Where::There(agent) => check_by(By::Agent(&*agent), inputs, gate, &run).await,
+        Where::Away(away) => {
+            let mut report = Report::new(plan.level, inputs.endpoints.first().map(ToString::to_string).unwrap_or_default());
+            report.failure = Some(away);
+            report
         }
     }
-    Some(report)
+}
+
+/// Counts and logs what an actor found.
+fn told(ctx: &Context, name: &Name, actor: &Chosen, report: &Report) {
+    let metrics = &ctx.term.ground.metrics;
+    metrics.checked(MailServers::KIND, name, &report.stages, report.failure.as_ref().map(|failure| failure.reason));
+    if report.delivery.as_ref().is_some_and(|delivery| delivery.accepted.is_some()) {
+        metrics.sent("Test");
+    }
+    match &report.failure {
+        None => tracing::info!(actor = actor.name, duration = ?report.duration, "verified"),
+        Some(failure) => {
+            let stage = failure.stage.map(Stage::as_str);
+            tracing::info!(actor = actor.name, reason = %failure.reason, stage, duration = ?report.duration, "unverified");
+        }
+    }
 }

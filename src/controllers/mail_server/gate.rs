@@ -1,6 +1,9 @@
 //! The gate of a check of a server: a mandate as all kinds have it, and before a mail its budgets and its claim.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -23,11 +26,14 @@ use crate::{
 pub struct OperatorGate {
     /// What the check may do, and until when.
     pub mandate: Mandate<MailServers>,
-    sight: Sight,
+    /// The object in its latest version: each claim rests on the one before.
+    sight: tokio::sync::Mutex<Sight>,
     plan: Check,
     host: String,
     user: String,
     secret: Option<String>,
+    /// The mails that were charged so far.
+    mails: AtomicU32,
 }
 
 impl OperatorGate {
@@ -37,11 +43,22 @@ impl OperatorGate {
         let login = inputs.login.as_ref();
         Self {
             mandate: Mandate::new(ctx, &sight.object, sight.object.spec.interval().get(), stop),
-            sight,
+            sight: tokio::sync::Mutex::new(sight),
             plan,
             host: inputs.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default(),
             user: login.map(|login| login.credential.user().to_owned()).unwrap_or_default(),
             secret: login.map(|login| login.secret.clone()),
+            mails: AtomicU32::new(0),
+        }
+    }
+}
+
+impl OperatorGate {
+    /// What the next mail is charged by: the check, where one actor sends, and one more for each mail before it.
+    fn charged(&self) -> String {
+        match self.mails.fetch_add(1, Ordering::Relaxed) {
+            0 => self.plan.id.clone(),
+            before => format!("{}/{before}", self.plan.id),
         }
     }
 }
@@ -57,10 +74,12 @@ impl Gate for OperatorGate {
 
     fn send<'a>(&'a self, recipient: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
         async move {
+            let mut sight = self.sight.lock().await;
             let now = Timestamp::now();
             let mail = Mail { host: &self.host, user: &self.user, recipient, run: &self.plan.id, borrower: None };
-            self.mandate.charge(&self.plan.id, &mail, now)?;
-            self.mandate.claim(&self.sight.object, &claim(&self.sight.seen(), &self.plan, now)).await?;
+            self.mandate.charge(&self.charged(), &mail, now)?;
+            let status = claim(&sight.seen(), &self.plan, now);
+            sight.object = self.mandate.claim(&sight.object, &status).await?;
             // The write may have taken seconds: the Lease may be lost by now.
             self.still()
         }

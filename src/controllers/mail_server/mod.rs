@@ -21,9 +21,8 @@ use crate::{
     api::v1alpha1::MailServer,
     runtime::{Name, Who},
     verify::{
-        Report,
         budget::Mail,
-        mail_server::{Check, inputs},
+        mail_server::{Check, Views, inputs},
     },
 };
 use defaults::Defaults;
@@ -40,7 +39,7 @@ pub struct MailServers {
 impl Kind for MailServers {
     type Object = MailServer;
     type Check = Check;
-    type Report = Report;
+    type Report = Views;
 
     const KIND: &'static str = "MailServer";
     const CONTROLLER: &'static str = "mailserver";

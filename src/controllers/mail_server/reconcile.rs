@@ -12,7 +12,10 @@ use crate::{
         Class, Reason,
         v1alpha1::{MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     },
-    controllers::reconcile::{Error, references, wait},
+    controllers::{
+        actors,
+        reconcile::{Error, references, wait},
+    },
     mail::Diagnosis,
     runtime::{
         Name,
@@ -20,10 +23,9 @@ use crate::{
         lock,
     },
     verify::{
-        Report,
         breaker::Hold,
         mail_server::{
-            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, What, decide, differs, inputs,
+            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, Views, What, decide, differs, inputs,
             inputs::MESSAGES_PER_MINUTE, resolve, status, transitions,
         },
     },
@@ -118,6 +120,10 @@ pub async fn go(object: MailServer, name: &Name, ctx: &Arc<Context>) -> Result<O
 async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Result<Inputs, Diagnosis>, Error> {
     let spec = &object.spec;
     ctx.uses.set(name, references(&name.namespace, spec.tls.iter(), spec.auth.as_ref()));
+    let verification = spec.verification.as_ref();
+    let names = verification.and_then(|verification| verification.actors.as_deref());
+    let selects = verification.is_some_and(|verification| verification.actor_selector.is_some());
+    ctx.dependents.set(name, actors::named(names, selects, &ctx.term));
     let uid = object.uid().unwrap_or_default();
     let about = inputs::About {
         namespace: &name.namespace,
@@ -173,7 +179,7 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
 
 /// Writes the status that follows, if it is worth it, and the Events that go with it. Afterwards `sight` holds the object as
 /// it then is.
-async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&Report>, ctx: &Context) -> Result<(), Error> {
+async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&Views>, ctx: &Context) -> Result<(), Error> {
     let seen = sight.seen();
     let new = status(&seen, plan, report);
     if seen.deleted || !differs(seen.status, &new) {

@@ -10,6 +10,7 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
+use secrecy::SecretString;
 
 /// The lowest version of TLS that is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,7 @@ impl MinVersion {
 #[derive(Clone, Debug)]
 pub struct ClientIdentity {
     pub(super) key: Arc<CertifiedKey>,
+    written: Arc<SecretString>,
     /// Whom it speaks of.
     pub subject: String,
 }
@@ -49,6 +51,8 @@ impl ClientIdentity {
         let chain = certificates(chain)?;
         let leaf = chain.first().ok_or("tls.crt holds no PEM certificate")?;
         let subject = super::certificate::describe(leaf).subject.unwrap_or_default();
+        let text = std::str::from_utf8(key).map_err(|_| "tls.key holds no PEM private key")?;
+        let written = Arc::new(SecretString::from(text));
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "tls.key holds no PEM private key")?;
         let signer = ring::sign::any_supported_type(&key).map_err(|_| "the key is of a kind that is not supported")?;
         let certified = CertifiedKey::new(chain, signer);
@@ -56,7 +60,19 @@ impl ClientIdentity {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(_) => return Err("the key does not belong to the certificate".to_owned()),
         }
-        Ok(Self { key: Arc::new(certified), subject })
+        Ok(Self { key: Arc::new(certified), written, subject })
+    }
+
+    /// The chain, its leaf first.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
+
+    /// The key in PEM, as it was read.
+    #[must_use]
+    pub fn key(&self) -> &SecretString {
+        &self.written
     }
 }
 

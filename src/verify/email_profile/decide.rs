@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Chosen, Seen};
+use super::Seen;
 use crate::{
     api::{
         Class, Reason,
@@ -11,6 +11,7 @@ use crate::{
     },
     mail::Diagnosis,
     verify::{
+        Chosen,
         agenda::Agenda,
         breaker::Hold,
         halt::Mode,

@@ -1,15 +1,9 @@
 //! From an `EmailProfile`'s spec to everything that a run needs: presets and defaults filled in, the account read, the
 //! `MailServer`s that it names found and judged.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{
-    presets,
-    select::{Chosen, needs_actors, select},
-};
+use super::presets;
 use crate::{
     api::{
         Reason,
@@ -24,6 +18,7 @@ use crate::{
         gate::Account,
         mail_server, mailbox,
         resolve::{About, account, host_name, invalid, port_number, trust},
+        select::{Chosen, Wanted},
         sharing,
     },
 };
@@ -106,7 +101,8 @@ pub async fn resolve(spec: &EmailProfileSpec, about: &About<'_>, references: &dy
 async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Inputs, Diagnosis> {
     let begun = Instant::now();
     let (protocol, endpoint) = incoming(spec)?;
-    let actors = actors(spec, about, references).await?;
+    let wanted = Wanted { named: spec.actors.as_deref(), selector: spec.actor_selector.as_ref() };
+    let actors = wanted.find(about.namespace, references).await?;
     let server_tls = spec.server.as_ref().and_then(|server| server.tls.as_ref());
     let (tls, tls_fingerprint) = trust(server_tls, about, references).await?;
     let auth = spec.account.as_ref().ok_or_else(|| invalid("protocol IMAP and POP3 need account"))?;
@@ -208,16 +204,6 @@ pub fn incoming(spec: &EmailProfileSpec) -> Result<(Protocol, Endpoint), Diagnos
     let (host, port, security) =
         preset.ok_or_else(|| invalid(&format!("the provider offers no {name}; set server, or another protocol")))?;
     Ok((protocol, Endpoint { host: host.to_owned(), port, security }))
-}
-
-/// Who must find their codes.
-async fn actors(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Vec<Chosen>, Diagnosis> {
-    if !needs_actors(spec) {
-        return select(spec, &[], about.namespace, &BTreeMap::new());
-    }
-    let known = references.actors().await?;
-    let labels = references.namespace_labels(about.namespace).await?;
-    select(spec, &known, about.namespace, &labels)
 }
 
 /// The `MailServer` behind a reference, if this namespace may use it.

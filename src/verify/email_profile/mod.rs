@@ -13,7 +13,6 @@ pub mod run;
 #[cfg(test)]
 mod samples;
 pub mod seen;
-pub mod select;
 pub mod status;
 
 pub use decide::{Because, Begin, Errand, Plan, Run, Trigger, What, decide};
@@ -21,5 +20,4 @@ pub use inputs::{Inputs, Sender, resolve};
 pub use report::{ActorReport, Finding, Mail, RunReport};
 pub use run::{Agent, Codes, Outcome, Permits, Setting, Stand, run};
 pub use seen::{Observed, Seen};
-pub use select::Chosen;
 pub use status::{claim, differs, status, transitions};

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
-use super::{Because, Begin, Chosen, Observed, Plan, Run, Seen, Trigger, What, claim, decide, differs, status};
+use super::{Because, Begin, Observed, Plan, Run, Seen, Trigger, What, claim, decide, differs, status};
 use crate::{
     api::{
         Reason,
@@ -15,6 +15,7 @@ use crate::{
     },
     mail::{Diagnosis, Stage},
     verify::{
+        Chosen,
         breaker::Hold,
         gate::Account,
         halt::{Mode, Pause, PauseScope},

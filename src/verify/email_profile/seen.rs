@@ -3,11 +3,12 @@
 
 use jiff::Timestamp;
 
-use super::{Chosen, Inputs, Run};
+use super::{Inputs, Run};
 use crate::{
     api::v1alpha1::{EmailProfileSpec, EmailProfileStatus, ProfileActorStatus, VerificationMode, condition::SUSPENDED},
     mail::{Diagnosis, diagnosis::printable},
     verify::{
+        Chosen,
         breaker::Hold,
         gate::Account,
         halt::{Brakes, Mode, Pause},

@@ -1,4 +1,4 @@
-//! The staged check of a server: the same for the controller, for a laptop and, later, for agents.
+//! The staged check of a server: the same for the controller, for a laptop and for agents.
 //!
 //! Reads from top to bottom like the RFCs: connect, greet, protect, log in, send. What a stage says to the server is in
 //! [`crate::mail::smtp::session`]; who may log in and send is asked of the [`Gate`].
@@ -7,6 +7,7 @@ mod attempt;
 
 use std::time::Instant as Clock;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -53,8 +54,28 @@ pub struct Run<'a> {
     pub watcher: Option<fn(&Record)>,
 }
 
-/// Checks a server: the primary, then, where it cannot be reached or used, its alternates, all inside the timeout.
+/// From where endpoints are tried.
+#[derive(Clone, Copy)]
+pub enum By<'a> {
+    /// From this process.
+    Here(&'a Vantage),
+    /// By an agent elsewhere.
+    Agent(&'a dyn Agent),
+}
+
+/// An agent elsewhere, which tries an endpoint as it is tried here.
+pub trait Agent: Send + Sync {
+    /// Tries the one endpoint of `inputs`, inside their timeout.
+    fn attempt<'a>(&'a self, inputs: &'a Inputs, gate: &'a dyn Gate, run: &'a Run<'a>) -> BoxFuture<'a, Report>;
+}
+
+/// Checks a server from here: the primary, then, where it cannot be reached or used, its alternates, all inside the timeout.
 pub async fn check(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, run: &Run<'_>) -> Report {
+    check_by(By::Here(vantage), inputs, gate, run).await
+}
+
+/// The same from wherever it is to be checked.
+pub async fn check_by(by: By<'_>, inputs: &Inputs, gate: &dyn Gate, run: &Run<'_>) -> Report {
     let begun = Clock::now();
     let end = Instant::now() + inputs.timeout;
     let mut reports: Vec<Report> = Vec::new();
@@ -63,8 +84,17 @@ pub async fn check(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, run: &Ru
         let left = end.saturating_duration_since(Instant::now());
         let until = end - RESERVE.min(left / 10) * after;
         let connect_by = Instant::now() + left / (after + 1);
-        let stages = Stages::watched(run.watcher).with(inputs_record(inputs));
-        let report = Attempt { inputs, endpoint, vantage, gate, run }.run(stages, connect_by, until).await;
+        let report = match by {
+            By::Here(vantage) => {
+                let stages = Stages::watched(run.watcher).with(inputs_record(inputs));
+                Attempt { inputs, endpoint, vantage, gate, run }.run(stages, connect_by, until).await
+            }
+            By::Agent(agent) => {
+                let timeout = until.saturating_duration_since(Instant::now());
+                let alone = Inputs { endpoints: vec![endpoint.clone()], timeout, ..inputs.clone() };
+                agent.attempt(&alone, gate, run).await
+            }
+        };
         let goes_on = report.failure.is_some() && worth_an_alternate(&report);
         reports.push(report);
         if !goes_on {

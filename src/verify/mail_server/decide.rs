@@ -7,7 +7,7 @@ use super::{Mode, Seen};
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{Claim, DEFAULT_ACTOR, Level, State, condition::DELIVERY_TESTED},
+        v1alpha1::{Claim, Level, State, condition::DELIVERY_TESTED},
     },
     mail::Diagnosis,
     verify::{
@@ -124,25 +124,14 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     Plan { what, next, state: State::Active }
 }
 
-/// Why nothing can be checked: the spec as a whole, the Actors that it names, or its references.
+/// Why nothing can be checked: the spec as a whole, or what it names.
 pub(super) fn refusal(seen: &Seen<'_>) -> Option<Diagnosis> {
-    unacceptable(seen).or_else(|| actors(seen)).or_else(|| seen.observed.as_ref().err().cloned())
+    unacceptable(seen).or_else(|| seen.observed.as_ref().err().cloned())
 }
 
 /// What makes no sense in the spec or its annotations, whatever the cluster holds.
 pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
     seen.brakes().unacceptable()
-}
-
-/// Which of the Actors that the spec names does not exist. `default` is the operator itself, and needs no object.
-fn actors(seen: &Seen<'_>) -> Option<Diagnosis> {
-    let verification = seen.spec.verification.as_ref()?;
-    let unknown = verification.actors.iter().flatten().find(|actor| actor.name != DEFAULT_ACTOR);
-    let alone = "a MailServer is checked by the operator itself in this version";
-    let unknown = unknown.map(|actor| {
-        Diagnosis::new(Reason::ActorNotFound).fact("name", &actor.name).detail(format!("{alone}, not by Actor {}", actor.name))
-    });
-    unknown.or_else(|| verification.actor_selector.as_ref().map(|_| Diagnosis::new(Reason::NoActorSelected).detail(alone)))
 }
 
 /// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.
@@ -182,7 +171,7 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         return Ok(Trigger::Requested);
     }
     let due = agenda(seen, checked).due();
-    if due > seen.now {
+    if due > seen.now && !(checked && seen.is_anybody_back()) {
         return Err(due);
     }
     Ok(if checked { Trigger::Due } else { Trigger::First })

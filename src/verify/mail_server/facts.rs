@@ -3,11 +3,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Check, inputs::endpoints, judge::is_open, status::claim_of};
+use super::{Check, View, Views, inputs::endpoints, judge::is_open, status::claim_of};
 use crate::{
-    api::v1alpha1::{
-        ActorStatus, Capabilities, CheckPhase, DEFAULT_ACTOR, EndpointStatus, LastCheck, MailServerSpec, MailServerStatus,
-    },
+    api::v1alpha1::{ActorStatus, Capabilities, CheckPhase, EndpointStatus, LastCheck, MailServerSpec, MailServerStatus},
     mail::Diagnosis,
     verify::{
         Report,
@@ -26,7 +24,7 @@ pub(super) fn endpoint(status: &mut MailServerStatus, spec: &MailServerSpec) {
 }
 
 /// Takes up what a check found.
-pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Report) {
+pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Report, views: &Views) {
     if status.inputs_observed.as_ref() != Some(&check.inputs) {
         status.capabilities = None;
         status.tls = None;
@@ -49,7 +47,7 @@ pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Repor
         status.tls_hello_generation = Some(check.generation);
     }
     status.last_check = Some(last_check(check, report));
-    status.actors = vec![actor(check, report)];
+    status.actors = views.0.iter().take(32).map(|view| actor(check, view)).collect();
     settle(status, check, report);
 }
 
@@ -77,11 +75,11 @@ fn last_check(check: &Check, report: &Report) -> LastCheck {
     }
 }
 
-fn actor(check: &Check, report: &Report) -> ActorStatus {
+fn actor(check: &Check, View { actor, zone, report }: &View) -> ActorStatus {
     let failure = report.failure.as_ref();
     ActorStatus {
-        name: DEFAULT_ACTOR.to_owned(),
-        zone: None,
+        name: cut(actor, 253).to_owned(),
+        zone: text(zone.as_deref(), 63),
         state: result(report, "Pending").to_owned(),
         reason: Some(failure.map_or("Succeeded", |failure| failure.reason.as_str()).to_owned()),
         message: text(Some(&report.message()), MESSAGE),

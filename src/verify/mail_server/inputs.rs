@@ -3,15 +3,13 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::{
-        Reason,
-        v1alpha1::{Alternate, Level, MailServerSpec, Security, Sender, Test, Tls},
-    },
+    api::v1alpha1::{Alternate, Level, MailServerSpec, Security, Sender, Test, Tls},
     mail::{Diagnosis, Stage, tls::TlsPolicy},
     verify::{
         Endpoint, Login, References,
         gate::Account,
         resolve::{account, host_name, invalid, port_number, trust},
+        select::{Chosen, Wanted},
     },
 };
 
@@ -40,6 +38,8 @@ pub struct Inputs {
     pub object: String,
     /// The object's UID; empty where it lives in a file.
     pub uid: String,
+    /// Who checks.
+    pub actors: Vec<Chosen>,
     /// A keyed hash of all of this that a server can notice: another one makes a check due.
     pub fingerprint: String,
     /// The time that reading took.
@@ -64,6 +64,7 @@ impl Inputs {
             test: None,
             object,
             uid: String::new(),
+            actors: Vec::new(),
             fingerprint: String::new(),
             resolving: Duration::ZERO,
         }
@@ -137,7 +138,12 @@ pub async fn resolve(spec: &MailServerSpec, about: &About<'_>, references: &dyn 
 async fn resolve_unstaged(spec: &MailServerSpec, about: &About<'_>, references: &dyn References) -> Result<Inputs, Diagnosis> {
     let begun = Instant::now();
     let endpoints = endpoints(spec)?;
-    actors(spec)?;
+    let verification = spec.verification.as_ref();
+    let wanted = Wanted {
+        named: verification.and_then(|verification| verification.actors.as_deref()),
+        selector: verification.and_then(|verification| verification.actor_selector.as_ref()),
+    };
+    let actors = wanted.find(about.namespace, references).await?;
     let (tls, tls_fingerprint) = trust(spec.tls.as_ref(), about, references).await?;
     let login = match &spec.auth {
         Some(auth) => account(auth, about, references, &endpoints, tls.skip_verify).await?,
@@ -146,7 +152,8 @@ async fn resolve_unstaged(spec: &MailServerSpec, about: &About<'_>, references: 
     let sender_domain = spec.sender.as_ref().and_then(|sender| sender.address.rsplit_once('@')).map(|(_, domain)| domain);
     // Never a name without a dot (promise 12): the session then gives its address literal.
     let helo = spec.helo_name.as_deref().or(sender_domain).filter(|name| is_host_name(name));
-    let noticed = noticed_by_a_server(spec);
+    let who: Vec<&str> = actors.iter().map(|actor| actor.name.as_str()).collect();
+    let noticed = noticed(spec, &who);
     let login_fingerprint = login.as_ref().map(|login| login.fingerprint.as_str()).unwrap_or_default();
     let fingerprint = about.key.hash(&[noticed.as_bytes(), login_fingerprint.as_bytes(), tls_fingerprint.as_bytes()]);
     Ok(Inputs {
@@ -160,6 +167,7 @@ async fn resolve_unstaged(spec: &MailServerSpec, about: &About<'_>, references: 
         test: spec.test.clone(),
         object: format!("MailServer {}/{}", about.namespace, about.name),
         uid: about.uid.to_owned(),
+        actors,
         fingerprint,
         resolving: begun.elapsed(),
     })
@@ -170,32 +178,15 @@ fn is_host_name(name: &str) -> bool {
     name.contains(['.', ':']) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte))
 }
 
-/// The part of a spec that a server can notice, in a form that is the same for the same meaning.
-fn noticed_by_a_server(spec: &MailServerSpec) -> String {
+/// What a server can notice of a spec, and who checks it: in a form that is the same for the same meaning.
+fn noticed(spec: &MailServerSpec, actors: &[&str]) -> String {
     let level = spec.level();
     let deliver = level == Level::Deliver;
     serde_json::json!({
         "host": spec.host, "url": spec.url, "port": spec.port, "security": spec.security,
         "tls": spec.tls.as_ref().map(|tls| Tls { expiry_warning: None, ..tls.clone() }),
         "auth": spec.auth, "sender": spec.sender, "helo": spec.helo_name, "alternates": spec.alternates,
-        "test": spec.test.as_ref().filter(|_| deliver), "level": level,
+        "test": spec.test.as_ref().filter(|_| deliver), "level": level, "actors": actors,
     })
     .to_string()
-}
-
-/// No Actor but the operator itself is known so far.
-fn actors(spec: &MailServerSpec) -> Result<(), Diagnosis> {
-    let Some(verification) = &spec.verification else { return Ok(()) };
-    if verification.actor_selector.is_some() {
-        return Err(
-            Diagnosis::new(Reason::NoActorSelected).detail("a MailServer is checked by the operator itself in this version")
-        );
-    }
-    let unknown = verification.actors.iter().flatten().find(|actor| actor.name != crate::api::v1alpha1::DEFAULT_ACTOR);
-    match unknown {
-        Some(actor) => Err(Diagnosis::new(Reason::ActorNotFound)
-            .fact("name", actor.name.as_str())
-            .detail(format!("a MailServer is checked by the operator itself in this version, not by Actor {}", actor.name))),
-        None => Ok(()),
-    }
 }

@@ -72,8 +72,8 @@ pub(super) fn conditions(
     // What was found of inputs that have changed since says nothing of those that are there now.
     let stale = |check: &Check| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != check.inputs);
     match news {
-        News::Found(check, _) if stale(check) => {}
-        News::Found(check, report) => judge.found(check, report, &mut verdict),
+        News::Found(check, ..) if stale(check) => {}
+        News::Found(check, told, views) => judge.found(check, told, views.differ().as_ref(), &mut verdict),
         News::Lost(_, lost) => {
             judge.conditions.tell(c::DELIVERY_TESTED, Truth::False, lost);
             judge.failed(lost, &sentence(lost), &mut verdict);
@@ -84,7 +84,7 @@ pub(super) fn conditions(
     if judge.same && !matches!(plan.what, What::Refuse(_)) {
         judge.conditions.still_hold();
     }
-    let judged_now = matches!(news, News::Found(check, _) if !stale(check));
+    let judged_now = matches!(news, News::Found(check, ..) if !stale(check));
     verdict.pending = halted.is_none() && judge.is_pending(&plan.what, judged_now);
     judge.verified(&plan.what, halted.is_some());
     judge.held();
@@ -97,7 +97,7 @@ pub(super) fn conditions(
 /// Whether what was known still speaks of what is checked now.
 fn is_same(seen: &Seen<'_>, news: &News<'_>) -> bool {
     let check = match news {
-        News::Begun(check) | News::Found(check, _) => Some(*check),
+        News::Begun(check) | News::Found(check, ..) => Some(*check),
         News::None | News::Lost(..) => seen.running.as_ref(),
     };
     seen.is_unchanged() && !check.is_some_and(|check| matches!(check.trigger, Trigger::First | Trigger::Changed))
@@ -176,8 +176,8 @@ impl Judge<'_> {
         }
     }
 
-    /// What a check that has ended says.
-    fn found(&mut self, check: &Check, report: &Report, verdict: &mut Verdict) {
+    /// What a check that has ended says; `differ`: that its actors do not agree.
+    fn found(&mut self, check: &Check, report: &Report, differ: Option<&Diagnosis>, verdict: &mut Verdict) {
         self.conditions.drop(c::DEGRADED);
         let failure = report.failure.as_ref();
         // What a request asked for is owed until a mail was tried, whatever an earlier one came to.
@@ -201,10 +201,13 @@ impl Judge<'_> {
                 self.left_open(failure, verdict);
             }
             Some(failure) => {
-                if let Some(at) = at.filter(|at| !PROVED.contains(at)) {
+                if let Some(at) = at.filter(|at| !PROVED.contains(at) && *at != c::VERIFIED) {
                     self.conditions.tell(at, Truth::False, failure);
                 }
-                self.failed(failure, &sentence_of(&report_message(report, failure), &failure.hint()), verdict);
+                match differ {
+                    Some(differ) => self.failed(differ, &differ.hint(), verdict),
+                    None => self.failed(failure, &sentence_of(&report_message(report, failure), &failure.hint()), verdict),
+                }
             }
             None => self.passed(report, verdict),
         }

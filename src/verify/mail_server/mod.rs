@@ -12,11 +12,13 @@ mod judge;
 mod samples;
 pub mod seen;
 pub mod status;
+mod views;
 
 pub use crate::verify::events::Event;
 pub use crate::verify::halt::{Mode, Pause, PauseScope};
-pub use check::{Run, check, refused};
+pub use check::{Agent, By, Run, check, check_by, refused};
 pub use decide::{Because, Check, Plan, Trigger, What, decide};
 pub use inputs::{Inputs, MESSAGES_PER_MINUTE, resolve};
 pub use seen::{Observed, Seen};
 pub use status::{claim, differs, status, transitions};
+pub use views::{View, Views};

@@ -5,18 +5,18 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Check, Mode, Observed, Pause, Plan, Seen, Trigger, What, claim, decide, status};
+use super::{Check, Mode, Observed, Pause, Plan, Seen, Trigger, Views, What, claim, decide, status};
 use crate::{
     api::{
         Reason,
-        v1alpha1::{Level, MailServerSpec, MailServerStatus, State},
+        v1alpha1::{DEFAULT_ACTOR, Level, MailServerSpec, MailServerStatus, State},
     },
     mail::{
         Diagnosis, Stage,
         stage::{Outcome, Record},
     },
     verify::{
-        Report,
+        Chosen, Report,
         breaker::Hold,
         gate::Account,
         report::{Delivery, LoginOutcome},
@@ -66,6 +66,7 @@ pub fn server() -> Case {
             accounts: vec![account("credentials-1")],
             secret: Some("mail/relay".to_owned()),
             secret_changed: None,
+            actors: vec![Chosen::new(DEFAULT_ACTOR)],
         }),
         request: None,
         suspend_until: None,
@@ -219,15 +220,23 @@ impl Case {
 
     /// The check that is to be run now, or runs, ends with a report.
     #[track_caller]
-    pub fn finds(mut self, report: &Report) -> Self {
+    pub fn finds(self, report: &Report) -> Self {
+        self.finds_by(&report.clone().into())
+    }
+
+    /// The same by more actors than the operator itself.
+    #[track_caller]
+    pub fn finds_by(mut self, views: &Views) -> Self {
         let check = self.running.take().unwrap_or_else(|| self.check());
-        let mut report = report.clone();
-        report.level = check.level;
-        if report.level < Level::Deliver {
-            report.delivery = None;
+        let mut views = views.clone();
+        for report in views.0.iter_mut().map(|view| &mut view.report) {
+            report.level = check.level;
+            if report.level < Level::Deliver {
+                report.delivery = None;
+            }
         }
         let plan = Plan { what: What::Check(check), next: None, state: State::Active };
-        let new = status(&self.seen(), &plan, Some(&report));
+        let new = status(&self.seen(), &plan, Some(&views));
         self.status = Some(new);
         self
     }

@@ -5,9 +5,11 @@ use jiff::Timestamp;
 
 use super::{Check, Inputs};
 use crate::{
+    api::Reason,
     api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus, condition::SUSPENDED},
     mail::{Diagnosis, diagnosis::printable},
     verify::{
+        Chosen,
         breaker::Hold,
         gate::Account,
         halt::{Brakes, Mode, Pause},
@@ -76,6 +78,8 @@ pub struct Observed {
     pub secret: Option<String>,
     /// When that Secret was last changed, RFC 3339.
     pub secret_changed: Option<String>,
+    /// Who checks.
+    pub actors: Vec<Chosen>,
 }
 
 impl Observed {
@@ -94,6 +98,7 @@ impl From<&Inputs> for Observed {
             accounts: inputs.accounts(),
             secret: login.map(|login| login.secret.clone()),
             secret_changed: login.and_then(|login| login.changed.clone()),
+            actors: inputs.actors.clone(),
         }
     }
 }
@@ -157,6 +162,18 @@ impl Seen<'_> {
         let claim = status.claim.as_ref()?;
         let runs = self.running.as_ref().is_some_and(|check| check.id == claim.id);
         (!runs && !is_settled(claim, status.last_check.as_ref())).then_some(claim)
+    }
+
+    /// Whether an actor that could not be asked can be asked now.
+    #[must_use]
+    pub fn is_anybody_back(&self) -> bool {
+        let told = self.status.map(|status| status.actors.as_slice()).unwrap_or_default();
+        let is_back = |chosen: &Chosen| {
+            let told = told.iter().find(|told| told.name == chosen.name).and_then(|told| told.reason.as_deref());
+            let was_away = [Reason::ActorOffline, Reason::ActorSuspended].iter().any(|away| told == Some(away.as_str()));
+            was_away && chosen.away.is_none()
+        };
+        self.observed.as_ref().is_ok_and(|observed| observed.actors.iter().any(is_back))
     }
 
     /// Whether no operator has ever looked at the object: no status, or the schema's default of -1.

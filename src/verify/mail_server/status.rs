@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Because, Check, Plan, Seen, What, facts, judge};
+use super::{Because, Check, Plan, Seen, Views, What, facts, judge};
 use crate::{
     api::v1alpha1::{CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus},
     mail::{Diagnosis, Stage},
@@ -23,8 +23,8 @@ pub(super) enum News<'a> {
     None,
     /// A check begins.
     Begun(&'a Check),
-    /// A check has ended.
-    Found(&'a Check, &'a Report),
+    /// A check has ended, and this speaks for all its actors.
+    Found(&'a Check, &'a Report, &'a Views),
     /// A claim has no result and never will.
     Lost(&'a Claim, Diagnosis),
 }
@@ -37,17 +37,21 @@ pub fn transitions(old: Option<&MailServerStatus>, new: &MailServerStatus) -> Ve
 
 /// The status to be told.
 ///
-/// At the end of a check `seen` is observed anew, `plan.what` is the `Check` that began it, and `report` what it found.
+/// At the end of a check `seen` is observed anew, `plan.what` is the `Check` that began it, and `found` what its actors found.
 #[must_use]
-pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&Report>) -> MailServerStatus {
+pub fn status(seen: &Seen<'_>, plan: &Plan, found: Option<&Views>) -> MailServerStatus {
     let mut status = seen.status.cloned().unwrap_or_default();
-    let report = report.map(|report| {
-        let failure = report.failure.clone().map(|failure| with_facts(seen, failure));
-        Report { failure, ..report.clone() }
+    let found = found.map(|found| {
+        let mut found = found.clone();
+        for report in found.0.iter_mut().map(|view| &mut view.report) {
+            report.failure = report.failure.take().map(|failure| with_facts(seen, failure));
+        }
+        found
     });
-    let news = match (&plan.what, &report) {
+    let told = found.as_ref().and_then(|found| Some((found.told()?, found)));
+    let news = match (&plan.what, &told) {
         (What::Rest(Because::Deleted), _) => return status,
-        (What::Check(check), Some(report)) => News::Found(check, report),
+        (What::Check(check), Some((told, found))) => News::Found(check, told, found),
         (What::Check(check), None) => News::Begun(check),
         (What::Settle(claim), _) => News::Lost(claim, lost()),
         _ => News::None,
@@ -58,7 +62,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&Report>) -> MailServ
     status.used_by = Some(seen.used_by);
     remember_hold(&mut status, seen, &news);
     match &news {
-        News::Found(check, report) => facts::found(&mut status, check, report),
+        News::Found(check, told, found) => facts::found(&mut status, check, told, found),
         News::Lost(claim, _) => {
             let started_at = Some(claim.started_at.clone());
             let (level, result) = (Level::Deliver, Some("Unknown".to_owned()));
@@ -166,7 +170,8 @@ fn remember_hold(status: &mut MailServerStatus, seen: &Seen<'_>, news: &News<'_>
         status.credentials_observed = Some(hold.credentials.clone());
         return;
     }
-    let accepted = matches!(news, News::Found(_, report) if report.login == Some(crate::verify::report::LoginOutcome::Accepted));
+    let accepted =
+        matches!(news, News::Found(_, report, _) if report.login == Some(crate::verify::report::LoginOutcome::Accepted));
     let known = status.credentials_observed.as_deref();
     let others =
         seen.observed.as_ref().is_ok_and(|seen| !seen.accounts.iter().any(|account| Some(account.secret.as_str()) == known));
@@ -183,7 +188,7 @@ fn remember_hold(status: &mut MailServerStatus, seen: &Seen<'_>, news: &News<'_>
 fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: &News<'_>, verdict: &judge::Verdict) {
     let interval = seen.spec.interval().get();
     let (started, check) = match news {
-        News::Found(check, _) => (check.started, Some(*check)),
+        News::Found(check, ..) => (check.started, Some(*check)),
         News::Lost(claim, _) => (claim.started_at.0, None),
         News::Begun(_) => return,
         News::None => {

@@ -1,18 +1,22 @@
-//! What operator and agents hand each other, made from what both work with and back: the mailbox and the search for one way,
-//! what was found for the other. Pure. What comes from the other side may be of another version, or broken: nothing in it is
-//! trusted, and all of it is cut and scrubbed again.
+//! What operator and agents hand each other, made from what both work with and back: where to connect and what to do there for
+//! one way, what was found for the other. Pure. What comes from the other side may be of another version, or broken: nothing in
+//! it is trusted, and all of it is cut and scrubbed again.
 
+mod contents;
+mod endpoint;
 mod failure;
 mod mailbox;
 mod presence;
 mod result;
 mod search;
+mod server;
 #[cfg(test)]
 mod tests;
 
-pub use mailbox::inputs;
+pub use contents::{Contents, Needs};
 pub use presence::Presence;
-pub use result::{Told, told};
+pub use result::{Told, report, told};
+pub use server::Order;
 
 use std::time::Duration;
 
@@ -20,10 +24,6 @@ use std::time::Duration;
 pub const LEASE: &str = "mailverity-agent";
 /// The annotation of that Lease in which an agent tells of itself: a [`Presence`] as JSON.
 pub const PRESENCE: &str = "mailverity.dev/agent";
-/// The key of the password in a task's Secret.
-pub const PASSWORD: &str = "password";
-/// The key of the code in a task's Secret: a UUID as text.
-pub const CODE: &str = "code";
 
 /// Milliseconds for the wire, within a field's bounds.
 fn millis(duration: Duration, least: i64, most: i64) -> i64 {

@@ -1,5 +1,7 @@
 //! What an agent tells of itself, beside its sign of life.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::mail::diagnosis::printable;
@@ -37,6 +39,24 @@ impl Presence {
         serde_json::from_str::<Self>(written).ok().map(|presence| presence.bounded())
     }
 
+    /// Two interfaces of one subnet, where there are such: `eth0 10.0.0.7/24 and eth1 10.0.0.8/24`. Answers may then leave by
+    /// another one than requests came in by.
+    #[must_use]
+    pub fn in_one_subnet(&self) -> Option<String> {
+        let all: Vec<(&str, &str, (u128, u8))> = self
+            .interfaces
+            .iter()
+            .filter_map(|line| {
+                let (name, place) = line.split_once(' ')?;
+                Some((line.as_str(), name, subnet(place)?))
+            })
+            .collect();
+        all.iter().enumerate().find_map(|(index, (line, name, subnet))| {
+            let shares = |(_, other, its): &&(&str, &str, (u128, u8))| other != name && its == subnet;
+            all.get(index + 1..)?.iter().find(shares).map(|(other, ..)| format!("{line} and {other}"))
+        })
+    }
+
     fn bounded(&self) -> Self {
         Self {
             version: printable(&self.version, 64),
@@ -47,9 +67,45 @@ impl Presence {
     }
 }
 
+/// The subnet of an address that is written with its length; none for link-local ones, which every interface has, and for
+/// single addresses.
+fn subnet(written: &str) -> Option<(u128, u8)> {
+    let (address, length) = written.split_once('/')?;
+    let (address, length) = (address.parse::<IpAddr>().ok()?, length.parse::<u8>().ok()?);
+    let (bits, width) = match address {
+        IpAddr::V4(v4) if !v4.is_link_local() => (u128::from(v4.to_bits()) | (0xffff << 32), length.checked_add(96)?),
+        IpAddr::V6(v6) if !v6.is_unicast_link_local() => (v6.to_bits(), length),
+        _ => return None,
+    };
+    (width < 128).then(|| (if width == 0 { 0 } else { bits >> (128 - width) }, width))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_interfaces_of_one_subnet_are_named() {
+        let shared = |interfaces: &[&str]| {
+            let interfaces = interfaces.iter().map(|&line| line.to_owned()).collect();
+            Presence { interfaces, ..Presence::default() }.in_one_subnet()
+        };
+        assert_eq!(
+            shared(&["eth0 10.0.0.7/24", "eth1 192.0.2.9/24", "eth2 10.0.0.8/24"]).as_deref(),
+            Some("eth0 10.0.0.7/24 and eth2 10.0.0.8/24")
+        );
+        assert!(shared(&["a 2001:db8::1/64", "b 2001:db8::2/64"]).is_some());
+        for apart in [
+            &["eth0 10.0.0.7/24", "eth0 10.0.0.8/24"][..],
+            &["eth0 10.0.0.7/24", "eth1 10.0.1.7/24"],
+            &["eth0 10.0.0.7/24", "eth1 10.0.0.8/16"],
+            &["a fe80::1/64", "b fe80::2/64"],
+            &["a 10.0.0.1/32", "b 10.0.0.1/32"],
+            &["a", "b x/y", "c 10.0.0.1/200"],
+        ] {
+            assert_eq!(shared(apart), None, "{apart:?}");
+        }
+    }
 
     #[test]
     fn what_an_agent_tells_of_itself_is_read_and_bounded() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{duration, failure::stage, millis};
 use crate::{
     api::v1alpha1::{
-        AuthenticationResults, Capabilities, Level, StageResult, StageStatus, TaskFailure, TaskFolder, TaskResult, TlsStatus,
+        AuthenticationResults, Capabilities, Level, StageResult, StageStatus, TaskDelivery, TaskFailure, TaskFolder, TaskResult,
+        TlsStatus,
     },
     mail::{
         Stage,
@@ -13,11 +14,12 @@ use crate::{
         diagnosis::printable,
         mailbox::Shown,
         stage::{Outcome, Record},
+        tls::TlsPolicy,
     },
     verify::{
-        Report,
+        Endpoint, Login, Report,
         mailbox::{Inputs, attend::Finding},
-        report::{LoginOutcome, stage_status, tls_status},
+        report::{Delivery, LoginOutcome, stage_status, tls_status},
     },
 };
 
@@ -48,7 +50,16 @@ impl TaskResult {
             tls: report.tls.as_ref().map(tls_status),
             capabilities: report.capabilities.as_ref().map(capabilities),
             folder: report.mailbox.as_ref().map(folder),
-            source_ip: report.source_ip.as_deref().map(|address| printable(address, 64)),
+            source_ip: address(report.source_ip.as_deref()),
+            observed_ip: address(report.observed_ip.as_deref()),
+            addresses: report.addresses.iter().take(16).map(|address| printable(address, 64)).collect(),
+            helo: report.helo.as_deref().map(|helo| printable(helo, 300)),
+            tls_hello: report.tls_hello.then_some(true),
+            delivery: report.delivery.as_ref().map(|delivery| TaskDelivery {
+                message_id: printable(&delivery.message_id, 512),
+                dot_sent: delivery.dot_sent,
+                accepted: delivery.accepted.as_deref().map(|words| printable(words, 256)),
+            }),
             ..Self::default()
         }
     }
@@ -67,24 +78,10 @@ impl TaskResult {
     }
 }
 
-/// What an agent found with these inputs, as if it had been found here. A stage that only a newer version knows is left out.
+/// What an agent found in a mailbox with these inputs, as if it had been found here.
 #[must_use]
 pub fn told(result: &TaskResult, inputs: &Inputs) -> Told {
-    let encrypted = result.stages.iter().any(|stage| [Stage::StartTls.as_str(), Stage::Stls.as_str()].contains(&&*stage.name));
-    let mut report = Report::new(Level::Authenticate, inputs.endpoint.to_string());
-    report.failure = result.failure.as_ref().map(|failure| {
-        let diagnosis = failure.diagnosis(encrypted);
-        let Some(login) = &inputs.login else { return diagnosis };
-        diagnosis.fact("secret", login.secret.as_str()).fact("changed", login.changed.as_deref().unwrap_or_default())
-    });
-    report.stages = result.stages.iter().take(STAGES).filter_map(|told| record(told, encrypted)).collect();
-    report.login = result.login.as_deref().and_then(outcome);
-    report.tls = result.tls.as_ref().map(tls);
-    report.tls_verified = !inputs.tls.skip_verify && [Stage::Tls, Stage::ImplicitTls].into_iter().any(|tls| report.passed(tls));
-    report.capabilities = result.capabilities.as_ref().map(capabilities);
-    report.mailbox = result.folder.as_ref().map(shown);
-    report.source_ip = result.source_ip.as_deref().map(|address| printable(address, 64));
-    report.duration = report.stages.iter().map(|stage| stage.duration).sum();
+    let report = report(result, inputs.level, &inputs.endpoint, &inputs.tls, inputs.login.as_ref());
     let results = result.authentication_results.clone().unwrap_or_default();
     let word = |word: Option<String>| word.map(|word| printable(&word, 16)).filter(|word| !word.is_empty());
     Told {
@@ -94,6 +91,40 @@ pub fn told(result: &TaskResult, inputs: &Inputs) -> Told {
         results: AuthenticationResults { spf: word(results.spf), dkim: word(results.dkim), dmarc: word(results.dmarc) },
         report,
     }
+}
+
+/// What an agent found at an endpoint, as if it had been found here. A stage that only a newer version knows is left out.
+#[must_use]
+pub fn report(result: &TaskResult, level: Level, endpoint: &Endpoint, tls: &TlsPolicy, login: Option<&Login>) -> Report {
+    let encrypted = result.stages.iter().any(|stage| [Stage::StartTls.as_str(), Stage::Stls.as_str()].contains(&&*stage.name));
+    let mut report = Report::new(level, endpoint.to_string());
+    report.failure = result.failure.as_ref().map(|failure| {
+        let diagnosis = failure.diagnosis(encrypted);
+        let Some(login) = login else { return diagnosis };
+        diagnosis.fact("secret", login.secret.as_str()).fact("changed", login.changed.as_deref().unwrap_or_default())
+    });
+    report.stages = result.stages.iter().take(STAGES).filter_map(|told| record(told, encrypted)).collect();
+    report.login = result.login.as_deref().and_then(outcome);
+    report.tls = result.tls.as_ref().map(tls_told);
+    report.tls_verified = !tls.skip_verify && [Stage::Tls, Stage::ImplicitTls].into_iter().any(|tls| report.passed(tls));
+    report.tls_hello = result.tls_hello.unwrap_or(false);
+    report.capabilities = result.capabilities.as_ref().map(capabilities);
+    report.mailbox = result.folder.as_ref().map(shown);
+    report.source_ip = address(result.source_ip.as_deref());
+    report.observed_ip = address(result.observed_ip.as_deref());
+    report.addresses = result.addresses.iter().take(16).map(|address| printable(address, 64)).collect();
+    report.helo = result.helo.as_deref().map(|helo| printable(helo, 300));
+    report.delivery = result.delivery.as_ref().map(|delivery| Delivery {
+        message_id: printable(&delivery.message_id, 512),
+        dot_sent: delivery.dot_sent,
+        accepted: delivery.accepted.as_deref().map(|words| printable(words, 256)),
+    });
+    report.duration = report.stages.iter().map(|stage| stage.duration).sum();
+    report
+}
+
+fn address(told: Option<&str>) -> Option<String> {
+    told.map(|address| printable(address, 64)).filter(|address| !address.is_empty())
 }
 
 fn outcome_name(outcome: LoginOutcome) -> &'static str {
@@ -148,7 +179,7 @@ fn spoken(written: &str) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default().min(Duration::from_hours(24))
 }
 
-fn tls(told: &TlsStatus) -> TlsStatus {
+fn tls_told(told: &TlsStatus) -> TlsStatus {
     let clean = |text: Option<String>| text.map(|text| printable(&text, 256));
     let TlsStatus { version, cipher, subject, issuer, dns_names, not_before, not_after, sha256 } = tls_status(told);
     TlsStatus {

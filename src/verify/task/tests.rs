@@ -4,16 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proptest::{collection::btree_map, option, prelude::*};
 use rcgen::{CertificateParams, KeyPair};
+use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::*;
+use super::{endpoint::Way, *};
 use crate::{
     api::{
         Class, Reason,
         v1alpha1::{
-            Level, MailboxProtocol, Mechanism, Security, StageResult, StageStatus, TaskFailure, TaskMailbox, TaskResult,
-            TaskSearch, TlsStatus,
+            ActorTaskSpec, Level, MailServerSpec, MailboxProtocol, Mechanism, Security, StageResult, StageStatus, TaskDelivery,
+            TaskEndpoint, TaskFailure, TaskMailbox, TaskResult, TaskSearch, TaskServer, TlsStatus,
         },
     },
     mail::{
@@ -24,12 +25,12 @@ use crate::{
         tls::{ClientIdentity, MinVersion, TlsPolicy, certificates},
     },
     verify::{
-        Credential, Endpoint, Login, Report,
+        Credential, Endpoint, Login, Report, mail_server,
         mailbox::{
             Inputs,
             attend::{Dispatched, Finding, Found, Patience, Search},
         },
-        report::LoginOutcome,
+        report::{Delivery, LoginOutcome},
     },
 };
 
@@ -65,14 +66,30 @@ fn mailbox() -> Inputs {
     }
 }
 
+fn endpoint(inputs: &Inputs) -> Result<TaskEndpoint, Diagnosis> {
+    TaskEndpoint::of(&inputs.endpoint, &inputs.tls, inputs.login.as_ref(), inputs.timeout)
+}
+
+/// To an agent and back, with what goes by the Secret.
+fn arrived(spec: &ActorTaskSpec, contents: &Contents) -> Result<(Contents, Way), Diagnosis> {
+    let text = serde_json::to_string(spec).unwrap();
+    for secret in contents.exposed().values() {
+        assert!(!text.contains(secret), "{text}");
+    }
+    let spec: ActorTaskSpec = serde_json::from_str(&text).unwrap();
+    let data = contents.exposed().into_iter().map(|(key, value)| (key.to_owned(), value.into_bytes())).collect();
+    let contents = Contents::read(data, Needs::of(&spec))?;
+    let way = spec.endpoint.way(&contents, "tasks/t".to_owned())?;
+    Ok((contents, way))
+}
+
 #[test]
 fn a_mailbox_arrives_as_it_was_and_its_password_is_not_in_it() {
     let here = mailbox();
-    let wire = TaskMailbox::of(&here).unwrap();
-    let text = serde_json::to_string(&wire).unwrap();
-    assert!(!text.contains("Kennwort") && !text.contains("mail/account"), "{text}");
-    let wire = serde_json::from_str(&text).unwrap();
-    let there = inputs(&wire, "Kennwort-box-7".to_owned().into(), "tasks/t".to_owned(), Duration::from_millis(3)).unwrap();
+    let (endpoint, wire) = (endpoint(&here).unwrap(), TaskMailbox::of(&here));
+    let spec = ActorTaskSpec { endpoint, mailbox: Some(wire.clone()), ..ActorTaskSpec::default() };
+    let (_, way) = arrived(&spec, &Contents::of(&here.tls, here.login.as_ref(), None)).unwrap();
+    let there = wire.inputs(way, Duration::from_millis(3)).unwrap();
     assert_eq!(
         (there.protocol, &there.endpoint, &there.mailbox, &there.junk),
         (here.protocol, &here.endpoint, &here.mailbox, &here.junk)
@@ -83,50 +100,138 @@ fn a_mailbox_arrives_as_it_was_and_its_password_is_not_in_it() {
     assert_eq!((there.tls.min_version, there.tls.skip_verify), (MinVersion::Tls13, true));
     let (there, here) = (there.login.unwrap(), here.login.unwrap());
     assert_eq!((there.credential.user(), there.allow_plaintext), (here.credential.user(), true));
+    assert_eq!(there.credential.secret().expose_secret(), here.credential.secret().expose_secret());
     assert_eq!(there.mechanisms, here.mechanisms);
     assert_eq!(there.secret, "tasks/t");
 }
 
 #[test]
-fn what_cannot_be_handed_over_is_refused_in_words() {
+fn a_certificate_to_show_arrives_and_its_key_goes_by_the_secret_alone() {
     let (chain, key) = certificate();
-    let mut with_certificate = mailbox();
-    with_certificate.tls.client = Some(ClientIdentity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap());
+    let mut here = mailbox();
+    here.tls.client = Some(ClientIdentity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap());
+    let spec = ActorTaskSpec { endpoint: endpoint(&here).unwrap(), ..ActorTaskSpec::default() };
+    let (contents, way) = arrived(&spec, &Contents::of(&here.tls, here.login.as_ref(), None)).unwrap();
+    assert_eq!(way.tls.client.unwrap().chain(), here.tls.client.unwrap().chain());
+    assert!(!format!("{contents:?}").contains("PRIVATE"), "{contents:?}");
+}
+
+#[test]
+fn a_server_arrives_as_it_was_with_the_mail_that_it_may_be_sent() {
+    let here = mailbox();
+    let spec = serde_json::json!({
+        "host": "10.0.0.9", "sender": {"address": "mailer@corp.test", "displayName": "Mail"}, "test": {"to": "ops@corp.test"},
+    });
+    let spec: MailServerSpec = serde_json::from_value(spec).unwrap();
+    let mut server = mail_server::Inputs::login_only(here.endpoint.clone(), here.tls.clone(), here.login.clone(), String::new());
+    (server.sender, server.test, server.helo) = (spec.sender, spec.test, Some("corp.test".to_owned()));
+    server.uid = "uid".to_owned();
+    let code = Uuid::new_v4();
+    let run = |level| mail_server::Run {
+        id: "run",
+        code,
+        message: code,
+        reads_bounces: false,
+        now: jiff::Timestamp::UNIX_EPOCH,
+        installation: "corp",
+        contact: Some("ops"),
+        level,
+        may_greet_with_tls: true,
+        watcher: None,
+    };
+    let wire = TaskServer::of(&server, &run(Level::Deliver));
+    let spec = ActorTaskSpec { endpoint: endpoint(&here).unwrap(), server: Some(wire.clone()), ..ActorTaskSpec::default() };
+    let (contents, way) = arrived(&spec, &Contents::of(&here.tls, here.login.as_ref(), Some(code))).unwrap();
+    assert_eq!(contents.code, Some(code));
+    let there = wire.order(way, "MailServer mail/relay", Duration::ZERO).unwrap();
+    assert_eq!((there.installation.as_str(), there.contact.as_deref()), ("corp", Some("ops")));
+    let inputs = there.inputs;
+    assert_eq!((inputs.sender, inputs.test, inputs.helo), (server.sender.clone(), server.test.clone(), server.helo.clone()));
+    assert_eq!((inputs.endpoints, inputs.uid.as_str(), inputs.level), (server.endpoints.clone(), "uid", Level::Deliver));
+    assert_eq!((inputs.object.as_str(), wire.may_greet_with_tls), ("MailServer mail/relay", Some(true)));
+
+    let no_mail = TaskServer::of(&server, &run(Level::Authenticate));
+    assert!(no_mail.mail.is_none(), "a check that sends nothing tells of no mail");
+    let needs = Needs::of(&ActorTaskSpec { server: Some(no_mail), ..ActorTaskSpec::default() });
+    assert_eq!(needs, Needs::default());
+}
+
+#[test]
+fn what_cannot_be_handed_over_is_refused_in_words() {
     let mut with_token = mailbox();
     let token = Credential::Token { user: "box@corp.test".to_owned(), token: "t".to_owned().into() };
     with_token.login.as_mut().unwrap().credential = token;
     let mut with_long_name = mailbox();
     let long = Credential::Password { user: "u".repeat(321), password: "p".to_owned().into() };
     with_long_name.login.as_mut().unwrap().credential = long;
-    for (inputs, words) in [(with_certificate, "client certificate"), (with_token, "access token"), (with_long_name, "320")] {
-        let refused = TaskMailbox::of(&inputs).unwrap_err();
+    for (inputs, words) in [(with_token, "access token"), (with_long_name, "320")] {
+        let refused = endpoint(&inputs).unwrap_err();
         assert_eq!(refused.reason, Reason::SpecInvalid);
         assert!(refused.message().contains(words), "{refused}");
     }
 }
 
 #[test]
-fn an_agent_refuses_a_mailbox_that_makes_no_sense() {
-    let good = TaskMailbox::of(&mailbox()).unwrap();
+fn a_secret_that_lacks_something_is_told_in_words_that_hold_nothing_of_it() {
+    let needs = ActorTaskSpec {
+        endpoint: TaskEndpoint { user: "u".to_owned(), client_certificate: Some(true), ..TaskEndpoint::default() },
+        search: Some(TaskSearch::default()),
+        ..ActorTaskSpec::default()
+    };
+    let (chain, _) = certificate();
+    let full =
+        [("password", "Kennwort"), ("code", "3f0e5f3e-54b5-8c3b-9f2c-000000000000"), ("tls.crt", &chain), ("tls.key", "Key")];
+    let with = |key: &str, value: Option<&[u8]>| {
+        let mut data: BTreeMap<_, _> = full.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
+        match value {
+            Some(value) => drop(data.insert(key.to_owned(), value.to_vec())),
+            None => drop(data.remove(key)),
+        }
+        Contents::read(data, Needs::of(&needs)).unwrap_err()
+    };
+    for (key, value, words) in [
+        ("password", None, "has no key password"),
+        ("password", Some("\u{fffd}"), "tls.crt"),
+        ("code", None, "has no key code"),
+        ("code", Some("Kennwort"), "key code of the task's Secret is no UUID"),
+        ("tls.key", None, "has no key tls.key"),
+        ("tls.crt", Some("-"), "key tls.crt of the task's Secret and its key cannot be used"),
+    ] {
+        let refused = with(key, value.map(str::as_bytes));
+        assert!(refused.message().contains(words), "{refused}");
+        assert!(!refused.message().contains("Kennwort"), "{refused}");
+    }
+    let binary = with("password", Some(&[0xff]));
+    assert!(binary.message().contains("key password of the task's Secret is no UTF-8 text"), "{binary}");
+}
+
+#[test]
+fn an_agent_refuses_what_makes_no_sense() {
+    let good = endpoint(&mailbox()).unwrap();
+    let broken = "-----BEGIN CERTIFICATE-----\n%\n-----END CERTIFICATE-----\n";
     let bad = [
-        TaskMailbox { port: 0, ..good.clone() },
-        TaskMailbox { port: 70_000, ..good.clone() },
-        TaskMailbox { host: "a b".to_owned(), ..good.clone() },
-        TaskMailbox { protocol: MailboxProtocol::GmailAPI, ..good.clone() },
-        TaskMailbox { ca: Some("-----BEGIN CERTIFICATE-----\n%\n-----END CERTIFICATE-----\n".to_owned()), ..good },
+        TaskEndpoint { port: 0, ..good.clone() },
+        TaskEndpoint { port: 70_000, ..good.clone() },
+        TaskEndpoint { host: "a b".to_owned(), ..good.clone() },
+        TaskEndpoint { ca: Some(broken.to_owned()), ..good.clone() },
     ];
-    for mailbox in bad {
-        let refused = inputs(&mailbox, "p".to_owned().into(), String::new(), Duration::ZERO).unwrap_err();
+    for endpoint in bad {
+        let refused = endpoint.way(&Contents::default(), String::new()).unwrap_err();
         assert!(matches!(refused.reason, Reason::SpecInvalid | Reason::CABundleInvalid), "{refused}");
     }
+    let way = || good.way(&Contents::default(), String::new()).unwrap();
+    let mailbox = TaskMailbox { protocol: MailboxProtocol::GmailAPI, ..TaskMailbox::default() };
+    assert_eq!(mailbox.inputs(way(), Duration::ZERO).unwrap_err().reason, Reason::SpecInvalid);
+    let server = TaskServer { level: Level::Deliver, ..TaskServer::default() };
+    assert_eq!(server.order(way(), "", Duration::ZERO).unwrap_err().reason, Reason::SpecInvalid);
 }
 
 #[test]
 fn without_a_user_there_is_no_login() {
     let mut here = mailbox();
     here.login = None;
-    let wire = TaskMailbox::of(&here).unwrap();
-    assert!(inputs(&wire, String::new().into(), String::new(), Duration::ZERO).unwrap().login.is_none());
+    let spec = ActorTaskSpec { endpoint: endpoint(&here).unwrap(), ..ActorTaskSpec::default() };
+    assert!(arrived(&spec, &Contents::of(&here.tls, None, None)).unwrap().1.login.is_none());
 }
 
 #[test]
@@ -216,6 +321,11 @@ fn report() -> Report {
     report.tls = Some(TlsStatus { version: Some("TLSv1.3".to_owned()), ..TlsStatus::default() });
     report.mailbox = Some(Shown { name: "INBOX".to_owned(), messages: 7, junk: vec!["Junk".to_owned()] });
     report.source_ip = Some("10.0.0.7".to_owned());
+    report.observed_ip = Some("192.0.2.7".to_owned());
+    report.addresses = vec!["10.0.0.9".to_owned()];
+    report.helo = Some("corp.test".to_owned());
+    report.tls_hello = true;
+    report.delivery = Some(Delivery { message_id: "<a@b.test>".to_owned(), dot_sent: true, accepted: Some("250 ok".to_owned()) });
     report
 }
 
@@ -231,6 +341,9 @@ fn a_report_arrives_with_the_names_that_its_reader_knows() {
     assert_eq!(stages(&there.report), stages(&here));
     assert_eq!((there.report.login, &there.report.tls, &there.report.mailbox), (here.login, &here.tls, &here.mailbox));
     assert_eq!((there.report.source_ip, there.found), (here.source_ip, false));
+    assert_eq!((there.report.observed_ip, there.report.addresses), (here.observed_ip, here.addresses));
+    assert_eq!((there.report.helo, there.report.delivery), (here.helo, here.delivery));
+    assert!(there.report.tls_hello);
     assert!(!there.report.tls_verified, "these inputs skip it");
 }
 
@@ -291,6 +404,11 @@ proptest! {
             capabilities: None,
             folder: Some(crate::api::v1alpha1::TaskFolder { name: text(9), messages: numbers[0], junk: vec![text(10)] }),
             source_ip: texts[11].clone(),
+            observed_ip: texts[8].clone(),
+            helo: texts[9].clone(),
+            addresses: vec![text(10)],
+            tls_hello: None,
+            delivery: Some(TaskDelivery { message_id: text(6), dot_sent: found, accepted: texts[7].clone() }),
             found,
             took_millis: Some(numbers[1]),
             authentication_results: None,
@@ -303,8 +421,8 @@ proptest! {
     }
 
     #[test]
-    fn no_mailbox_is_too_broken_to_be_judged(host in "(?s).{0,20}", port: i32, ca in "(?s).{0,40}", timeout: i64, user in ".{0,9}") {
-        let mailbox = TaskMailbox { host, port, ca: Some(ca), timeout_millis: timeout, user, ..TaskMailbox::default() };
-        let _ = inputs(&mailbox, "p".to_owned().into(), String::new(), Duration::ZERO);
+    fn no_endpoint_is_too_broken_to_be_judged(host in "(?s).{0,20}", port: i32, ca in "(?s).{0,40}", timeout: i64, user in ".{0,9}") {
+        let endpoint = TaskEndpoint { host, port, ca: Some(ca), timeout_millis: timeout, user, ..TaskEndpoint::default() };
+        let _ = endpoint.way(&Contents::default(), String::new());
     }
 }

@@ -3,8 +3,9 @@ use serde_json::json;
 
 use super::*;
 use crate::mail::Stage;
+use crate::verify::Chosen;
 use crate::verify::mail_server::{
-    Pause, PauseScope,
+    Pause, PauseScope, Views,
     samples::{Case, account, at, failed, fine, refused_login, server, timed_out, uncertain},
 };
 
@@ -216,14 +217,22 @@ fn references_that_could_not_be_read_are_read_again_soon() {
 }
 
 #[test]
-fn actors_other_than_the_operator_do_not_exist_yet() {
-    for (verification, reason) in [
-        (json!({"actors": [{"name": "default"}]}), None),
-        (json!({"actors": [{"name": "default"}, {"name": "dmz"}]}), Some(Reason::ActorNotFound)),
-        (json!({"actorSelector": {"matchLabels": {"a": "b"}}}), Some(Reason::NoActorSelected)),
-    ] {
-        assert_eq!(refused(&server().verification(verification)), reason);
-    }
+fn an_actor_that_was_away_is_asked_as_soon_as_it_is_back() {
+    let away = |away: bool| Chosen { away: away.then(|| Diagnosis::new(Reason::ActorOffline)), ..Chosen::new("dmz") };
+    let mut offline = timed_out();
+    offline.failure = Some(Diagnosis::new(Reason::ActorOffline));
+    let mut views = Views::from(fine());
+    views.add(&away(true), offline);
+    let mut case = server();
+    case.observed.as_mut().unwrap().actors.push(away(true));
+    let mut case = case.finds_by(&views);
+    assert_eq!(case.says("Verified"), "False SomeActorsUnverified");
+    assert!(is_not_due(&case));
+    case.observed.as_mut().unwrap().actors[1] = away(false);
+    assert_eq!(case.triggers(), Some(Trigger::Due));
+    views.0[1].report.failure = Some(Diagnosis::new(Reason::ConnectionTimedOut));
+    let case = case.finds_by(&views);
+    assert!(is_not_due(&case), "it was asked");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     },
     mail::stage::{Outcome, Record},
     verify::{
+        Chosen,
         mail_server::{
             Mode, Pause, PauseScope,
             samples::{Case, account, at, failed, fine, refused_login, server, timed_out, uncertain},
@@ -742,4 +743,48 @@ fn a_vantage_point_says_what_it_found_and_from_where() {
     );
     assert_eq!((actor.source_ip.as_deref(), actor.observed_ip.as_deref()), (Some("10.0.0.7"), None));
     assert!(actor.hint.as_deref().unwrap().contains("Not tried again before 2026-11-21T13:00:00Z"), "{actor:?}");
+}
+
+/// What the operator itself and one actor more found.
+fn by_two(own: Report, other: Report) -> Views {
+    let mut views = Views::from(own);
+    views.add(&Chosen { zone: Some("dmz".to_owned()), ..Chosen::new("dmz") }, other);
+    views
+}
+
+#[test]
+fn actors_that_differ_are_told_apart() {
+    let case = server().finds_by(&by_two(fine(), timed_out()));
+    assert_eq!(case.says("Verified"), "False SomeActorsUnverified");
+    assert_eq!(case.condition("Verified").unwrap().message, "1 of 2 actors verified; see status.actors for dmz.");
+    assert_eq!((case.says("Reachable"), case.says("Stalled")), ("False ConnectionTimedOut".to_owned(), String::new()));
+    let actors = &case.status.as_ref().unwrap().actors;
+    assert_eq!((actors[0].state.as_str(), actors[1].state.as_str()), ("Verified", "Unverified"));
+    assert_eq!((actors[1].zone.as_deref(), actors[1].reason.as_deref()), (Some("dmz"), Some("ConnectionTimedOut")));
+    let case = case.when_due().finds_by(&by_two(fine(), fine()));
+    assert_eq!(case.says("Verified"), "True Succeeded");
+}
+
+#[test]
+fn actors_that_fail_alike_are_told_as_one() {
+    let case = server().finds_by(&by_two(timed_out(), timed_out()));
+    assert_eq!(case.says("Verified"), "False ConnectionTimedOut");
+}
+
+#[test]
+fn a_login_that_the_breaker_keeps_from_the_second_actor_is_told_as_the_first_ones() {
+    // promise 8
+    let mut held = failed(Diagnosis::new(Reason::CredentialHeld).at(Stage::Auth));
+    held.login = None;
+    let case = server().finds_by(&by_two(refused_login(), held));
+    assert_eq!(case.says("Verified"), "False AuthenticationFailed");
+    assert_eq!(case.status.as_ref().unwrap().actors[1].state, "Pending");
+}
+
+#[test]
+fn the_mail_of_one_actor_counts_also_where_another_speaks() {
+    // promise 2
+    let case = server().deliver().claimed().finds_by(&by_two(timed_out(), fine()));
+    assert!(case.status.as_ref().unwrap().claim.is_some(), "a mail has left");
+    assert_eq!(case.says("Verified"), "False SomeActorsUnverified");
 }

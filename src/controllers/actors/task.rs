@@ -1,0 +1,286 @@
+//! How an agent is given work: a task in its namespace, with its Secret. The operator makes both, the agent claims the task and
+//! tells how far it is, and both are taken away at the end. What is left behind is swept away by [`super::follow`].
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::PROBE;
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{
+            Actor, ActorTask, ActorTaskSpec, TASK_PROTOCOL, TaskDispatched, TaskEndpoint, TaskMailbox, TaskPhase, TaskResult,
+            TaskSearch, TaskServer,
+        },
+    },
+    mail::{Diagnosis, Stage},
+    runtime::{
+        ApiError, FIELD_MANAGER, Name, bounded,
+        roster::{Enlisted, Roster},
+    },
+    verify::{Gate, Login, fingerprint::Key, gate::Account, report::LoginOutcome, task::Contents},
+};
+
+/// How long an agent that shows signs of life may take to take a task, and beyond what it was granted to come to an end.
+pub(super) const SLACK: Duration = Duration::from_secs(30);
+/// How long a new process may stand for an actor before a task of the one before it is given up.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// An actor's agent, and whom it works for.
+pub struct TaskAgent {
+    /// The API server.
+    client: Client,
+    /// Who shows signs of life.
+    pub(super) roster: Arc<Roster>,
+    /// The actor.
+    pub(super) actor: Actor,
+    work: Work,
+    seed: String,
+    given: AtomicU32,
+}
+
+/// What an agent is given work for.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// The object: `EmailProfile namespace/name`.
+    pub object: String,
+    /// The object's UID.
+    pub uid: String,
+    /// The run.
+    pub run: String,
+    /// The part of the run.
+    pub part: String,
+    /// The domain of a profile's address.
+    pub domain: String,
+    /// Whether a person asks, and no object: the operator leaves such a task alone.
+    pub probe: bool,
+}
+
+/// What is asked of an agent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub endpoint: TaskEndpoint,
+    pub mailbox: Option<TaskMailbox>,
+    pub server: Option<TaskServer>,
+    pub search: Option<TaskSearch>,
+    pub dispatched: Option<TaskDispatched>,
+    pub contents: Contents,
+}
+
+impl TaskAgent {
+    /// The agent of `actor`. By the installation's key tasks have names that nobody else can tell beforehand.
+    #[must_use]
+    pub fn new(client: Client, roster: Arc<Roster>, key: &Key, actor: Actor, work: Work) -> Self {
+        let name = actor.name_any();
+        let seed = key.hash(&[b"task", work.uid.as_bytes(), work.part.as_bytes(), name.as_bytes()]);
+        Self { client, roster, actor, work, seed, given: AtomicU32::new(0) }
+    }
+
+    /// Whom it works for.
+    pub(super) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Why it can be given no work now, if it cannot.
+    pub(super) fn away(&self) -> Option<Diagnosis> {
+        self.roster.away(&self.actor.name_any(), std::time::Instant::now())
+    }
+
+    /// Takes note of what a task found about the actor itself.
+    pub(super) fn note(&self, result: &TaskResult) {
+        let address = |told: &Option<String>| told.as_ref()?.parse::<IpAddr>().ok().map(|address| address.to_string());
+        self.roster.connected_from(&self.actor.name_any(), address(&result.source_ip), address(&result.observed_ip));
+    }
+
+    /// Makes a task, then its Secret, which goes with it.
+    pub(super) async fn give(&self, asked: Asked) -> Result<Given, Diagnosis> {
+        let namespace = self.actor.spec.task_namespace.clone().unwrap_or_default();
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        let name = Name::new(namespace, format!("t-{}-{number}", self.seed));
+        let enlisted = self.roster.enlist(name.clone());
+        let spec = ActorTaskSpec {
+            protocol: TASK_PROTOCOL,
+            actor: self.actor.name_any(),
+            object: self.work.object.clone(),
+            run: self.work.run.clone(),
+            endpoint: asked.endpoint,
+            mailbox: asked.mailbox,
+            server: asked.server,
+            search: asked.search,
+            dispatched: asked.dispatched,
+            cancelled: None,
+        };
+        let tasks: Api<ActorTask> = Api::namespaced(self.client.clone(), &name.namespace);
+        let mut task = ActorTask::new(&name.name, spec);
+        task.labels_mut().insert("app.kubernetes.io/managed-by".to_owned(), "mailverity".to_owned());
+        if self.work.probe {
+            task.labels_mut().insert(PROBE.to_owned(), "true".to_owned());
+        }
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let made = bounded(tasks.create(&params, &task)).await.map_err(|error| self.unmade(&error))?;
+        let given = Given { tasks, enlisted };
+        let secret: Secret = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "mailverity.dev/task",
+            "metadata": {
+                "name": name.name, "namespace": name.namespace,
+                "labels": {"app.kubernetes.io/managed-by": "mailverity"},
+                "ownerReferences": [{
+                    "apiVersion": "mailverity.dev/v1alpha1", "kind": "ActorTask", "name": name.name,
+                    "uid": made.uid().unwrap_or_default(),
+                }],
+            },
+            "stringData": asked.contents.exposed(),
+        }))
+        .map_err(|_| self.late("its Secret could not be written"))?;
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &name.namespace);
+        bounded(secrets.create(&params, &secret)).await.map_err(|error| self.unmade(&error))?;
+        Ok(given)
+    }
+
+    /// What a task failed with, and what of the actor itself may explain it.
+    pub(super) fn explain(&self, failure: Diagnosis) -> Diagnosis {
+        let timed_out =
+            matches!(failure.reason, Reason::ConnectionTimedOut | Reason::ResponseTimedOut | Reason::TLSHandshakeFailed);
+        let about = self.roster.about(&self.actor.name_any()).filter(|_| timed_out);
+        let Some(interfaces) = about.and_then(|about| about.in_one_subnet()) else { return failure };
+        let shared = Diagnosis::new(Reason::MultiHomedSameSubnet).fact("interfaces", interfaces);
+        let said = failure.detail.as_deref().map(|said| format!("{said}; ")).unwrap_or_default();
+        let told = format!("{said}{}: {}", shared.reason, shared.hint());
+        failure.detail(told)
+    }
+
+    pub(super) fn late(&self, what: &str) -> Diagnosis {
+        let (name, namespace) = (self.actor.name_any(), self.actor.spec.task_namespace.clone().unwrap_or_default());
+        let told = format!("the agent of Actor {name}: {what}");
+        Diagnosis::new(Reason::TaskTimedOut).fact("name", name).fact("namespace", namespace).detail(told)
+    }
+
+    fn unmade(&self, error: &ApiError) -> Diagnosis {
+        self.late(&format!("its task could not be written: {error}"))
+    }
+}
+
+/// A task that was given out: it is taken back when this is dropped.
+pub(super) struct Given {
+    tasks: Api<ActorTask>,
+    enlisted: Enlisted,
+}
+
+impl Given {
+    /// Waits until the agent is so far that a mail may be sent, or is done.
+    ///
+    /// # Errors
+    /// That it shows no sign of life, that another process stands for the actor, or that it is late.
+    pub(super) async fn hears(&self, agent: &TaskAgent, until: Instant) -> Result<ActorTask, Diagnosis> {
+        let actor = agent.actor.name_any();
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.enlisted.task.name));
+        let mut events = std::pin::pin!(watcher(self.tasks.clone(), config).default_backoff().applied_objects());
+        let claimed_by = Instant::now() + SLACK;
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        let (mut claimed, mut replaced) = (None::<String>, None);
+        loop {
+            tokio::select! {
+                event = events.next() => {
+                    let Some(Ok(task)) = event else { continue };
+                    let Some(status) = &task.status else { continue };
+                    claimed = Some(status.claimed_by.clone());
+                    if status.phase == TaskPhase::Done || (is_noted(&task) && task.spec.dispatched.is_none()) {
+                        return Ok(task);
+                    }
+                }
+                _ = look.tick() => {
+                    if let Some(away) = agent.away() {
+                        return Err(away);
+                    }
+                    let holder = agent.roster.holder(&actor);
+                    if claimed.as_ref().zip(holder.as_ref()).is_none_or(|(by, holder)| by == holder) {
+                        replaced = None;
+                    } else if replaced.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                        return Err(agent.late("another process stands for it, and the one that took the task is gone"));
+                    }
+                    if claimed.is_none() && claimed_by <= Instant::now() {
+                        return Err(agent.late("it did not take the task in time"));
+                    }
+                    if until <= Instant::now() {
+                        return Err(agent.late("it did not come to an end in time"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the agent that the mail was sent, or may be sent now.
+    ///
+    /// # Errors
+    /// That it may not have heard of it.
+    pub(super) async fn say(&self, agent: &TaskAgent, dispatched: &TaskDispatched) -> Result<(), Diagnosis> {
+        let patch = json!({"spec": {"dispatched": dispatched}});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        // The claim is taken: that the agent hears of it is worth every attempt.
+        for pause in [100, 500, 2000, 5000, 10_000] {
+            match bounded(self.tasks.patch(&self.enlisted.task.name, &params, &Patch::Merge(&patch))).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_gone() => return Err(agent.unmade(&error)),
+                Err(error) => tracing::warn!(%error, "an agent could not be told of its mail; tried again"),
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        Err(agent.late("it could not be told of its mail"))
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        let (tasks, name) = (self.tasks.clone(), self.enlisted.task.name.clone());
+        // Where this does not come through, the sweep does it.
+        tokio::spawn(async move { bounded(tasks.delete(&name, &DeleteParams::background())).await.map(drop) });
+    }
+}
+
+/// A login that the breaker has granted to an agent: its outcome is told once, whatever happens.
+pub(super) struct Granted<'a> {
+    gate: &'a dyn Gate,
+    account: Account,
+    told: bool,
+}
+
+impl<'a> Granted<'a> {
+    pub(super) async fn ask(gate: &'a dyn Gate, login: &Login, host: &str) -> Result<Self, Diagnosis> {
+        let account = login.account(host);
+        gate.login(&account).await.map_err(|held| held.at(Stage::Auth))?;
+        Ok(Self { gate, account, told: false })
+    }
+
+    pub(super) fn tell(&mut self, outcome: LoginOutcome) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.gate.logged_in(&self.account, outcome);
+        }
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        self.tell(LoginOutcome::Undecided);
+    }
+}
+
+/// Whether the agent waits for a mail to be sent, or for leave to send it.
+pub(super) fn is_noted(task: &ActorTask) -> bool {
+    task.status.as_ref().is_some_and(|status| status.phase == TaskPhase::Noted)
+}
