@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{Error, interrupt::Interrupt, output};
+use super::{Error, elsewhere::Elsewhere, interrupt::Interrupt, output};
 use crate::{
     api::{
         Reason,
@@ -28,10 +28,11 @@ use crate::{
     mail::{Diagnosis, Vantage, dns::Resolver, guard::Guard, protocol::Protocol, proxy::Proxy},
     verify::{
         Gate, References, Report,
+        email_profile::Agent,
         fingerprint::Key,
         gate::Account,
         mail_server::{
-            Inputs, Run, check,
+            By, Inputs, Run, check_by,
             inputs::{About, resolve},
             refused,
         },
@@ -111,13 +112,15 @@ pub struct Checker {
     /// No check goes further than this.
     pub(super) most: Level,
     pub(super) interrupt: Interrupt,
+    /// Who looks, if not this process.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Checker {
     /// A checker by a vantage, that goes no further than `most`.
     #[must_use]
     pub fn new(vantage: Vantage, most: Level) -> Self {
-        Self { vantage, key: Key::random(), refused: Refused::default(), most, interrupt: Interrupt::never() }
+        Self { vantage, key: Key::random(), refused: Refused::default(), most, interrupt: Interrupt::never(), elsewhere: None }
     }
 
     /// The same, and it ends in order when it is told to.
@@ -125,6 +128,20 @@ impl Checker {
     pub fn until(mut self, interrupt: Interrupt) -> Self {
         self.interrupt = interrupt;
         self
+    }
+
+    /// The same by an actor's agent.
+    #[must_use]
+    pub fn by(mut self, elsewhere: Option<Elsewhere>) -> Self {
+        self.elsewhere = elsewhere;
+        self
+    }
+
+    /// Leaves nothing behind.
+    pub async fn end(self) {
+        if let Some(elsewhere) = self.elsewhere {
+            elsewhere.leave().await;
+        }
     }
 
     /// Checks one server; `adjust` may change what came of the references. Progress is shown where standard error is a
@@ -154,7 +171,8 @@ impl Checker {
         };
         let gate = Sending { refused: &self.refused, begun: AtomicBool::new(false) };
         let report = {
-            let mut check = std::pin::pin!(check(&inputs, &self.vantage, &gate, &run));
+            let by = self.elsewhere.as_ref().map_or(By::Here(&self.vantage), |elsewhere| By::Agent(&elsewhere.agent));
+            let mut check = std::pin::pin!(check_by(by, &inputs, &gate, &run));
             tokio::select! {
                 report = &mut check => Some(report),
                 () = self.interrupt.heard() => if gate.begun.load(Relaxed) { Some(check.await) } else { None },
@@ -164,25 +182,34 @@ impl Checker {
         report
     }
 
-    /// The same for a mailbox: host, protection and account are written as those of a server.
+    /// The same for a mailbox: host, protection and account are written as those of a server. None where it was told to end.
     pub async fn check_mailbox(
         &self,
         target: &Target<'_>,
         (protocol, mailbox): (Protocol, &str),
         references: &dyn References,
         adjust: impl FnOnce(&mut Inputs),
-    ) -> Report {
+    ) -> Option<Report> {
         let resolved = self.resolve(target, references, adjust).await;
         let Inputs { endpoints, tls, login, level, timeout, resolving, .. } = match resolved {
             Ok(inputs) => inputs,
-            Err(failure) => return refused(target.spec, failure),
+            Err(failure) => return Some(refused(target.spec, failure)),
         };
         let Some(endpoint) = endpoints.into_iter().next() else {
-            return refused(target.spec, Diagnosis::new(Reason::SpecInvalid).fact("fault", "there is no host"));
+            return Some(refused(target.spec, Diagnosis::new(Reason::SpecInvalid).fact("fault", "there is no host")));
         };
         let (level, mailbox) = (level.min(self.most), mailbox.to_owned());
         let inputs = mailbox::Inputs { protocol, endpoint, tls, login, mailbox, junk: Vec::new(), level, timeout, resolving };
-        let report = Box::pin(mailbox::check(&inputs, &self.vantage, &self.refused, Some(output::progress))).await;
+        let check = async {
+            match &self.elsewhere {
+                None => Box::pin(mailbox::check(&inputs, &self.vantage, &self.refused, Some(output::progress))).await,
+                Some(elsewhere) => Box::pin(elsewhere.agent.attend(&inputs, &self.refused, None)).await.report,
+            }
+        };
+        let report = tokio::select! {
+            report = check => Some(report),
+            () = self.interrupt.heard() => None,
+        };
         output::progress_ends();
         report
     }

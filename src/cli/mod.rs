@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod crds;
 mod docs;
+mod elsewhere;
 mod given;
 mod interrupt;
 mod live;

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     Error, Exit, alone,
+    elsewhere::Elsewhere,
     given::Given,
+    interrupt::Interrupt,
     live::{Checker, LEVELS, Target, Way, named},
     output::{self, Format, Outcome},
 };
@@ -78,6 +80,10 @@ pub struct Probe {
     /// The time for all of it: 1s to 5m.
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     timeout: String,
+    /// Have it checked by the agent of this Actor, through the current cluster: it needs the right to create ActorTasks and
+    /// Secrets in the Actor's taskNamespace. A password goes there for as long as the check takes.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["nameservers", "egress_proxy"])]
+    actor: Option<String>,
     #[command(flatten)]
     way: Way,
     /// The form of the output.
@@ -108,11 +114,17 @@ impl Probe {
             }
             given = given.with_config_map(HERE, HERE, Stored { data: [("ca.crt".to_owned(), pem)].into(), ..Stored::default() });
         }
-        let from_here = Checker::new(self.way.vantage()?, self.level);
+        let vantage = self.way.vantage()?;
         let target = Target { namespace: HERE, name: HERE, spec: &spec };
         let is_token = self.token_file.is_some();
         let place = self.mailbox()?;
         let report = alone(async {
+            let elsewhere = match &self.actor {
+                Some(name) => Some(Elsewhere::find(name).await?),
+                None => None,
+            };
+            let interrupt = if elsewhere.is_some() { Interrupt::listen()? } else { Interrupt::never() };
+            let checker = Checker::new(vantage, self.level).until(interrupt).by(elsewhere);
             let adjust = |inputs: &mut Inputs| {
                 if let (Some(login), Some((value, flag))) = (&mut inputs.login, secret) {
                     // Hints speak of a Secret; here it is a file.
@@ -123,15 +135,17 @@ impl Probe {
                     }
                 }
             };
-            Ok::<_, std::io::Error>(match place {
-                None => from_here.check(&target, &given, adjust).await,
+            let report = match place {
+                None => checker.check(&target, &given, adjust).await,
                 Some(Place { protocol, .. }) => {
                     let mailbox = self.mailbox.as_deref().unwrap_or("INBOX");
-                    Some(from_here.check_mailbox(&target, (protocol, mailbox), &given, adjust).await)
+                    checker.check_mailbox(&target, (protocol, mailbox), &given, adjust).await
                 }
-            })
+            };
+            checker.end().await;
+            Ok::<_, Error>(report)
         });
-        let outcome = Outcome { report: report.map_err(Error::about("the runtime"))?, ..Outcome::default() };
+        let outcome = Outcome { report: report?, ..Outcome::default() };
         let verified = outcome.verdict() == Some(Verdict::Verified);
         output::print(self.output, &[outcome], no_color)?;
         Ok(if verified { Exit::Good } else { Exit::Unverified })

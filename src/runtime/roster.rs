@@ -190,6 +190,12 @@ impl Roster {
         Enlisted { roster: std::sync::Arc::clone(self), task }
     }
 
+    /// Whether no task is given out.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        lock(&self.state).tasks.is_empty()
+    }
+
     /// Whether a task is one that was given out and is waited for.
     #[must_use]
     pub fn has(&self, task: &Name) -> bool {
@@ -201,8 +207,7 @@ impl Roster {
 #[derive(Debug)]
 pub struct Enlisted {
     roster: std::sync::Arc<Roster>,
-    /// The task.
-    pub task: Name,
+    task: Name,
 }
 
 impl Drop for Enlisted {

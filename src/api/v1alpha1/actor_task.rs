@@ -118,6 +118,9 @@ pub struct TaskEndpoint {
 pub struct TaskMailbox {
     /// IMAP or POP3.
     pub protocol: MailboxProtocol,
+    /// Connect or Authenticate; Authenticate if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
     /// The folder.
     #[schemars(length(max = 253))]
     pub folder: String,

@@ -83,8 +83,7 @@ impl TaskAgent {
         if let Some(away) = self.away() {
             return Err(away);
         }
-        let account = inputs.login.as_ref().ok_or_else(|| Diagnosis::new(Reason::AuthenticationRequired))?;
-        let mut login = Granted::ask(gate, account, &inputs.endpoint.host).await?;
+        let mut login = Granted::ask(gate, inputs.login(), &inputs.endpoint.host).await?;
         let task = self.give(order.asked(inputs)?).await?;
         let mut heard = task.hears(self, order.until.unwrap_or_else(|| Instant::now() + inputs.timeout + SLACK) + SLACK).await?;
         let mut sent_here = false;
@@ -158,14 +157,14 @@ impl<'a> Order<'a> {
     fn asked(&self, inputs: &Inputs) -> Result<Asked, Diagnosis> {
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         Ok(Asked {
-            endpoint: TaskEndpoint::of(&inputs.endpoint, &inputs.tls, inputs.login.as_ref(), inputs.timeout)?,
+            endpoint: TaskEndpoint::of(&inputs.endpoint, &inputs.tls, inputs.login(), inputs.timeout)?,
             mailbox: Some(TaskMailbox::of(inputs)),
             search: self.search.clone().map(|search| match left {
                 Some(left) => search.resumed(left),
                 None => search,
             }),
             dispatched: self.dispatched.clone(),
-            contents: Contents::of(&inputs.tls, inputs.login.as_ref(), self.code),
+            contents: Contents::of(&inputs.tls, inputs.login(), self.code),
             ..Asked::default()
         })
     }

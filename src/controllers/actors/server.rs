@@ -39,10 +39,7 @@ impl TaskAgent {
             return Err(away);
         }
         let login = inputs.login.as_ref().filter(|_| run.level >= Level::Authenticate);
-        let mut granted = match login {
-            Some(login) => Some(Granted::ask(gate, login, &endpoint.host).await?),
-            None => None,
-        };
+        let mut granted = Granted::ask(gate, login, &endpoint.host).await?;
         let given = self
             .give(Asked {
                 endpoint: TaskEndpoint::of(endpoint, &inputs.tls, login, inputs.timeout)?,
@@ -54,10 +51,8 @@ impl TaskAgent {
         let until = || Instant::now() + inputs.timeout + SLACK + SLACK;
         let mut heard = given.hears(self, until()).await?;
         if is_noted(&heard) {
-            report.login = granted.as_mut().map(|granted| {
-                granted.tell(LoginOutcome::Accepted);
-                LoginOutcome::Accepted
-            });
+            report.login = login.map(|_| LoginOutcome::Accepted);
+            granted.tell(LoginOutcome::Accepted);
             let to = inputs.test.as_ref().map(|test| test.to.as_str()).unwrap_or_default();
             gate.send(to).await.map_err(|kept| kept.at(Stage::Mail))?;
             gate.still().map_err(|kept| kept.at(Stage::Mail))?;
@@ -72,9 +67,7 @@ impl TaskAgent {
         })?;
         *report = task::report(&result, run.level, endpoint, &inputs.tls, inputs.login.as_ref());
         report.failure = report.failure.take().map(|failure| self.explain(failure));
-        if let Some(granted) = &mut granted {
-            granted.tell(report.login.unwrap_or(LoginOutcome::Undecided));
-        }
+        granted.tell(report.login.unwrap_or(LoginOutcome::Undecided));
         self.note(&result);
         Ok(())
     }

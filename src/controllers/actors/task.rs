@@ -134,7 +134,7 @@ impl TaskAgent {
         }
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let made = bounded(tasks.create(&params, &task)).await.map_err(|error| self.unmade(&error))?;
-        let given = Given { tasks, enlisted };
+        let given = Given { tasks, enlisted: Some(enlisted), name: name.name.clone() };
         let secret: Secret = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Secret", "type": "mailverity.dev/task",
             "metadata": {
@@ -179,7 +179,9 @@ impl TaskAgent {
 /// A task that was given out: it is taken back when this is dropped.
 pub(super) struct Given {
     tasks: Api<ActorTask>,
-    enlisted: Enlisted,
+    /// Until it is taken back.
+    enlisted: Option<Enlisted>,
+    name: String,
 }
 
 impl Given {
@@ -189,7 +191,7 @@ impl Given {
     /// That it shows no sign of life, that another process stands for the actor, or that it is late.
     pub(super) async fn hears(&self, agent: &TaskAgent, until: Instant) -> Result<ActorTask, Diagnosis> {
         let actor = agent.actor.name_any();
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.enlisted.task.name));
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let mut events = std::pin::pin!(watcher(self.tasks.clone(), config).default_backoff().applied_objects());
         let claimed_by = Instant::now() + SLACK;
         let mut look = tokio::time::interval(Duration::from_secs(1));
@@ -234,7 +236,7 @@ impl Given {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         // The claim is taken: that the agent hears of it is worth every attempt.
         for pause in [100, 500, 2000, 5000, 10_000] {
-            match bounded(self.tasks.patch(&self.enlisted.task.name, &params, &Patch::Merge(&patch))).await {
+            match bounded(self.tasks.patch(&self.name, &params, &Patch::Merge(&patch))).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_gone() => return Err(agent.unmade(&error)),
                 Err(error) => tracing::warn!(%error, "an agent could not be told of its mail; tried again"),
@@ -247,29 +249,34 @@ impl Given {
 
 impl Drop for Given {
     fn drop(&mut self) {
-        let (tasks, name) = (self.tasks.clone(), self.enlisted.task.name.clone());
+        let (tasks, name, enlisted) = (self.tasks.clone(), std::mem::take(&mut self.name), self.enlisted.take());
         // Where this does not come through, the sweep does it.
-        tokio::spawn(async move { bounded(tasks.delete(&name, &DeleteParams::background())).await.map(drop) });
+        tokio::spawn(async move {
+            let _enlisted = enlisted;
+            bounded(tasks.delete(&name, &DeleteParams::background())).await.map(drop)
+        });
     }
 }
 
 /// A login that the breaker has granted to an agent: its outcome is told once, whatever happens.
 pub(super) struct Granted<'a> {
     gate: &'a dyn Gate,
-    account: Account,
-    told: bool,
+    /// None where nobody logs in, or its outcome was told.
+    account: Option<Account>,
 }
 
 impl<'a> Granted<'a> {
-    pub(super) async fn ask(gate: &'a dyn Gate, login: &Login, host: &str) -> Result<Self, Diagnosis> {
-        let account = login.account(host);
-        gate.login(&account).await.map_err(|held| held.at(Stage::Auth))?;
-        Ok(Self { gate, account, told: false })
+    pub(super) async fn ask(gate: &'a dyn Gate, login: Option<&Login>, host: &str) -> Result<Self, Diagnosis> {
+        let account = login.map(|login| login.account(host));
+        if let Some(account) = &account {
+            gate.login(account).await.map_err(|held| held.at(Stage::Auth))?;
+        }
+        Ok(Self { gate, account })
     }
 
     pub(super) fn tell(&mut self, outcome: LoginOutcome) {
-        if !std::mem::replace(&mut self.told, true) {
-            self.gate.logged_in(&self.account, outcome);
+        if let Some(account) = self.account.take() {
+            self.gate.logged_in(&account, outcome);
         }
     }
 }

@@ -34,6 +34,14 @@ use crate::{
 
 pub use attend::attend;
 
+impl Inputs {
+    /// The login that is made; none where it goes no further than to connect.
+    #[must_use]
+    pub fn login(&self) -> Option<&Login> {
+        self.login.as_ref().filter(|_| self.level >= Level::Authenticate)
+    }
+}
+
 /// The time that a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 

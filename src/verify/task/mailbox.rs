@@ -15,6 +15,7 @@ impl TaskMailbox {
     pub fn of(inputs: &Inputs) -> Self {
         Self {
             protocol: if inputs.protocol == Protocol::Pop3 { MailboxProtocol::POP3 } else { MailboxProtocol::IMAP },
+            level: Some(inputs.level).filter(|level| *level != Level::Authenticate),
             folder: inputs.mailbox.clone(),
             junk: inputs.junk.iter().take(8).cloned().collect(),
         }
@@ -36,7 +37,7 @@ impl TaskMailbox {
             login: way.login,
             mailbox: self.folder.clone(),
             junk: self.junk.clone(),
-            level: Level::Authenticate,
+            level: self.level.unwrap_or(Level::Authenticate),
             timeout: way.timeout,
             resolving,
         })

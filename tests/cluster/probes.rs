@@ -1,0 +1,76 @@
+//! `probe --actor`: a server and a mailbox looked at by an agent elsewhere, asked by a person at a shell.
+
+use serde_json::Value;
+
+use super::{
+    support::{
+        command::{Folder, Ran, run_in},
+        leaks,
+    },
+    vantages::Three,
+};
+
+impl Three {
+    /// Probes as an administrator would.
+    async fn probe(&self, args: &[&str], password: &str) -> Ran {
+        let folder = Folder::new();
+        let (ca, secret) = (folder.file("ca.pem", self.stack.ca()), folder.file("password", password));
+        let ends = ["--ca-file", &ca, "--username", &self.user, "--password-file", &secret, "-o", "json"];
+        let args: Vec<String> = ["probe"].iter().chain(args).chain(&ends).map(|arg| (*arg).to_owned()).collect();
+        // The test's own proxies and agents go on meanwhile.
+        let run = move || {
+            let kubeconfig = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
+            run_in(&kubeconfig, &args.iter().map(String::as_str).collect::<Vec<_>>(), "")
+        };
+        let ran = tokio::task::spawn_blocking(run).await.unwrap();
+        drop(folder);
+        ran
+    }
+}
+
+fn stages(report: &Value) -> Vec<&str> {
+    report["stages"].as_array().unwrap().iter().map(|stage| stage["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn an_agent_probes_a_server_and_a_mailbox_for_whoever_may_give_it_tasks() {
+    let three = Three::new("probes").await;
+    let operator = three.cluster.operator(&["--name", &three.cluster.namespace]).await;
+    let agent = three.cluster.agent(&three.near, &three.near, &[]).await;
+    let right = leaks::password("probes");
+    let (smtp, imap) = (three.stack.port("SUBMISSION_PORT"), three.stack.port("IMAPS_PORT"));
+
+    let ran = three.probe(&[&format!("smtp://localhost:{smtp}"), "--actor", &three.near], &right).await;
+    let report = ran.json();
+    assert_eq!((ran.code, &report["result"]), (0, &"Verified".into()), "{report:#}");
+    assert!(stages(&report).ends_with(&["AUTH", "QUIT"]), "{report:#}");
+    assert!(agent.log().contains("probe by command-line"), "it was the agent");
+
+    let ran = three.probe(&[&format!("imaps://localhost:{imap}"), "--actor", &three.near], &right).await;
+    let report = ran.json();
+    assert_eq!((ran.code, &report["mailbox"]["name"]), (0, &"INBOX".into()), "{report:#}");
+
+    let to = three.user.clone();
+    let deliver = ["--level", "Deliver", "--from", &to, "--to", &to];
+    let url = format!("smtp://localhost:{smtp}");
+    let ran = three.probe(&[&[url.as_str(), "--actor", &three.near], &deliver[..]].concat(), &right).await;
+    assert_eq!((ran.code, three.stack.taken(&to).into_values().collect::<Vec<_>>()), (0, vec![1]), "{}", ran.out);
+
+    let ran = three.probe(&[&url, "--actor", &three.near], &leaks::password("probes-wrong")).await;
+    let report = ran.json();
+    assert_eq!((ran.code, &report["reason"], &report["stage"]), (1, &"AuthenticationFailed".into(), &"AUTH".into()));
+    assert!(report["message"].as_str().unwrap().contains("535"), "the server's words: {report:#}");
+
+    for (actor, words) in [("nobody", "there is no such Actor"), (three.far.as_str(), "its agent shows no sign of life")] {
+        let ran = three.probe(&[&url, "--actor", actor], &right).await;
+        assert_eq!(ran.code, 2);
+        assert!(ran.err.contains(words), "{}", ran.err);
+    }
+    let ran = three.probe(&[&url, "--actor", &three.near, "--egress-proxy", "socks5://a:1"], &right).await;
+    assert!(ran.code == 2 && ran.err.contains("cannot be used with"), "{}", ran.err);
+
+    assert!(three.cluster.left_for_agents(&three.near).await.is_empty(), "nothing is left");
+    three.cluster.shows_no_secret().await;
+    operator.shows_no_secret().await;
+    agent.shows_no_secret().await;
+}
