@@ -36,18 +36,9 @@ impl Three {
         let (near, far) = (format!("{}-near", cluster.namespace), format!("{}-far", cluster.namespace));
         let three = Self { cluster, stack, user, near, far };
         for actor in [&three.near, &three.far] {
-            three.actor(actor).await;
+            three.cluster.actor(actor, actor).await;
         }
         three
-    }
-
-    async fn actor(&self, name: &str) {
-        let spec = json!({
-            "operator": self.cluster.namespace, "zone": "elsewhere", "mode": "Agent", "taskNamespace": name,
-            "heartbeatTimeout": "25s", "allowedNamespaces": {"from": "All"},
-        });
-        let actor = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name}, "spec": spec});
-        self.cluster.try_apply(&actor, None).await.unwrap();
     }
 
     async fn operator(&self) -> Operator {
