@@ -327,6 +327,7 @@ mod tests {
         ctx.term.meet(&[Arc::<Context<MailServers>>::clone(&ctx) as Arc<dyn Looked>]);
         ctx.term.pause.set(std::collections::BTreeMap::new());
         ctx.term.roster.set(Vec::new());
+        ctx.term.roster.looked();
         World { ctx, writer, woken, _stopper: stopper }
     }
 

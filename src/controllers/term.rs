@@ -374,6 +374,7 @@ pub(super) mod tests {
         let (_stopper, term) = term(&[&servers, &profiles]);
         term.pause.set(BTreeMap::new());
         term.roster.set(Vec::new());
+        term.roster.looked();
         servers.settled.send_replace(true);
         assert!(tokio::time::timeout(Duration::from_millis(20), term.ready()).await.is_err());
         profiles.settled.send_replace(true);

@@ -58,6 +58,7 @@ pub async fn follow(term: &Arc<Term>) {
         all: HashMap::new(),
         coming: HashMap::new(),
         listed: false,
+        looked: false,
         standing: HashMap::new(),
         own: HashSet::new(),
         swept: None,
@@ -74,7 +75,7 @@ pub async fn follow(term: &Arc<Term>) {
             _ = again.tick() => true,
         };
         // Statuses that this very loop writes come back as events, and are no news.
-        if round.listed && changed {
+        if round.listed && (changed || !round.looked) {
             round.look().await;
         }
     }
@@ -86,6 +87,8 @@ struct Round {
     /// Those of a list under way: half a list must not make the others go.
     coming: HashMap<String, Actor>,
     listed: bool,
+    /// Whether they were looked at at all.
+    looked: bool,
     /// Whether each could be given work when it was last looked at.
     standing: HashMap<String, bool>,
     /// The task namespaces that carry their actor's label, when they were last looked at.
@@ -133,6 +136,7 @@ impl Round {
         if missing && !self.listed {
             // Without the kind, or the right to it, there is the operator itself and nobody else.
             self.term.roster.set(Vec::new());
+            self.term.roster.looked();
         }
         tracing::debug!(%error, "Actors cannot be watched for the moment");
         false
@@ -146,6 +150,8 @@ impl Round {
                 tracing::debug!(actor = actor.name_any(), %error, "could not be looked at");
             }
         }
+        self.looked = true;
+        self.term.roster.looked();
         self.standing.retain(|name, _| actors.iter().any(|actor| actor.name_any() == *name));
         let due = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
         if due && self.term.ground.fence.held() {
@@ -186,6 +192,8 @@ impl Round {
         found.away = self.term.roster.away(&name, Instant::now());
         found.about = self.term.roster.about(&name).unwrap_or_default();
         found.addresses = self.term.roster.addresses(&name);
+        // A new leader keeps to what the one before it has told, until it knows better.
+        let in_doubt = self.term.roster.is_in_doubt(&name, Instant::now());
         let online = found.away.is_none();
         if self.standing.insert(name.clone(), online) != Some(online) {
             self.term.changed(&who(&name));
@@ -194,6 +202,9 @@ impl Round {
             return Ok(());
         }
         let current = self.all.get(&name).unwrap_or(actor);
+        if in_doubt && standing::is_told(current) {
+            return Ok(());
+        }
         let new = status(current, &found, jiff::Timestamp::now());
         if current.status.as_ref().is_none_or(|old| standing::differs(old, &new)) {
             let written: Actor = self.term.teller.apply_at_large(current, &new).await?;
