@@ -19,7 +19,8 @@ use crate::support::{
     stack::Stack,
 };
 
-/// What the mail of an actor may come to whose process, or whose operator, was killed.
+/// What the mail of an actor may come to whose process, or whose operator, was killed. `MessageNotReceived` too: the mail may have
+/// been found and removed, and its finder, or the operator, killed before that was written down.
 const TOLD: [&str; 5] = ["CodeReceived", "MessageNotReceived", "DeliveryUncertain", "TaskTimedOut", "ActorOffline"];
 const PATIENCE: Duration = Duration::from_mins(3);
 
