@@ -30,7 +30,7 @@ use crate::{
     api::v1alpha1::condition::{READY, VERIFIED},
     metrics::Object,
     runtime::{ApiError, Name, Who, bounded, lock, references::Cluster, secrets::Uses},
-    verify::{breaker::Hold, gate::Account, mail_server::Event},
+    verify::{breaker::Hold, budget::Allowance, gate::Account, mail_server::Event},
 };
 
 /// What reconciliations and checks of one kind share.
@@ -180,9 +180,9 @@ impl<K: Kind> Context<K> {
         most > 0 && self.known.fresh() > most
     }
 
-    /// `name` logs in to these accounts: see [`Term::join`].
-    pub fn join(&self, name: &Name, accounts: Vec<Account>, per_minute: Option<u32>) {
-        self.term.join(&Self::who(name), accounts, per_minute);
+    /// `name` logs in to these accounts, and lets so much be sent: see [`Term::join`].
+    pub fn join(&self, name: &Name, accounts: Vec<Account>, allowance: Option<Allowance<'_>>) {
+        self.term.join(&Self::who(name), accounts, allowance);
     }
 
     /// What the watch of a scope brought is taken note of; `listed` holds the names of a list under way.
@@ -327,6 +327,7 @@ mod tests {
         ctx.term.meet(&[Arc::<Context<MailServers>>::clone(&ctx) as Arc<dyn Looked>]);
         ctx.term.pause.set(std::collections::BTreeMap::new());
         ctx.term.roster.set(Vec::new());
+        ctx.term.roster.looked();
         World { ctx, writer, woken, _stopper: stopper }
     }
 

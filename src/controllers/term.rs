@@ -18,6 +18,7 @@ use crate::{
     metrics::{Object, Objects},
     runtime::{Name, Who, limits::Limits, lock, patch::Teller, pause, roster::Roster, stop::Stop},
     verify::{
+        budget::Allowance,
         gate::Account,
         mail_server::{Pause, PauseScope},
     },
@@ -158,15 +159,14 @@ impl Term {
         self.draining.load(Ordering::Relaxed) || self.ends.is_stopped()
     }
 
-    /// `who` logs in to the first of `accounts` or, where that cannot be used, to another (none: it does not log in). So many
-    /// mails a minute may be sent through the first, if it is one that takes mail.
-    pub fn join(&self, who: &Who, accounts: Vec<Account>, per_minute: Option<u32>) {
+    /// `who` logs in to `accounts` (none: it does not log in), and lets so much be sent, if it sends.
+    pub fn join(&self, who: &Who, accounts: Vec<Account>, allowance: Option<Allowance<'_>>) {
         let mut all = lock(&self.accounts);
         let changed = all.get(who).map_or(&[][..], Vec::as_slice) != accounts;
         let object = who.to_string();
-        self.ground.memory.with_budgets(|budgets| match (accounts.first(), per_minute) {
-            (Some(primary), Some(per_minute)) => budgets.join(&object, &primary.host, &primary.user, per_minute),
-            _ => budgets.leave(&object),
+        self.ground.memory.with_budgets(|budgets| match allowance {
+            Some(allowance) => budgets.join(&object, allowance),
+            None => budgets.leave(&object),
         });
         if accounts.is_empty() {
             all.remove(who);
@@ -359,7 +359,7 @@ pub(super) mod tests {
             lock(&term.ground.memory.breaker).tell(&account(secret), LoginOutcome::Refused, interval, now);
         }
         // Two objects of one name.
-        term.join(&one("MailServer"), vec![account("used")], Some(6));
+        term.join(&one("MailServer"), vec![account("used")], None);
         term.join(&one("EmailProfile"), vec![account("used")], None);
         term.forget(&one("MailServer"));
         assert!(held("used") && held("told") && held("told too") && !held("unused"));
@@ -374,6 +374,7 @@ pub(super) mod tests {
         let (_stopper, term) = term(&[&servers, &profiles]);
         term.pause.set(BTreeMap::new());
         term.roster.set(Vec::new());
+        term.roster.looked();
         servers.settled.send_replace(true);
         assert!(tokio::time::timeout(Duration::from_millis(20), term.ready()).await.is_err());
         profiles.settled.send_replace(true);

@@ -21,6 +21,9 @@ use crate::{
 
 /// How long an actor without a sign of life counts as online, if its spec does not say.
 const HEARTBEAT: Duration = Duration::from_secs(90);
+/// How long a Lease that we see for the first time may be that of an agent at work: an agent renews it every 10 s, and a request
+/// may take 5.
+const DOUBT: Duration = Duration::from_secs(15);
 
 /// The actors of this installation, and the tasks that it has given out.
 #[derive(Debug)]
@@ -53,10 +56,19 @@ pub struct Addresses {
 struct Beat {
     /// What the Lease said.
     said: String,
+    /// When we saw it for the first time.
+    first: Instant,
     /// When we saw it change.
     seen: Option<Instant>,
     /// What the agent says of itself.
     about: Presence,
+}
+
+impl State {
+    fn doubts(&self, actor: &Actor, name: &str, now: Instant) -> bool {
+        let first = self.beats.get(name).filter(|beat| beat.seen.is_none()).map(|beat| beat.first);
+        first.is_some_and(|first| now.saturating_duration_since(first) < DOUBT.min(patience(actor)))
+    }
 }
 
 impl Default for Roster {
@@ -96,7 +108,8 @@ impl Roster {
             return None;
         }
         let heard = state.beats.get(name).and_then(|beat| beat.seen);
-        if heard.is_some_and(|heard| now.saturating_duration_since(heard) < patience(actor)) {
+        let alive = heard.is_some_and(|heard| now.saturating_duration_since(heard) < patience(actor));
+        if alive || state.doubts(actor, name, now) {
             return None;
         }
         let namespace = actor.spec.task_namespace.as_deref().unwrap_or_default();
@@ -120,15 +133,22 @@ impl Roster {
         beats.retain(|name, _| actors.contains_key(name));
         addresses.retain(|name, _| actors.contains_key(name));
         drop(state);
-        self.known.send_replace(true);
         if !changed.is_empty() {
             self.turn.send_modify(|turn| *turn += 1);
         }
         changed
     }
 
+    /// Whether nobody knows yet if an actor shows signs of life, as we look at it since a moment ago. It may be given work, which
+    /// it has to take before any mail is sent; nothing is said of it.
+    #[must_use]
+    pub fn is_in_doubt(&self, name: &str, now: Instant) -> bool {
+        let state = lock(&self.state);
+        state.actors.get(name).is_some_and(|actor| state.doubts(actor, name, now))
+    }
+
     /// Takes note of an agent's Lease, as it `said` at `now`. The first sight of it after a start is no sign of life: it may be
-    /// that of an agent long gone.
+    /// that of an agent long gone. Nor is it a sign of the contrary.
     pub fn beat(&self, name: &str, said: Option<String>, about: Presence, now: Instant) {
         let mut state = lock(&self.state);
         let Some(said) = said else {
@@ -137,9 +157,9 @@ impl Roster {
         };
         match state.beats.get_mut(name) {
             Some(beat) if beat.said == said => {}
-            Some(beat) => *beat = Beat { said, seen: Some(now), about },
+            Some(beat) => *beat = Beat { said, first: beat.first, seen: Some(now), about },
             None => {
-                state.beats.insert(name.to_owned(), Beat { said, seen: None, about });
+                state.beats.insert(name.to_owned(), Beat { said, first: now, seen: None, about });
             }
         }
         drop(state);
@@ -167,7 +187,12 @@ impl Roster {
         lock(&self.state).addresses.get(name).cloned().unwrap_or_default()
     }
 
-    /// Ends once the actors were listed a first time, or it is known that there is no such kind.
+    /// All actors have been looked at.
+    pub fn looked(&self) {
+        self.known.send_replace(true);
+    }
+
+    /// Ends once the actors were listed and looked at a first time, or it is known that there is no such kind.
     pub async fn known(&self) {
         // It cannot fail: we hold the sender.
         let _ = self.known.subscribe().wait_for(|known| *known).await;
@@ -249,14 +274,29 @@ mod tests {
         let beat = |said: &str, seconds| roster.beat("dmz", Some(said.to_owned()), Presence::default(), at(seconds));
         assert_eq!(why(&roster, at(0)), Some(Reason::ActorOffline));
         beat("1", 1);
-        assert_eq!(why(&roster, at(1)), Some(Reason::ActorOffline), "it may be the Lease of an agent long gone");
+        assert!(roster.is_in_doubt("dmz", at(1)));
         beat("2", 11);
+        assert!(!roster.is_in_doubt("dmz", at(11)));
         assert_eq!(why(&roster, at(12)), None);
         beat("2", 35);
         assert_eq!(why(&roster, at(40)), None);
         assert_eq!(why(&roster, at(41)), Some(Reason::ActorOffline), "30 s after the last change");
         beat("3", 50);
         assert_eq!(why(&roster, at(50)), None, "it comes back by itself");
+    }
+
+    #[test]
+    fn a_lease_of_an_agent_long_gone_is_given_the_benefit_of_the_doubt_once() {
+        let (roster, start) = (Roster::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        roster.set(vec![agent()]);
+        for seconds in [1, 6, 11] {
+            roster.beat("dmz", Some("1".to_owned()), Presence::default(), at(seconds));
+            assert_eq!((why(&roster, at(seconds)), roster.is_in_doubt("dmz", at(seconds))), (None, true));
+        }
+        assert_eq!((why(&roster, at(16)), roster.is_in_doubt("dmz", at(16))), (Some(Reason::ActorOffline), false));
+        roster.beat("dmz", None, Presence::default(), at(17));
+        assert_eq!(why(&roster, at(17)), Some(Reason::ActorOffline), "a Lease that was given back is nobody's");
     }
 
     #[test]

@@ -28,6 +28,17 @@ pub struct Mail<'a> {
     pub borrower: Option<Borrower<'a>>,
 }
 
+/// What an object lets be sent through the account that it uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance<'a> {
+    /// The host that takes it.
+    pub host: &'a str,
+    /// The account; empty where no login is set.
+    pub user: &'a str,
+    /// Mails in a minute.
+    pub per_minute: u32,
+}
+
 /// A namespace that sends through another's server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Borrower<'a> {
@@ -111,8 +122,9 @@ impl Budgets {
         Self { per_recipient, per_installation, objects: HashMap::new(), sent: HashMap::new() }
     }
 
-    /// An object (kind and name) uses an account, and lets it send so much a minute. The lowest over the objects counts.
-    pub fn join(&mut self, object: &str, host: &str, user: &str, per_minute: u32) {
+    /// An object (kind and name) lets an account send so much. The lowest over the objects counts.
+    pub fn join(&mut self, object: &str, allowance: Allowance<'_>) {
+        let Allowance { host, user, per_minute } = allowance;
         self.objects.insert(object.to_owned(), (Scope::account(host, user), per_minute));
     }
 
@@ -246,9 +258,9 @@ mod tests {
     fn the_lowest_limit_of_the_objects_that_share_an_account_counts() {
         // promise 4
         let mut budgets = Budgets::new(100, 200);
-        budgets.join("a/one", "SMTP.corp.example", "relay", 30);
-        budgets.join("b/two", "smtp.corp.example", "Relay", 1);
-        budgets.join("b/other", "smtp.corp.example", "someone", 10);
+        budgets.join("a/one", Allowance { host: "SMTP.corp.example", user: "relay", per_minute: 30 });
+        budgets.join("b/two", Allowance { host: "smtp.corp.example", user: "Relay", per_minute: 1 });
+        budgets.join("b/other", Allowance { host: "smtp.corp.example", user: "someone", per_minute: 10 });
         assert_eq!(budgets.take(&mail("x@corp.example", "1"), at(0)), Ok(()));
         assert!(budgets.take(&mail("x@corp.example", "2"), at(1)).is_err());
         budgets.leave("b/two");
@@ -303,7 +315,7 @@ mod tests {
     #[test]
     fn of_several_used_up_budgets_the_one_with_room_last_is_told() {
         let mut budgets = Budgets::new(1, 200);
-        budgets.join("a/one", "smtp.corp.example", "relay", 1);
+        budgets.join("a/one", Allowance { host: "smtp.corp.example", user: "relay", per_minute: 1 });
         assert_eq!(budgets.take(&mail("a@corp.example", "1"), at(0)), Ok(()));
         assert_eq!(budgets.take(&mail("a@corp.example", "2"), at(1)).unwrap_err().next, at(3600));
     }

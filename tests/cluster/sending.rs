@@ -1,6 +1,6 @@
 //! Level Deliver in a cluster: claims, budgets, and never a second mail.
 
-use mailverity::api::v1alpha1::VERIFY_REQUESTED_AT;
+use mailverity::api::v1alpha1::{MailServerStatus, VERIFY_REQUESTED_AT};
 use serde_json::{Value, json};
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     proxy::{Point, Proxy},
     spec,
     support::{
-        cluster::{Cluster, is},
+        cluster::{Cluster, is, message},
         stack::Stack,
     },
 };
@@ -93,6 +93,32 @@ async fn budgets_hold_over_all_objects() {
     cluster.until("two over the budget", over).await;
     cluster.until("two mails", async || (stack.mails(&user, "X-Mailverity-Run").len() == 2).then_some(())).await;
     assert_eq!(stack.mails(&user, "X-Mailverity-Run").len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_without_a_login_has_the_limit_that_it_names() {
+    // promise 4
+    let (stack, cluster) = (Stack::get(), Cluster::new("budget-open").await);
+    let user = account(&cluster, &stack, "budget-open").await;
+    let _operator = cluster.operator(&[]).await;
+    let open = json!({"test": {"to": user}, "limits": {"messagesPerMinute": 8},
+        "verification": {"level": "Deliver", "interval": "15m", "timeout": "10s"}});
+    cluster.server("relay", spec(&stack, "SMTP_PORT", "None", open)).await;
+    cluster.condition("relay", "DeliveryTested", "True", "TestMessageAccepted").await;
+    let request = async |number: &str, reason: &str| {
+        cluster.annotate("relay", VERIFY_REQUESTED_AT, number).await;
+        let answered = |status: &MailServerStatus| {
+            let told = status.conditions.iter().any(|c| c.type_ == "DeliveryTested" && c.reason == reason);
+            status.last_handled_verify_request.as_deref() == Some(number) && told
+        };
+        cluster.status_when("relay", &format!("{reason} to request {number}"), answered).await
+    };
+    for number in 2..=8 {
+        request(&number.to_string(), "TestMessageAccepted").await;
+    }
+    let status = request("9", "RateBudgetExceeded").await;
+    let told = message(&status, "DeliveryTested");
+    assert!(told.contains("8 mails a minute of host localhost used up"), "{told}");
 }
 
 #[tokio::test]

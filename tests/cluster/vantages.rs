@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState};
+use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState, ProfileActorStatus};
 use serde_json::json;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     support::{
         cluster::{Cluster, Operator},
         elsewhere::Elsewhere,
-        profiles::says,
+        profiles::{found_by_all, says},
         stack::Stack,
     },
 };
@@ -36,18 +36,9 @@ impl Three {
         let (near, far) = (format!("{}-near", cluster.namespace), format!("{}-far", cluster.namespace));
         let three = Self { cluster, stack, user, near, far };
         for actor in [&three.near, &three.far] {
-            three.actor(actor).await;
+            three.cluster.actor(actor, actor).await;
         }
         three
-    }
-
-    async fn actor(&self, name: &str) {
-        let spec = json!({
-            "operator": self.cluster.namespace, "zone": "elsewhere", "mode": "Agent", "taskNamespace": name,
-            "heartbeatTimeout": "25s", "allowedNamespaces": {"from": "All"},
-        });
-        let actor = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name}, "spec": spec});
-        self.cluster.try_apply(&actor, None).await.unwrap();
     }
 
     async fn operator(&self) -> Operator {
@@ -71,23 +62,26 @@ impl Three {
 
     async fn all_found(&self) -> EmailProfileStatus {
         self.when("3/3", |status| {
-            status.summary.as_deref() == Some("3/3") && says(status, "Verified", "True", "AllActorsVerified")
+            let told = status.summary.as_deref() == Some("3/3") && says(status, "Verified", "True", "AllActorsVerified");
+            told && status.actors.len() == 3 && found_by_all(status)
         })
         .await
     }
 
     /// Waits until two of three have found the codes of a run that this request began, and the far one failed for this reason.
     async fn two_of_three(&self, request: &str, reason: &str) -> EmailProfileStatus {
-        let far = |status: &EmailProfileStatus| {
-            status
-                .actors
-                .iter()
-                .any(|a| a.name == self.far && a.reason.as_deref() == Some(reason) && a.state == ProfileActorState::Unverified)
+        let as_expected = |actor: &ProfileActorStatus| {
+            if actor.name == self.far {
+                actor.state == ProfileActorState::Unverified && actor.reason.as_deref() == Some(reason)
+            } else {
+                actor.state == ProfileActorState::Verified
+            }
         };
         self.when(&format!("2/3 with {reason}"), |status| {
             status.last_handled_verify_request.as_deref() == Some(request)
                 && status.summary.as_deref() == Some("2/3")
-                && far(status)
+                && status.actors.len() == 3
+                && status.actors.iter().all(as_expected)
         })
         .await
     }
@@ -165,8 +159,13 @@ async fn one_wrong_password_seen_by_three_actors_is_one_failed_login() {
     let rest = json!({"actors": actors, "account": account, "outgoing": outgoing});
     three.cluster.profile("box", super::profiles::mailbox(&three.stack, &three.user, rest)).await;
     three.when("told", |status| says(status, "CredentialHeld", "True", "CredentialHeld") && status.actors.len() == 3).await;
-    three.cluster.ask_profile("box", "again").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // The second time, so that it has looked at the first request for sure.
+    for request in ["again", "and again"] {
+        let before = operator.reconciliations().await;
+        three.cluster.ask_profile("box", request).await;
+        let looked = async || (operator.reconciliations().await > before).then_some(());
+        three.cluster.until("the operator has looked at the request", looked).await;
+    }
     let refused = three.stack.log("DOVECOT_LOG", &[&three.user, "Password mismatch"]);
     assert_eq!(refused, 1, "one failed login on the server");
     assert!(three.cluster.profile_status("box").await.claims.is_empty(), "and no mail");
@@ -205,6 +204,7 @@ async fn an_agent_and_an_operator_that_are_killed_cost_no_second_mail_and_no_ver
             status.last_handled_verify_request == request
                 && says(status, "Verified", "True", "CodeReceived")
                 && status.summary.as_deref() == Some("1/1")
+                && found_by_all(status)
         }
     };
     three.when("1/1", verified(None)).await;

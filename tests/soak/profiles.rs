@@ -1,5 +1,7 @@
-//! What is asked of profiles in the cluster's tests, longer: two hundred kills, five hundred objects.
+//! What is asked of profiles in the cluster's tests, longer: two hundred kills of each sort, five hundred objects.
 
+#[path = "../cluster/profiles/crashes.rs"]
+mod crashes;
 #[path = "../cluster/profiles/kills.rs"]
 mod kills;
 #[path = "../cluster/profiles/scale.rs"]

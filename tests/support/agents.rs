@@ -2,8 +2,11 @@
 
 use std::{fs, path::PathBuf};
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, api::ListParams};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Secret};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
 use mailverity::api::v1alpha1::ActorTask;
 use serde_json::{Value, json};
 
@@ -41,6 +44,29 @@ impl Cluster {
             subject["namespace"] = json!(if operator { &self.namespace } else { tasks });
         }
         doc
+    }
+
+    /// An Actor of this test's operator, whose name is that of the namespace, with its agent at work in `tasks`.
+    pub async fn actor(&self, name: &str, tasks: &str) {
+        let spec = json!({
+            "operator": self.namespace, "zone": "elsewhere", "mode": "Agent", "taskNamespace": tasks,
+            "heartbeatTimeout": "25s", "allowedNamespaces": {"from": "All"},
+        });
+        let actor = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name}, "spec": spec});
+        self.apply_at(&actor, None).await;
+    }
+
+    /// Who holds a Lease.
+    pub async fn holder(&self, namespace: &str, lease: &str) -> Option<String> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
+        leases.get_opt(lease).await.ok()??.spec?.holder_identity
+    }
+
+    /// Cuts the Lease of a process that is dead short: who comes after it need not wait for its end.
+    pub async fn outlived(&self, namespace: &str, lease: &str) {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
+        let short = Patch::Merge(json!({"spec": {"leaseDurationSeconds": 1}}));
+        leases.patch(lease, &PatchParams::default(), &short).await.unwrap();
     }
 
     /// Starts an agent of `actor` for the namespace `tasks`, with its real rights, at trace level.

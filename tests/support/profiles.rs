@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use mailverity::api::v1alpha1::{EmailProfile, EmailProfileStatus};
+use mailverity::api::v1alpha1::{EmailProfile, EmailProfileStatus, ProfileActorState, ProfileActorStatus};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
@@ -69,6 +69,17 @@ impl Cluster {
         let what = format!("{kind}={status} {reason}");
         self.profile_when(name, &what, |seen| says(seen, kind, status, reason)).await
     }
+}
+
+/// Whether each actor has found the mail of the run that the status tells of. `Verified` and the summary alone do not say so:
+/// they stand from the run before until there is news.
+pub fn found_by_all(status: &EmailProfileStatus) -> bool {
+    let run = status.verification.as_ref().map(|run| run.run_id.as_str());
+    let found = |actor: &ProfileActorStatus| {
+        let sent = status.claims.iter().any(|claim| claim.actor == actor.name && Some(claim.id.as_str()) == run);
+        sent && actor.state == ProfileActorState::Verified
+    };
+    !status.actors.is_empty() && status.actors.iter().all(found)
 }
 
 /// Whether a condition has this status and reason.

@@ -54,6 +54,7 @@ use super::{AllowedNamespaces, Span};
 #[x_kube(
     validation = Rule::new("self.mode != 'Agent' || has(self.taskNamespace)").message("mode Agent needs taskNamespace, where its tasks are put").field_path(".taskNamespace"),
     validation = Rule::new("self.mode == 'Agent' || !has(self.taskNamespace)").message("taskNamespace belongs to mode Agent").field_path(".taskNamespace"),
+    validation = Rule::new("self.mode != 'Agent' || !has(self.egressProxy)").message("egressProxy is for mode InOperator; give the agent its own by --egress-proxy").field_path(".egressProxy"),
     validation = Rule::new("!has(self.heartbeatTimeout) || (duration(self.heartbeatTimeout) >= duration('10s') && duration(self.heartbeatTimeout) <= duration('1h'))").message("heartbeatTimeout must be between 10s and 1h").field_path(".heartbeatTimeout")
 )]
 pub struct ActorSpec {
@@ -82,7 +83,7 @@ pub struct ActorSpec {
     /// The namespaces whose objects may select it; none but the operator's own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
-    /// A proxy for its connections: socks5://host:port or http://host:port.
+    /// Mode InOperator: a proxy for its connections, socks5://host:port or http://host:port. An agent has its own flag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 300), regex(pattern = r"^(socks5|http)://[A-Za-z0-9.\[\]:_-]+$"))]
     pub egress_proxy: Option<String>,

@@ -1,6 +1,7 @@
 //! `Actor`: who they are, whether their agents show signs of life, and that no task is left behind. Unlike the other kinds
 //! nothing is checked here: one loop looks at all of them, and whoever names an actor is woken when it changes.
 
+mod listed;
 mod mailbox;
 mod place;
 mod server;
@@ -24,7 +25,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
-    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
+    core::{DeserializeGuard, PartialObjectMeta},
     runtime::{WatchStreamExt, watcher},
 };
 
@@ -34,6 +35,7 @@ use crate::{
     runtime::{ApiError, Name, Who, bounded},
     verify::task::{LEASE, PRESENCE, Presence},
 };
+use listed::Listed;
 use standing::{Found, status};
 
 /// The kind, as dependents name it.
@@ -55,9 +57,8 @@ pub async fn follow(term: &Arc<Term>) {
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default().page_size(50)).default_backoff());
     let mut round = Round {
         term: Arc::clone(term),
-        all: HashMap::new(),
-        coming: HashMap::new(),
-        listed: false,
+        listed: Listed::default(),
+        looked: false,
         standing: HashMap::new(),
         own: HashSet::new(),
         swept: None,
@@ -74,7 +75,7 @@ pub async fn follow(term: &Arc<Term>) {
             _ = again.tick() => true,
         };
         // Statuses that this very loop writes come back as events, and are no news.
-        if round.listed && changed {
+        if round.listed.is_complete && (changed || !round.looked) {
             round.look().await;
         }
     }
@@ -82,10 +83,9 @@ pub async fn follow(term: &Arc<Term>) {
 
 struct Round {
     term: Arc<Term>,
-    all: HashMap<String, Actor>,
-    /// Those of a list under way: half a list must not make the others go.
-    coming: HashMap<String, Actor>,
-    listed: bool,
+    listed: Listed,
+    /// Whether they were looked at at all.
+    looked: bool,
     /// Whether each could be given work when it was last looked at.
     standing: HashMap<String, bool>,
     /// The task namespaces that carry their actor's label, when they were last looked at.
@@ -96,27 +96,12 @@ struct Round {
 impl Round {
     /// Takes note of an event. Returns whether an actor came, went or changed.
     fn take(&mut self, event: watcher::Event<DeserializeGuard<Actor>>) -> bool {
-        let read = |actor: DeserializeGuard<Actor>| {
-            let unread = |invalid: &InvalidObject| {
-                tracing::warn!(actor = invalid.metadata.name, error = %invalid.error, "cannot be read");
-            };
-            actor.0.inspect_err(unread).ok().map(|actor| (actor.name_any(), actor))
-        };
-        match event {
-            watcher::Event::Init => self.coming.clear(),
-            watcher::Event::InitApply(actor) => self.coming.extend(read(actor)),
-            watcher::Event::Apply(actor) => self.all.extend(read(actor)),
-            watcher::Event::InitDone => {
-                self.all = std::mem::take(&mut self.coming);
-                self.listed = true;
-            }
-            watcher::Event::Delete(actor) => drop(actor.0.map(|actor| self.all.remove(&actor.name_any()))),
-        }
-        if !self.listed {
+        self.listed.hear(event);
+        if !self.listed.is_complete {
             return false;
         }
         let ours = |actor: &&Actor| actor.spec.operator.as_deref().unwrap_or("mailverity") == self.term.settings().installation;
-        let changed = self.term.roster.set(self.all.values().filter(ours).cloned().collect());
+        let changed = self.term.roster.set(self.listed.all.values().filter(ours).cloned().collect());
         for name in &changed {
             self.term.changed(&who(name));
         }
@@ -130,9 +115,10 @@ impl Round {
     fn unlisted(&mut self, error: &watcher::Error) -> bool {
         let missing =
             matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if [403, 404].contains(&status.code));
-        if missing && !self.listed {
+        if missing && !self.listed.is_complete {
             // Without the kind, or the right to it, there is the operator itself and nobody else.
             self.term.roster.set(Vec::new());
+            self.term.roster.looked();
         }
         tracing::debug!(%error, "Actors cannot be watched for the moment");
         false
@@ -146,6 +132,8 @@ impl Round {
                 tracing::debug!(actor = actor.name_any(), %error, "could not be looked at");
             }
         }
+        self.looked = true;
+        self.term.roster.looked();
         self.standing.retain(|name, _| actors.iter().any(|actor| actor.name_any() == *name));
         let due = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
         if due && self.term.ground.fence.held() {
@@ -186,6 +174,8 @@ impl Round {
         found.away = self.term.roster.away(&name, Instant::now());
         found.about = self.term.roster.about(&name).unwrap_or_default();
         found.addresses = self.term.roster.addresses(&name);
+        // A new leader keeps to what the one before it has told, until it knows better.
+        let in_doubt = self.term.roster.is_in_doubt(&name, Instant::now());
         let online = found.away.is_none();
         if self.standing.insert(name.clone(), online) != Some(online) {
             self.term.changed(&who(&name));
@@ -193,11 +183,14 @@ impl Round {
         if !self.term.ground.fence.held() {
             return Ok(());
         }
-        let current = self.all.get(&name).unwrap_or(actor);
+        let current = self.listed.all.get(&name).unwrap_or(actor);
+        if in_doubt && standing::is_told(current) {
+            return Ok(());
+        }
         let new = status(current, &found, jiff::Timestamp::now());
         if current.status.as_ref().is_none_or(|old| standing::differs(old, &new)) {
             let written: Actor = self.term.teller.apply_at_large(current, &new).await?;
-            self.all.insert(name, written);
+            self.listed.all.insert(name, written);
         }
         Ok(())
     }

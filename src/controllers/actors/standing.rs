@@ -100,6 +100,13 @@ fn known(addresses: &BTreeSet<String>) -> Option<Vec<String>> {
     Some(addresses.iter().take(16).cloned().collect()).filter(|addresses: &Vec<String>| !addresses.is_empty())
 }
 
+/// Whether the status of an actor speaks of its spec as it is.
+#[must_use]
+pub fn is_told(actor: &Actor) -> bool {
+    let status = actor.status.as_ref();
+    status.is_some_and(|status| status.observed_generation == actor.metadata.generation && !status.conditions.is_empty())
+}
+
 /// Whether a status is worth writing.
 #[must_use]
 pub fn differs(old: &ActorObjectStatus, new: &ActorObjectStatus) -> bool {

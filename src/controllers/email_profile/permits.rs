@@ -77,9 +77,7 @@ impl OperatorPermits {
     /// Charges the mail to its budgets, and writes the claim on the latest version of the object (promise 1).
     async fn send(&self, actor: &str, mark: &str, sender: &Sender, recipient: &str) -> Result<(), Diagnosis> {
         let mut sight = self.sight.lock().await;
-        let (now, server) = (Timestamp::now(), &sender.server);
-        let host = server.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default();
-        let user = server.login.as_ref().map(|login| login.credential.user()).unwrap_or_default();
+        let (now, (host, user)) = (Timestamp::now(), sender.server.payer());
         let borrower =
             sender.per_hour.map(|per_hour| Borrower { server: &sender.name, namespace: &self.name.namespace, per_hour });
         let mail = Mail { host: &host, user, recipient, run: &self.run.id, borrower };

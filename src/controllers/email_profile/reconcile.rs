@@ -25,6 +25,7 @@ use crate::{
     },
     verify::{
         breaker::Hold,
+        budget::Allowance,
         email_profile::{
             Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status,
             transitions,
@@ -154,7 +155,12 @@ async fn observe(object: &EmailProfile, name: &Name, ctx: &Context) -> Result<Re
             }
             ctx.join(name, Vec::new(), None);
         }
-        Ok(inputs) => ctx.join(name, inputs.accounts(), None),
+        Ok(inputs) => {
+            // Said here as well: the MailServer may be one that another installation looks after.
+            let sending = inputs.sender.as_ref().map(|sender| (sender.server.payer(), sender.per_minute));
+            let allowance = sending.as_ref().map(|((host, user), per_minute)| Allowance { host, user, per_minute: *per_minute });
+            ctx.join(name, inputs.accounts(), allowance);
+        }
     }
     Ok(resolved)
 }

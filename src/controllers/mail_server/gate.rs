@@ -40,14 +40,14 @@ impl OperatorGate {
     /// The gate of the check `plan`, decided on by `sight`, which ends early when `stop` says so.
     #[must_use]
     pub fn new(ctx: Arc<Context>, sight: Sight, plan: Check, inputs: &Inputs, stop: Stop) -> Self {
-        let login = inputs.login.as_ref();
+        let (host, user) = inputs.payer();
         Self {
             mandate: Mandate::new(ctx, &sight.object, sight.object.spec.interval().get(), stop),
             sight: tokio::sync::Mutex::new(sight),
             plan,
-            host: inputs.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default(),
-            user: login.map(|login| login.credential.user().to_owned()).unwrap_or_default(),
-            secret: login.map(|login| login.secret.clone()),
+            host,
+            user: user.to_owned(),
+            secret: inputs.login.as_ref().map(|login| login.secret.clone()),
             mails: AtomicU32::new(0),
         }
     }

@@ -24,6 +24,7 @@ use crate::{
     },
     verify::{
         breaker::Hold,
+        budget::Allowance,
         mail_server::{
             Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, Views, What, decide, differs, inputs,
             inputs::MESSAGES_PER_MINUTE, resolve, status, transitions,
@@ -148,7 +149,8 @@ async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Resu
         Ok(inputs) => {
             let per_minute = spec.limits.as_ref().and_then(|limits| limits.messages_per_minute);
             let per_minute = per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(MESSAGES_PER_MINUTE);
-            ctx.join(name, inputs.accounts(), Some(per_minute));
+            let (host, user) = inputs.payer();
+            ctx.join(name, inputs.accounts(), Some(Allowance { host: &host, user, per_minute }));
         }
     }
     Ok(resolved)

@@ -1,6 +1,9 @@
 //! What the conditions of an `EmailProfile` say. While a run is under way all keep their value; what could not be concluded is
 //! never True.
 
+mod retry;
+mod summary;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,24 +11,26 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     Because, Plan, Run, RunReport, Seen, What,
-    decide::{claim_of, class_of, refusal, trigger},
-    run::is_about_the_mail,
+    decide::{refusal, trigger},
     status::{News, with_facts},
 };
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{EmailProfileStatus, ProfileActorState as Stand, ProfileActorStatus, Span, condition as c},
+        v1alpha1::{EmailProfileStatus, ProfileActorState as Stand, Span, condition as c},
     },
     mail::{
         Diagnosis,
         authentication::{Alignment, aligned, record},
     },
     verify::{
-        conditions::{Conditions, Truth, sentence, sentence_of},
+        conditions::{Conditions, Truth},
         halt::{Halt, Mode, told_time, whole_seconds},
     },
 };
+pub(super) use retry::Retry;
+use retry::retries;
+use summary::{Summary, shortcoming, summary};
 
 /// What the conditions came to, as far as the schedule has to know.
 #[derive(Debug, Default)]
@@ -36,22 +41,6 @@ pub(super) struct Verdict {
     pub failures: u32,
     /// What may be tried again before the next due time.
     pub retries: Vec<Retry>,
-}
-
-/// Something that failed and may be tried again before the next due time: nothing of its mail has left.
-#[derive(Debug)]
-pub(super) struct Retry {
-    /// How often it was tried.
-    pub attempt: u32,
-    /// When our own limits have room again, where those stopped it.
-    pub room: Option<Timestamp>,
-}
-
-/// What stands for all that failed.
-struct Summary {
-    class: Class,
-    reason: String,
-    told: String,
 }
 
 /// Whether a failure leaves open how things are: our own limits stopped us, not a server.
@@ -167,11 +156,11 @@ impl Judge<'_> {
         // The run was told to end when its actors were done and its login was not.
         let unproved = run.outgoing && report.outgoing.is_none() && all;
         self.verdict.cut = report.cut || unproved;
-        self.verdict.retries = self.retries(report);
+        self.verdict.retries = retries(self.status, report);
         if self.verdict.cut || self.status.actors.iter().any(|actor| actor.state == Stand::AwaitingMessage) {
             return;
         }
-        if let Some(summary) = self.summary(report) {
+        if let Some(summary) = summary(self.status, report) {
             self.failed(&summary, failures.iter().any(|failure| !is_open(failure)));
         } else if let Some(open) = failures.first() {
             self.conditions.drop(c::DEGRADED);
@@ -188,57 +177,6 @@ impl Judge<'_> {
             self.status.inputs_judged = Some(run.inputs.clone());
             self.same = self.seen.observed.as_ref().is_ok_and(|observed| observed.inputs == run.inputs);
         }
-    }
-
-    /// What failed and may be tried again before the next run: nothing of its mail has left.
-    fn retries(&self, report: &RunReport) -> Vec<Retry> {
-        let cured = |failure: &Diagnosis| (failure.class != Class::User || is_open(failure)) && !is_about_the_mail(failure);
-        let room = |failure: &Diagnosis| {
-            let named = if failure.reason == Reason::CredentialHeld { "until" } else { "next" };
-            failure.get(named).filter(|_| is_open(failure)).and_then(|time| time.parse().ok())
-        };
-        let again = |attempt, failure| Retry { attempt, room: room(failure) };
-        let actors = report.actors.iter().filter(|actor| claim_of(self.status, &actor.name).is_none());
-        let actors = actors.filter_map(|actor| {
-            let failure = actor.failure().filter(|failure| cured(failure))?;
-            Some(again(u32::try_from(actor.attempt).unwrap_or(1), failure))
-        });
-        let outgoing = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
-        actors.chain(outgoing.filter(|failure| cured(failure)).map(|failure| again(1, failure))).collect()
-    }
-
-    /// One failure that stands for all that failed, in this part of the run or before it.
-    fn summary(&self, report: &RunReport) -> Option<Summary> {
-        let actors = &self.status.actors;
-        let failed: Vec<Summary> =
-            actors.iter().filter(|actor| actor.state == Stand::Unverified).map(|actor| fault(actor, report)).collect();
-        let class = if failed.iter().any(|fault| fault.class == Class::User) { Class::User } else { Class::Transient };
-        let all_failed = failed.len() == actors.len();
-        let mut failed = failed.into_iter();
-        let Some(first) = failed.next() else { return self.outgoing(report) };
-        if all_failed && failed.all(|fault| fault.reason == first.reason) {
-            return Some(Summary { class, ..first });
-        }
-        let unverified: Vec<&str> =
-            actors.iter().filter(|actor| actor.state != Stand::Verified).map(|actor| actor.name.as_str()).collect();
-        let some = Diagnosis::new(Reason::SomeActorsUnverified)
-            .fact("verified", (actors.len() - unverified.len()).to_string())
-            .fact("all", actors.len().to_string())
-            .fact("names", unverified.join(", "));
-        Some(Summary { class, reason: some.reason.as_str().to_owned(), told: some.hint() })
-    }
-
-    /// What failed at the outgoing server.
-    fn outgoing(&self, report: &RunReport) -> Option<Summary> {
-        let told = self.status.outgoing.as_ref().filter(|outgoing| outgoing.state == Stand::Unverified)?;
-        let reason = told.reason.clone().unwrap_or_default();
-        let failure = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
-        let message = format!("Outgoing server {}: {}", told.address, told.message.as_deref().unwrap_or_default());
-        Some(Summary {
-            class: failure.map_or_else(|| class_of(&reason), |failure| failure.class),
-            told: sentence_of(&message, told.hint.as_deref().unwrap_or_default()),
-            reason,
-        })
     }
 
     /// The run failed. Below the threshold a profile that was verified stays so, degraded. What an earlier part of the run has
@@ -279,28 +217,9 @@ impl Judge<'_> {
             all => (Reason::AllActorsVerified, format!("All {} actors found their codes.", all.len())),
         };
         self.conditions.set(c::VERIFIED, Truth::True, told.0.as_str(), &told.1);
-        if let Some(degraded) = self.shortcoming() {
+        if let Some(degraded) = shortcoming(self.seen, self.status) {
             self.conditions.tell(c::DEGRADED, Truth::True, &degraded);
         }
-    }
-
-    /// What works, and not as it should.
-    fn shortcoming(&self) -> Option<Diagnosis> {
-        let from = self.seen.observed.as_ref().ok().and_then(|observed| observed.from.as_deref()).unwrap_or_default();
-        if from.eq_ignore_ascii_case(&self.seen.spec.address) {
-            return Some(Diagnosis::new(Reason::SharedMailbox).fact("address", from));
-        }
-        let timeout = self.seen.spec.timeout().get();
-        let slowest = self.status.actors.iter().filter_map(|actor| {
-            let took = actor.received_time.as_ref()?.0.duration_since(actor.sent_time.as_ref()?.0);
-            Duration::try_from(took).ok()
-        });
-        let slow = slowest.max().filter(|slowest| *slowest > timeout / 2)?;
-        Some(
-            Diagnosis::new(Reason::SlowMail)
-                .fact("took", format!("{}s", slow.as_secs()))
-                .fact("timeout", format!("{}s", timeout.as_secs())),
-        )
     }
 
     /// What the receiving server wrote of the sender; `seen`: a mail was found now.
@@ -458,17 +377,6 @@ impl Judge<'_> {
         let user = self.seen.observed.as_ref().ok().and_then(|observed| Some(observed.accounts.first()?.user.clone()));
         with_facts(self.seen, Diagnosis::new(Reason::CredentialHeld).fact("user", user.unwrap_or_default()))
     }
-}
-
-/// What one actor's failure comes to: as it was reported now, or else as it was told before.
-fn fault(actor: &ProfileActorStatus, report: &RunReport) -> Summary {
-    let reported = report.actors.iter().find(|reported| reported.name == actor.name).and_then(super::ActorReport::failure);
-    if let Some(failure) = reported {
-        return Summary { class: failure.class, reason: failure.reason.as_str().to_owned(), told: sentence(failure) };
-    }
-    let reason = actor.reason.clone().unwrap_or_default();
-    let told = sentence_of(actor.message.as_deref().unwrap_or_default(), actor.hint.as_deref().unwrap_or_default());
-    Summary { class: class_of(&reason), reason, told }
 }
 
 /// Whether a reason says that nobody has judged yet.

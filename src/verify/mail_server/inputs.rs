@@ -70,6 +70,13 @@ impl Inputs {
         }
     }
 
+    /// Whose budget its mails are charged to: the primary's host, lower case, and the user, which is empty where no login is set.
+    #[must_use]
+    pub fn payer(&self) -> (String, &str) {
+        let host = self.endpoints.first().map(|endpoint| endpoint.host.to_ascii_lowercase()).unwrap_or_default();
+        (host, self.login.as_ref().map(|login| login.credential.user()).unwrap_or_default())
+    }
+
     /// The accounts that a check may log in to: the primary's, then those of alternates on other hosts. Empty where no
     /// login is set.
     #[must_use]

@@ -186,7 +186,8 @@ impl Seen<'_> {
 /// Whether the check that took a claim has ended with a result, or a later one has.
 fn is_settled(claim: &Claim, last: Option<&LastCheck>) -> bool {
     last.is_some_and(|last| {
-        let later = last.started_at.as_ref().is_some_and(|started| started.0 > claim.started_at.0);
+        // Times are whole seconds, and who takes a claim puts its own check in `last`: another one with its time came later.
+        let later = last.started_at.as_ref().is_some_and(|started| started.0 >= claim.started_at.0);
         last.phase == CheckPhase::Finished && (last.id == claim.id || later)
     })
 }

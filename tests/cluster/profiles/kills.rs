@@ -21,7 +21,7 @@ use crate::{
 const TOLD: [&str; 3] = ["CodeReceived", "MessageNotReceived", "DeliveryUncertain"];
 
 /// Never two completed DATA with one code: a run's mail has its own Message-ID.
-fn assert_once(stack: &Stack, users: &[String]) -> usize {
+pub(super) fn assert_once(stack: &Stack, users: &[String]) -> usize {
     let mut all = 0;
     for user in users {
         for (id, count) in stack.taken(user) {

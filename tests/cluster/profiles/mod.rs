@@ -1,5 +1,6 @@
 //! `EmailProfile` in a cluster, against Postfix and Dovecot: a mail with a code is sent, found and removed.
 
+pub mod crashes;
 pub mod kills;
 pub mod scale;
 pub mod setting;

@@ -527,6 +527,14 @@ fn a_new_request_or_change_sends_although_a_claim_is_open() {
 }
 
 #[test]
+fn a_mail_whose_result_is_told_is_not_called_uncertain_by_a_later_check_in_the_same_second() {
+    let over = failed(Diagnosis::new(Reason::RateBudgetExceeded).at(Stage::Mail));
+    let soon = at(0) + jiff::SignedDuration::from_millis(300);
+    let case = delivered().at(soon).asked("now").finds(&over);
+    assert!(is_not_due(&case), "{:?}", case.plan());
+}
+
+#[test]
 fn a_claim_of_the_check_that_runs_is_not_settled() {
     assert_eq!(server().deliver().claimed().plan().what, What::Rest(Because::Running));
 }

@@ -1,0 +1,122 @@
+//! The actors as the watch tells of them. No I/O.
+
+use std::collections::HashMap;
+
+use kube::{
+    ResourceExt,
+    core::DeserializeGuard,
+    runtime::watcher::{self, Event},
+};
+
+use crate::api::v1alpha1::Actor;
+
+/// The actors by their names. Half a list makes none go, and one that cannot be read stays as it was.
+#[derive(Default)]
+pub struct Listed {
+    /// All of them.
+    pub all: HashMap<String, Actor>,
+    /// Those of a list under way.
+    coming: HashMap<String, Actor>,
+    /// Whether a list has come to its end.
+    pub is_complete: bool,
+}
+
+impl Listed {
+    /// Takes note of an event.
+    pub fn hear(&mut self, event: watcher::Event<DeserializeGuard<Actor>>) {
+        match event {
+            Event::Init => self.coming.clear(),
+            Event::InitApply(actor) => {
+                let read = self.read(actor);
+                self.coming.extend(read);
+            }
+            Event::InitDone => {
+                self.all = std::mem::take(&mut self.coming);
+                self.is_complete = true;
+            }
+            Event::Apply(actor) => {
+                let read = self.read(actor);
+                self.all.extend(read);
+            }
+            Event::Delete(actor) => drop(self.all.remove(&actor.name_any())),
+        }
+    }
+
+    fn read(&self, actor: DeserializeGuard<Actor>) -> Option<(String, Actor)> {
+        let name = actor.name_any();
+        match actor.0 {
+            Ok(actor) => Some((name, actor)),
+            Err(invalid) => {
+                tracing::warn!(actor = name, error = %invalid.error, "cannot be read");
+                self.all.get(&name).cloned().map(|before| (name, before))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn actor(name: &str, spec: &Value) -> DeserializeGuard<Actor> {
+        serde_json::from_value(json!({
+            "apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn fine(name: &str) -> DeserializeGuard<Actor> {
+        actor(name, &json!({"zone": name}))
+    }
+
+    /// One of a version that is not ours.
+    fn unreadable(name: &str) -> DeserializeGuard<Actor> {
+        let guard = actor(name, &json!({"mode": "Telepathy"}));
+        assert!(guard.0.is_err());
+        guard
+    }
+
+    fn names(listed: &Listed) -> Vec<&str> {
+        let mut names: Vec<&str> = listed.all.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// `dmz` and `lan`, as the first list told of them.
+    fn listed() -> Listed {
+        let mut listed = Listed::default();
+        for event in [Event::Init, Event::InitApply(fine("dmz")), Event::InitApply(fine("lan")), Event::InitDone] {
+            assert!(!listed.is_complete && names(&listed).is_empty());
+            listed.hear(event);
+        }
+        listed
+    }
+
+    #[test]
+    fn half_a_list_makes_no_actor_go() {
+        let mut listed = listed();
+        // The connection is lost in the middle, and the list begins anew.
+        for event in [Event::Init, Event::InitApply(fine("new")), Event::Init, Event::InitApply(fine("lan"))] {
+            listed.hear(event);
+            assert_eq!((names(&listed), listed.is_complete), (vec!["dmz", "lan"], true));
+        }
+        listed.hear(Event::InitDone);
+        assert_eq!(names(&listed), ["lan"], "what only the half list named is not known");
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_stays_as_it_was_and_takes_no_other_with_it() {
+        let mut listed = listed();
+        for event in [Event::Init, Event::InitApply(unreadable("dmz")), Event::InitApply(fine("lan")), Event::InitDone] {
+            listed.hear(event);
+        }
+        listed.hear(Event::Apply(unreadable("lan")));
+        listed.hear(Event::Apply(unreadable("new")));
+        assert_eq!(names(&listed), ["dmz", "lan"]);
+        assert_eq!(listed.all["dmz"].spec.zone.as_deref(), Some("dmz"));
+        listed.hear(Event::Delete(unreadable("dmz")));
+        assert_eq!(names(&listed), ["lan"], "it is gone, whatever it was");
+    }
+}
