@@ -55,8 +55,6 @@ impl Elsewhere {
         }
         let roster = Arc::new(Roster::default());
         roster.set(vec![actor.clone()]);
-        // Whether the agent lives is seen by its taking the task: what its Lease says now has to do until then.
-        roster.beat(name, Some(String::new()), Presence::default(), std::time::Instant::now());
         beat(&roster, name, lease.as_ref());
         let work = Work {
             object: format!("probe by {INSTALLATION}"),
