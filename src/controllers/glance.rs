@@ -56,6 +56,8 @@ pub struct Glance<O> {
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Spec {
     #[serde(default, deserialize_with = "lenient")]
+    address: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
     suspend: bool,
     #[serde(default, deserialize_with = "lenient")]
     verification: Sending,
@@ -119,6 +121,12 @@ impl<O> Glance<O> {
     #[must_use]
     pub fn is_suspended(&self) -> bool {
         self.spec.suspend
+    }
+
+    /// The address of a mailbox.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.spec.address.as_deref()
     }
 
     /// The servers that it names.

@@ -3,6 +3,7 @@
 
 mod permits;
 mod reconcile;
+mod returns;
 mod run;
 
 use std::{sync::Arc, time::Duration};
@@ -35,6 +36,13 @@ pub type Context = super::Context<EmailProfiles>;
 pub struct EmailProfiles {
     /// The servers that profiles name, whether they may use them or not.
     servers: Dependents,
+    /// Which addresses profiles read.
+    readers: Dependents,
+}
+
+/// An address, as the profiles of a namespace may read it.
+fn address(namespace: &str, address: &str) -> Who {
+    Who::new("address", Name::new(namespace, address.to_ascii_lowercase()))
 }
 
 impl Kind for EmailProfiles {
@@ -58,11 +66,14 @@ impl Kind for EmailProfiles {
     }
 
     fn seen(&self, object: &Glance<EmailProfile>) -> Vec<Who> {
+        let name = Name::of(object);
+        self.readers.set(&name, object.address().map(|own| address(&name.namespace, own)).into_iter().collect());
         let named = object.servers().into_iter().map(|name| Who::new(MailServers::KIND, name));
-        self.servers.set(&Name::of(object), named.collect())
+        self.servers.set(&name, named.collect())
     }
 
     fn gone(&self, name: &Name) -> Vec<Who> {
+        self.readers.forget(name);
         self.servers.forget(name)
     }
 

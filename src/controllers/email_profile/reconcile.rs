@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{Context, run};
+use super::{Context, returns, run};
 use crate::{
     api::{
         Class, Reason,
@@ -167,7 +167,7 @@ async fn observe(object: &EmailProfile, name: &Name, ctx: &Context) -> Result<Re
 
 async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name, ctx: &Arc<Context>) -> Result<(), Error> {
     let running = sight.running.is_some();
-    let (What::Run(run), Some(inputs)) = (&plan.what, inputs) else {
+    let (What::Run(run), Some(mut inputs)) = (&plan.what, inputs) else {
         ctx.term.limits.pass(&Context::who(name));
         if plan.what == What::Rest(Because::Running) {
             // While a run is under way its claims are the only writes.
@@ -191,6 +191,7 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
     if ctx.term.is_draining() {
         return Ok(());
     }
+    inputs.returns = returns::find(&inputs, name, ctx).await;
     let Some(place) = ctx.term.limits.enter(&Context::who(name), &target(&inputs)) else { return Ok(()) };
     tell(&mut sight, plan, None, ctx).await?;
     run::start(ctx, name, sight, inputs, run.clone(), place);

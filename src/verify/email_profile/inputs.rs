@@ -5,12 +5,15 @@ mod outgoing;
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::presets;
 use crate::{
     api::{
         Reason,
         v1alpha1::{
-            EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef, Security, Test, VerificationMode,
+            EmailProfile, EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef, Security, Test,
+            VerificationMode,
         },
     },
     mail::{Diagnosis, Stage, mailbox::Cleanup, protocol::Protocol},
@@ -43,6 +46,8 @@ pub struct Inputs {
     pub timeout: Duration,
     /// By what the mails are sent; none in mode Manual.
     pub sender: Option<Sender>,
+    /// Where mails come back to, if that is another mailbox that is read.
+    pub returns: Option<Returns>,
     /// The outgoing server whose login is proved; none where that is not asked for.
     pub outgoing: Option<mail_server::Inputs>,
     /// The actors that must find their codes.
@@ -57,6 +62,15 @@ pub struct Inputs {
     pub waits: Option<Diagnosis>,
     /// Whether the `MailServer` that sends is being judged anew: what is known of it is of its spec as it was.
     pub unsettled: bool,
+}
+
+/// The mailbox of the sender's address, where what could not be delivered comes back to.
+#[derive(Clone, Debug)]
+pub struct Returns {
+    /// How it is opened: over IMAP.
+    pub mailbox: mailbox::Inputs,
+    /// What becomes of reports on our mails there.
+    pub cleanup: Cleanup,
 }
 
 /// The `MailServer` that sends the codes.
@@ -161,13 +175,10 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
         },
         address: spec.address.clone(),
         mode: spec.mode(),
-        cleanup: match spec.cleanup() {
-            MailboxCleanup::Delete => Cleanup::Delete,
-            MailboxCleanup::MarkSeen => Cleanup::MarkSeen,
-            MailboxCleanup::Keep => Cleanup::Keep,
-        },
+        cleanup: cleanup(spec),
         timeout: spec.timeout().get(),
         sender,
+        returns: None,
         outgoing,
         actors,
         object: format!("EmailProfile {}/{}", about.namespace, about.name),
@@ -176,6 +187,38 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
         waits,
         unsettled,
     })
+}
+
+/// The mailbox of a profile as the place where mails of another one come back to; none where it cannot be watched for that: it
+/// is not over IMAP, or not verified.
+pub async fn returns(profile: &EmailProfile, about: &About<'_>, references: &dyn References) -> Option<Returns> {
+    let (spec, status) = (&profile.spec, profile.status.as_ref()?);
+    let verified = |c: &&Condition| c.type_ == crate::api::v1alpha1::condition::VERIFIED && c.status == "True";
+    status.conditions.iter().find(verified).filter(|_| spec.suspend != Some(true))?;
+    let (protocol, endpoint) = incoming(spec).ok().filter(|(protocol, _)| *protocol == Protocol::Imap)?;
+    let (tls, _) = trust(spec.server.as_ref().and_then(|server| server.tls.as_ref()), about, references).await.ok()?;
+    let login =
+        account(spec.account.as_ref()?, about, references, std::slice::from_ref(&endpoint), tls.skip_verify).await.ok()??;
+    let mailbox = mailbox::Inputs {
+        protocol,
+        endpoint,
+        tls,
+        login: Some(login),
+        mailbox: spec.mailbox.clone().and_then(|folder| folder.name).unwrap_or_else(|| "INBOX".to_owned()),
+        junk: Vec::new(),
+        level: Level::Authenticate,
+        timeout: OPENING,
+        resolving: Duration::ZERO,
+    };
+    Some(Returns { mailbox, cleanup: cleanup(spec) })
+}
+
+fn cleanup(spec: &EmailProfileSpec) -> Cleanup {
+    match spec.cleanup() {
+        MailboxCleanup::Delete => Cleanup::Delete,
+        MailboxCleanup::MarkSeen => Cleanup::MarkSeen,
+        MailboxCleanup::Keep => Cleanup::Keep,
+    }
 }
 
 /// Where the mailbox is.

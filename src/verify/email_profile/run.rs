@@ -2,10 +2,11 @@
 //! proved. The same for the controller and for a laptop; who may log in and send is asked of [`Permits`].
 
 mod post;
+mod returns;
 
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join, join_all};
+use futures::future::{BoxFuture, join_all, join3};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
@@ -35,9 +36,12 @@ use crate::{
     },
 };
 use post::Post;
+use returns::{Reports, Until, came_back, judged, watch_returns};
 
 /// In mode Manual a person takes their time: a look a minute, where nobody waits at a terminal.
 pub const EVERY: Duration = Duration::from_mins(1);
+/// How long a mailbox may take to be left in order once nothing is looked for any more.
+const LEAVING: Duration = Duration::from_secs(3);
 /// Whose code a mail of mode Manual carries: that of all actors.
 const ANYBODY: &str = "";
 
@@ -99,7 +103,7 @@ impl Stand<'_> {
     async fn attend<'b>(
         &'b self,
         setting: Setting<'b>,
-        permits: &'b dyn Permits,
+        logins: &'b dyn Gate,
         search: &'b Search<'b>,
         begin: attend::Begin<'b>,
     ) -> Outcome {
@@ -107,10 +111,10 @@ impl Stand<'_> {
         match self {
             Self::Here(vantage) => {
                 let vantage = vantage.as_deref().unwrap_or(setting.vantage);
-                let finding = attend(mailbox, vantage, permits.logins(), search, begin, setting.watcher).await;
+                let finding = attend(mailbox, vantage, logins, search, begin, setting.watcher).await;
                 here(setting.inputs, finding)
             }
-            Self::There(agent) => agent.attend(mailbox, permits.logins(), Some((search, begin))).await,
+            Self::There(agent) => agent.attend(mailbox, logins, Some((search, begin))).await,
             Self::Away(away) => Outcome { report: unopened(setting, away), found: None, mark: None },
         }
     }
@@ -204,13 +208,17 @@ pub struct Setting<'a> {
 /// Runs what is left of a run: all its actors at once.
 pub async fn run(setting: Setting<'_>, permits: &dyn Permits, run: &Run) -> RunReport {
     let (opened, wait) = watch::channel(Opened::NotYet);
+    let (reports, (over, is_over)) = (watch::channel(Reports::default()).0, watch::channel(false));
     let actors = async {
-        let actors = join_all(run.errands.iter().map(|errand| actor(setting, permits, run, errand, &opened))).await;
+        let actors = run.errands.iter().map(|errand| actor(setting, permits, run, errand, (&opened, &reports)));
+        let actors = join_all(actors).await;
+        over.send_replace(true);
         // Whoever waits for a mailbox to open waits no longer.
         opened.send_if_modified(|opened| std::mem::replace(opened, opened.or(Opened::Never)) == Opened::NotYet);
         actors
     };
-    let (actors, outgoing) = join(actors, outgoing(setting, permits, run, wait)).await;
+    let returns = watch_returns(setting, permits, run, &reports, is_over);
+    let (actors, outgoing, ()) = join3(actors, outgoing(setting, permits, run, wait), returns).await;
     let cut = actors.iter().any(|actor| actor.awaits);
     RunReport { actors, outgoing, cut }
 }
@@ -260,7 +268,7 @@ async fn actor(
     permits: &dyn Permits,
     run: &Run,
     errand: &Errand,
-    opened: &watch::Sender<Opened>,
+    (opened, reports): (&watch::Sender<Opened>, &watch::Sender<Reports>),
 ) -> ActorReport {
     let inputs = setting.inputs;
     let mut told = ActorReport {
@@ -316,8 +324,19 @@ async fn actor(
         }
         Begin::Visit => return told,
     };
+    let returned = watch::channel(false);
+    let gate = Until { gate: permits.logins(), over: returned.1 };
+    let came_back = async {
+        came_back(reports.subscribe(), &errand.actor).await;
+        returned.0.send_replace(true);
+        tokio::time::sleep(LEAVING).await;
+    };
     let outcome = tokio::select! {
-        outcome = stand.attend(setting, permits, &search, begin) => Some(outcome),
+        outcome = stand.attend(setting, &gate, &search, begin) => Some(outcome),
+        () = came_back => {
+            let report = Report::new(Level::Authenticate, inputs.mailbox.endpoint.to_string());
+            Some(Outcome { report, found: None, mark: None })
+        }
         () = post::may_end(permits, progress) => None,
     };
     told.mail = post.take_mail();
@@ -330,6 +349,9 @@ async fn actor(
     told.mark = told.mark.or(outcome.mark);
     told.found = outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results });
     told.report = outcome.report;
+    if told.found.is_none() {
+        told.report.failure = judged(&reports.borrow(), &errand.actor, told.report.failure.take());
+    }
     told.report.failure = told.report.failure.take().map(|failure| post.explain(failure));
     told
 }

@@ -5,9 +5,12 @@
 //! `look`, and what becomes of what was found in `settle`.
 
 mod look;
+mod returns;
 mod search;
 mod settle;
 mod times;
+
+pub use returns::{Sent, returns};
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     proxy::Proxy,
-    support::{cluster::Cluster, profiles::says, stack::Stack},
+    support::{cluster::Cluster, leaks, profiles::says, stack::Stack},
 };
 
 #[tokio::test]
@@ -114,6 +114,32 @@ async fn a_mail_that_comes_back_is_told_with_the_servers_words_minutes_before_it
     // The report names our mail, so it is ours.
     cluster.until("the report is removed", async || stack.folder(&user, INBOX).is_empty().then_some(())).await;
     assert_eq!(stack.taken(&user).values().filter(|count| **count > 1).count(), 0);
+}
+
+#[tokio::test]
+async fn a_mail_that_comes_back_to_the_senders_own_mailbox_is_told_where_a_profile_reads_that() {
+    // promise 6
+    let (stack, cluster) = (Stack::get(), Cluster::new("returns").await);
+    let [alerts] = mailboxes(&cluster, &stack, "returns").await;
+    let password = leaks::password("returns");
+    // The stack sends back what comes to such an address.
+    let gone = stack.user(&format!("bounced-{}", uuid::Uuid::new_v4().simple()), &password).await;
+    cluster.account("gone", &gone, &password).await;
+    let operator = cluster.operator(&[]).await;
+    relay(&cluster, &stack, json!({"sender": {"address": alerts}})).await;
+    cluster.profile("alerts", mailbox(&stack, &alerts, json!({}))).await;
+    cluster.profile_condition("alerts", "Verified", "True", "CodeReceived").await;
+
+    let verification = json!({"senderRef": {"name": "relay"}, "timeout": "15m"});
+    let account = json!({"type": "Password", "username": gone, "secretRef": {"name": "gone"}});
+    cluster.profile("box", mailbox(&stack, &gone, json!({"verification": verification, "account": account}))).await;
+    let status = cluster.profile_condition("box", "Verified", "False", "MessageBounced").await;
+    let text = message(&status, "Ready");
+    assert!(text.contains(&gone) && text.contains("5.1.1") && text.contains("sends back what comes"), "{text}");
+    cluster.until("the report is removed", async || stack.folder(&alerts, INBOX).is_empty().then_some(())).await;
+    assert_eq!(stack.taken(&gone).into_values().collect::<Vec<_>>(), [1]);
+    cluster.shows_no_secret().await;
+    operator.shows_no_secret().await;
 }
 
 #[tokio::test]

@@ -153,8 +153,11 @@ pub(super) fn domain(inputs: &Inputs) -> Option<&str> {
     sender.address.rsplit_once('@').map(|(_, domain)| domain)
 }
 
-/// Whether what comes back to the sender's address comes to the mailbox that is looked at.
+/// Whether what comes back to the sender's address comes to a mailbox that is looked at.
 fn reads_bounces(inputs: &Inputs) -> bool {
+    if inputs.returns.is_some() {
+        return true;
+    }
     let sender = inputs.sender.as_ref().and_then(|sender| sender.server.sender.as_ref());
     sender.is_some_and(|sender| sender.address.eq_ignore_ascii_case(&inputs.address))
 }
