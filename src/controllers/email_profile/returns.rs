@@ -1,16 +1,20 @@
 //! Where a profile's mails come back to: the mailbox of the sender's address, if a profile of the same namespace reads it.
 
+use std::sync::{Arc, Weak};
+
 use kube::{Api, ResourceExt, core::DeserializeGuard};
 
 use super::{Context, address};
 use crate::{
     api::v1alpha1::EmailProfile,
-    runtime::{Name, bounded},
+    runtime::{Name, bounded, lock},
     verify::{
         email_profile::{
             Inputs,
             inputs::{Returns, returns},
         },
+        gate::Account,
+        mailbox::attend::Desk,
         resolve::About,
     },
 };
@@ -35,10 +39,21 @@ pub async fn find(inputs: &Inputs, name: &Name, ctx: &Context) -> Option<Returns
             key: &ctx.term.ground.key,
             require_allowed_hosts: ctx.settings().require_allowed_hosts,
         };
-        let found = returns(&profile, &about, &ctx.references).await;
-        if found.is_some() {
-            return found;
-        }
+        let Some(found) = returns(&profile, &about, &ctx.references).await else { continue };
+        let account = found.mailbox.login.as_ref()?.account(&found.mailbox.endpoint.host);
+        return Some(Returns { desk: desk(ctx, account), ..found });
     }
     None
+}
+
+/// The desk of a mailbox, as long as anybody waits there.
+fn desk(ctx: &Context, account: Account) -> Arc<Desk> {
+    let mut desks = lock(&ctx.own.desks);
+    desks.retain(|_, desk| desk.strong_count() > 0);
+    let known = desks.get(&account).and_then(Weak::upgrade);
+    known.unwrap_or_else(|| {
+        let desk = Arc::default();
+        desks.insert(account, Arc::downgrade(&desk));
+        desk
+    })
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImapMailbox, folders::quoted, look::set};
+use super::{ImapMailbox, Session, folders::quoted, look::set};
 use crate::mail::{
     Diagnosis, Stage,
     mailbox::{Cleanup, Place, Sighting},
@@ -64,8 +64,8 @@ impl ImapMailbox {
             return self.session.accepted(Stage::Cleanup, &command).await.map(|_| ());
         }
         self.flag(uids, "\\Deleted").await?;
-        // Without UIDPLUS (RFC 4315) only all that is marked could be removed. IMAP4rev2 has it within (RFC 9051 appendix E).
-        if self.session.can("UIDPLUS") || self.session.can("IMAP4rev2") {
+        // Without it only all that is marked could be removed.
+        if self.session.expunges_by_uid() {
             self.session.accepted(Stage::Cleanup, &format!("UID EXPUNGE {uids}")).await?;
         }
         Ok(())
@@ -73,6 +73,13 @@ impl ImapMailbox {
 
     async fn flag(&mut self, uids: &str, flag: &str) -> Result<(), Diagnosis> {
         self.session.accepted(Stage::Cleanup, &format!("UID STORE {uids} +FLAGS.SILENT ({flag})")).await.map(|_| ())
+    }
+}
+
+impl Session {
+    /// Whether single mails can be removed: UIDPLUS (RFC 4315), which IMAP4rev2 has within (RFC 9051 appendix E).
+    pub(super) fn expunges_by_uid(&self) -> bool {
+        self.can("UIDPLUS") || self.can("IMAP4rev2")
     }
 }
 

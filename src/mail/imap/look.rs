@@ -114,8 +114,9 @@ impl ImapMailbox {
             return Ok(Vec::new());
         }
         self.back().await?;
-        // What could only be marked, for want of UIDPLUS, has been swept.
-        let search = format!("UID SEARCH UNDELETED HEADER {RUN} {}", quoted(runs.prefix));
+        // What could only be marked, for want of UIDPLUS, has been swept; with it a mark is a removal that was cut short.
+        let unmarked = if self.session.expunges_by_uid() { "" } else { "UNDELETED " };
+        let search = format!("UID SEARCH {unmarked}HEADER {RUN} {}", quoted(runs.prefix));
         let mut uids = self.session.search(&search).await?;
         uids.sort_unstable();
         uids.truncate(FOUND);

@@ -3,7 +3,10 @@
 
 mod outgoing;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -20,7 +23,8 @@ use crate::{
     verify::{
         Endpoint, References,
         gate::Account,
-        mail_server, mailbox,
+        mail_server,
+        mailbox::{self, attend::Desk},
         resolve::{About, account, host_name, invalid, port_number, trust},
         select::{Chosen, Wanted},
         sharing,
@@ -71,6 +75,8 @@ pub struct Returns {
     pub mailbox: mailbox::Inputs,
     /// What becomes of reports on our mails there.
     pub cleanup: Cleanup,
+    /// Where runs wait for it together.
+    pub desk: Arc<Desk>,
 }
 
 /// The `MailServer` that sends the codes.
@@ -210,7 +216,7 @@ pub async fn returns(profile: &EmailProfile, about: &About<'_>, references: &dyn
         timeout: OPENING,
         resolving: Duration::ZERO,
     };
-    Some(Returns { mailbox, cleanup: cleanup(spec) })
+    Some(Returns { mailbox, cleanup: cleanup(spec), desk: Arc::default() })
 }
 
 fn cleanup(spec: &EmailProfileSpec) -> Cleanup {

@@ -10,7 +10,7 @@ mod search;
 mod settle;
 mod times;
 
-pub use returns::{Sent, returns};
+pub use returns::{Desk, Sent, returns};
 
 use std::time::Duration;
 

@@ -65,18 +65,28 @@ pub(super) async fn watch_returns(
             envelope_id: Some(envelope),
         }
     });
-    let mails: Vec<Sent> = mails.collect();
-    let tell = |sent: &Sent, bounce: Bounce| {
-        reports.send_modify(|reports| {
-            // That it came back is the last word.
-            let last = reports.get(&sent.actor).is_some_and(|known| known.action == Action::Failed);
-            if !last {
-                reports.insert(sent.actor.clone(), bounce);
-            }
-        });
+    let (mut hears, _waits) = place.desk.wait_for(mails.collect());
+    let told = async {
+        while let Some((sent, bounce)) = hears.recv().await {
+            reports.send_modify(|reports| {
+                // That it came back is the last word.
+                let last = reports.get(&sent.actor).is_some_and(|known| known.action == Action::Failed);
+                if !last {
+                    reports.insert(sent.actor, bounce);
+                }
+            });
+        }
     };
     let cleanup = if setting.observes { Cleanup::Keep } else { place.cleanup };
-    returns(&place.mailbox, setting.vantage, &gate, cleanup, &mails, &tell).await;
+    let watches = async {
+        returns(&place.mailbox, setting.vantage, &gate, cleanup, &place.desk).await;
+        // Somebody else may go on watching.
+        gate.ends().await;
+    };
+    tokio::select! {
+        () = told => {}
+        () = watches => {}
+    }
 }
 
 /// A gate that ends what goes through it once something is over.

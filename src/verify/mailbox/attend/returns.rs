@@ -1,7 +1,12 @@
 //! Watching a mailbox for what comes back (promise 6): reports on mails that were sent to somebody else, in the mailbox that they
-//! were sent from. One session, however many mails; nothing but reports on these mails is read or removed.
+//! were sent from. One session, however many runs wait for it; nothing but reports on their mails is removed.
 
-use tokio::time::{Instant, sleep};
+use std::sync::Mutex;
+
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{Instant, sleep},
+};
 use uuid::Uuid;
 
 use super::times::BackOff;
@@ -12,6 +17,7 @@ use crate::{
         bounce::Bounce,
         mailbox::{Cleanup, Mailbox, Mark},
     },
+    runtime::lock,
     verify::{
         Gate,
         mailbox::{Inputs, Visit},
@@ -37,17 +43,58 @@ pub struct Sent {
     pub envelope_id: Option<String>,
 }
 
-/// Watches the mailbox over IMAP until the gate ends it, and tells each report on one of these mails. A mailbox that cannot be
-/// opened tells nothing: it has a profile of its own, which says why.
-pub async fn returns(
-    inputs: &Inputs,
-    vantage: &Vantage,
-    gate: &dyn Gate,
-    cleanup: Cleanup,
-    sent: &[Sent],
-    told: &(dyn Fn(&Sent, Bounce) + Send + Sync),
-) {
-    let mut watch = Watch { cleanup, sent, told, reports: 0, since: None };
+/// Where the runs that wait for what comes back to one mailbox say so: one of them watches it for all.
+#[derive(Debug, Default)]
+pub struct Desk {
+    turn: tokio::sync::Mutex<()>,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    sent: Sent,
+    told: UnboundedSender<(Sent, Bounce)>,
+}
+
+impl Desk {
+    /// A run waits for reports on these mails; until what comes back is dropped.
+    #[must_use]
+    pub fn wait_for(&self, mails: Vec<Sent>) -> (UnboundedReceiver<(Sent, Bounce)>, Waits<'_>) {
+        let (told, hears) = unbounded_channel();
+        let waits = Waits { desk: self, told: told.clone() };
+        lock(&self.waiting).extend(mails.into_iter().map(|sent| Waiting { sent, told: told.clone() }));
+        (hears, waits)
+    }
+
+    /// Whose mail a report is on.
+    fn addressee(&self, bounce: &Bounce) -> Option<(Sent, UnboundedSender<(Sent, Bounce)>)> {
+        let waiting = lock(&self.waiting);
+        let about = |waiting: &&Waiting| bounce.is_about(waiting.sent.envelope_id.as_deref(), waiting.sent.message_id.as_deref());
+        waiting.iter().find(about).map(|waiting| (waiting.sent.clone(), waiting.told.clone()))
+    }
+}
+
+/// A run that waits.
+#[derive(Debug)]
+pub struct Waits<'a> {
+    desk: &'a Desk,
+    told: UnboundedSender<(Sent, Bounce)>,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        lock(&self.desk.waiting).retain(|waiting| !waiting.told.same_channel(&self.told));
+    }
+}
+
+/// Watches the mailbox over IMAP for all who wait at the desk, once nobody else does, until the gate ends it. A mailbox that
+/// cannot be opened tells nothing: it has a profile of its own, which says why.
+pub async fn returns(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, cleanup: Cleanup, desk: &Desk) {
+    let _turn = tokio::select! {
+        turn = desk.turn.lock() => turn,
+        () = gate.ends() => return,
+    };
+    let mut watch = Watch { cleanup, desk, reports: 0, since: None };
     let mut back_off = BackOff::default();
     loop {
         let (begun, mut visit) = (Instant::now(), Visit::new(inputs, vantage, gate, None));
@@ -81,8 +128,7 @@ pub async fn returns(
 
 struct Watch<'a> {
     cleanup: Cleanup,
-    sent: &'a [Sent],
-    told: &'a (dyn Fn(&Sent, Bounce) + Send + Sync),
+    desk: &'a Desk,
     reports: usize,
     since: Option<Mark>,
 }
@@ -124,13 +170,14 @@ impl Watch<'_> {
             }
             self.reports += 1;
             let Some(bounce) = mailbox.read(&place).await?.and_then(|mail| Bounce::read(&mail)) else { continue };
-            let about = |sent: &&Sent| bounce.is_about(sent.envelope_id.as_deref(), sent.message_id.as_deref());
-            let Some(sent) = self.sent.iter().find(about) else { continue };
+            let Some((sent, told)) = self.desk.addressee(&bounce) else { continue };
             if self.cleanup == Cleanup::Delete {
                 // What broke the conversation is told by what is said next. Whoever hears of the report may end this.
                 mailbox.remove(&place).await.ok();
             }
-            (self.told)(sent, bounce.without(&sent.code.to_string()));
+            let bounce = bounce.without(&sent.code.to_string());
+            // Whoever has gone meanwhile needs it no more.
+            told.send((sent, bounce)).ok();
         }
         Ok(())
     }
