@@ -69,6 +69,15 @@ impl Orders {
         self.wait(|| self.over().map(Err).or_else(|| told().map(Ok))).await
     }
 
+    /// Whether what was found is noted; not where the task is over before.
+    pub async fn noted(&self) -> bool {
+        let noted = || match &*self.seen.borrow() {
+            Seen::Task(task) => task.spec.noted == Some(true),
+            Seen::Gone => false,
+        };
+        self.wait(|| if noted() { Some(true) } else { self.over().map(|_| false) }).await
+    }
+
     async fn wait<T>(&self, look: impl Fn() -> Option<T>) -> T {
         let mut seen = self.seen.clone();
         loop {

@@ -29,7 +29,7 @@ use crate::{
         mail_server::{self, Run},
         mailbox::{
             self, Inputs,
-            attend::{Begin, Dispatch, Dispatched, attend},
+            attend::{Begin, Dispatch, Dispatched, Finding, Search, Witness, attend},
         },
         report::LoginOutcome,
         task::{Contents, Needs, Order},
@@ -38,6 +38,9 @@ use crate::{
 
 /// How long the operator may take to send the mail: turns and budgets may keep it.
 const SENDING: Duration = Duration::from_mins(15);
+
+/// How long the operator may take to note what was found.
+const NOTING: Duration = Duration::from_mins(1);
 
 /// Does one task, if it is ours to do.
 pub async fn work(hand: Hand, settings: &Settings, task: ActorTask) {
@@ -126,7 +129,9 @@ async fn look_for(
     (wanted, code): (&TaskSearch, Uuid),
     inputs: &Inputs,
 ) -> (TaskResult, Option<String>) {
-    let search = wanted.search(code);
+    let domain = wanted.domain.as_deref().unwrap_or(&inputs.endpoint.host);
+    let shows = Shows { hand, task, domain, host: &inputs.endpoint.host };
+    let search = Search { witness: Some(&shows), ..wanted.search(code) };
     let mut hail = Hail { hand, task };
     let begin = match wanted.resume_millis {
         None => Begin::Send(&mut hail),
@@ -141,7 +146,6 @@ async fn look_for(
         }
     };
     let finding = attend(inputs, &settings.vantage, &hand.orders, &search, begin, None).await;
-    let domain = wanted.domain.as_deref().unwrap_or(&inputs.endpoint.host);
     (TaskResult::of_finding(&finding, domain, &inputs.endpoint.host), finding.mark.as_ref().map(ToString::to_string))
 }
 
@@ -181,6 +185,30 @@ impl Gate for Leave<'_> {
 
     fn still(&self) -> Result<(), Diagnosis> {
         Ok(())
+    }
+}
+
+/// Tells the operator what was found, and has the mail removed once that is noted.
+struct Shows<'a> {
+    hand: &'a Hand,
+    task: &'a ActorTask,
+    domain: &'a str,
+    host: &'a str,
+}
+
+impl Witness for Shows<'_> {
+    fn found<'a>(&'a self, finding: &'a Finding, so_far: Report) -> BoxFuture<'a, bool> {
+        async move {
+            let result = TaskResult::of_session(&so_far, finding, self.domain, self.host);
+            let mark = finding.mark.as_ref().map(ToString::to_string);
+            let done = ActorTaskStatus { result: Some(result), mark, ..self.hand.status(TaskPhase::Done) };
+            if self.hand.tell(self.task, &done, false).await.is_err() {
+                return false;
+            }
+            tracing::info!("found, and told");
+            timeout(NOTING, self.hand.orders.noted()).await == Ok(true)
+        }
+        .boxed()
     }
 }
 

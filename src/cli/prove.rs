@@ -82,7 +82,7 @@ impl Checker {
             return self.visit(inputs, &plan(Begin::Visit, has_outgoing)).await;
         }
         if inputs.mode == VerificationMode::Automatic {
-            return self.send(inputs, plan(Begin::Send, has_outgoing)).await;
+            return Box::pin(self.send(inputs, plan(Begin::Send, has_outgoing))).await;
         }
         // Nobody is asked for a mail into a mailbox that does not open.
         let visited = self.visit(inputs, &plan(Begin::Visit, has_outgoing)).await?;

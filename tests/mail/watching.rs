@@ -189,6 +189,7 @@ fn search(code: Uuid, run: &str, seconds: u64) -> Search<'_> {
         timeout: Duration::from_secs(seconds),
         patience: Patience::Stay,
         earlier: None,
+        witness: None,
     }
 }
 

@@ -7,7 +7,7 @@ use mailverity::api::Reason;
 use crate::{logging_in, mailboxes, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 32] = [
+const NOT_OF_A_CHECK: [Reason; 33] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -34,6 +34,7 @@ const NOT_OF_A_CHECK: [Reason; 32] = [
     Reason::ActorOffline,
     Reason::ActorSuspended,
     Reason::TaskTimedOut,
+    Reason::MultiHomedSameSubnet,
     Reason::AwaitingManualMessage,
     Reason::SharedMailbox,
     Reason::SlowMail,

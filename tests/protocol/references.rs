@@ -77,7 +77,8 @@ fn by_another_actor() -> World {
 }
 
 fn by_selected_actors() -> World {
-    let actor_selector = Some(LabelSelector::default());
+    let labels = std::collections::BTreeMap::from([("mailverity.dev/zone".to_owned(), "dmz".to_owned())]);
+    let actor_selector = Some(LabelSelector { match_labels: Some(labels), ..LabelSelector::default() });
     starttls().edit(|spec| spec.verification = Some(Verification { actor_selector, ..Verification::default() }))
 }
 
@@ -116,8 +117,8 @@ pub const ROWS: &[Row] = &[
     row(SecretKeyMissing, Secrets, "lacks tls.crt, tls.key", || with_client(&[]), ""),
     row(ClientCertificateInvalid, Secrets, "tls.crt holds no PEM certificate", || with_client(&[("tls.crt", "x"), ("tls.key", "x")]), ""),
     row(ClientCertificateInvalid, Secrets, "does not belong to the certificate", with_another_key, ""),
-    row(ActorNotFound, Secrets, "not by Actor dmz", by_another_actor, ""),
-    row(NoActorSelected, Secrets, "checked by the operator itself", by_selected_actors, ""),
+    row(ActorNotFound, Secrets, "there is no Actor dmz", by_another_actor, ""),
+    row(NoActorSelected, Secrets, "matches no Actor", by_selected_actors, ""),
     row(OAuthTokenFailed, Secrets, "no access tokens yet", || login().auth(|auth| auth.r#type = AuthType::OAuth2), ""),
     row(SpecInvalid, Secrets, "exactly one of host or url", || starttls().edit(|spec| spec.host = None), ""),
     row(SpecInvalid, Secrets, "url must look like", || starttls().edit(|spec| spec.url = Some("http://mx.test".to_owned())), ""),

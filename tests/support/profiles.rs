@@ -9,7 +9,7 @@ use kube::{
 use mailverity::api::v1alpha1::{EmailProfile, EmailProfileStatus, ProfileActorState, ProfileActorStatus};
 use serde_json::{Value, json};
 
-use super::cluster::Cluster;
+use super::{cluster::Cluster, stack::Stack};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -60,6 +60,28 @@ impl Cluster {
                 return status;
             }
             assert!(Instant::now() < end, "{name}: not {what}: {}", serde_json::to_string_pretty(&status).unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the sessions that found something are over: the verdict is told before the mail is removed.
+    pub async fn profile_left(&self, name: &str) -> EmailProfileStatus {
+        self.profile_when(name, "left", |status| {
+            let found = |actor: &&ProfileActorStatus| actor.state == ProfileActorState::Verified;
+            status.actors.iter().filter(found).all(|actor| actor.checks.iter().any(|stage| stage.name == "QUIT"))
+        })
+        .await
+    }
+
+    /// Waits until no mail with this in its text is left, anywhere in a mailbox.
+    pub async fn removed(&self, stack: &Stack, user: &str, part: &str) {
+        let left = async || {
+            let left = stack.everywhere(user, part);
+            if left.is_empty() { None } else { Some(left) }
+        };
+        let end = Instant::now() + PATIENCE;
+        while let Some(left) = left().await {
+            assert!(Instant::now() < end, "{user}: {} mails of ours are left: {left:#?}", left.len());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -62,6 +62,9 @@ pub struct ActorTaskSpec {
     /// agent has told that it is as far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched: Option<TaskDispatched>,
+    /// What was found is noted: the mail may be removed. Written after the agent has told that it found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noted: Option<bool>,
     /// The work is not wanted any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<bool>,

@@ -17,7 +17,7 @@ use crate::{
     mail::{Diagnosis, mailbox::Mark},
     verify::{
         Gate, Report,
-        email_profile::{Agent, Outcome},
+        email_profile::{Agent, Noted, Outcome},
         mailbox::{
             Inputs,
             attend::{Begin, Dispatch, Dispatched, Search},
@@ -35,11 +35,11 @@ impl Agent for TaskAgent {
         &'a self,
         inputs: &'a Inputs,
         gate: &'a dyn Gate,
-        work: Option<(&'a Search<'a>, Begin<'a>)>,
+        work: Option<(&'a Search<'a>, Begin<'a>, &'a dyn Noted)>,
     ) -> BoxFuture<'a, Outcome> {
         async move {
             let mut outcome = Outcome { report: Report::new(inputs.level, inputs.endpoint.to_string()), found: None, mark: None };
-            if let Err(failure) = self.go(inputs, gate, work, &mut outcome).await {
+            if let Err(failure) = Box::pin(self.go(inputs, gate, work, &mut outcome)).await {
                 outcome.report.failure = Some(failure);
             }
             outcome
@@ -53,12 +53,16 @@ impl TaskAgent {
         &self,
         inputs: &Inputs,
         gate: &dyn Gate,
-        work: Option<(&Search<'_>, Begin<'_>)>,
+        work: Option<(&Search<'_>, Begin<'_>, &dyn Noted)>,
         outcome: &mut Outcome,
     ) -> Result<(), Diagnosis> {
+        let (work, noted) = match work {
+            Some((search, begin, noted)) => (Some((search, begin)), Some(noted)),
+            None => (None, None),
+        };
         let mut order = Order::new(work, &self.work().domain);
         loop {
-            let Err(failure) = self.round(inputs, gate, &mut order, outcome).await else { return Ok(()) };
+            let Err(failure) = self.round(inputs, gate, &mut order, noted, outcome).await else { return Ok(()) };
             // Where the mail is out, another process of the actor, or the same one again, may still find it.
             let ours = [Reason::TaskTimedOut, Reason::ActorOffline, Reason::ActorSuspended].contains(&failure.reason);
             let Some(end) = order.until.filter(|end| ours && *end > Instant::now()) else { return Err(failure) };
@@ -78,13 +82,14 @@ impl TaskAgent {
         inputs: &Inputs,
         gate: &dyn Gate,
         order: &mut Order<'_>,
+        noted: Option<&dyn Noted>,
         outcome: &mut Outcome,
     ) -> Result<(), Diagnosis> {
         if let Some(away) = self.away() {
             return Err(away);
         }
         let mut login = Granted::ask(gate, inputs.login(), &inputs.endpoint.host).await?;
-        let task = self.give(order.asked(inputs)?).await?;
+        let mut task = self.give(order.asked(inputs)?).await?;
         let mut heard = task.hears(self, order.until.unwrap_or_else(|| Instant::now() + inputs.timeout + SLACK) + SLACK).await?;
         let mut sent_here = false;
         if is_noted(&heard)
@@ -104,7 +109,13 @@ impl TaskAgent {
         self.note(&result);
         let told = task::told(&result, inputs);
         login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
-        outcome.found = told.found.then_some((told.took.filter(|_| sent_here), told.results));
+        let took = told.took.filter(|_| sent_here);
+        if let Some(noted) = noted.filter(|_| told.found)
+            && noted.found(told.report.clone(), took, told.results.clone()).await
+        {
+            task.noted(self).await;
+        }
+        outcome.found = told.found.then_some((took, told.results));
         outcome.report = told.report;
         outcome.report.failure = outcome.report.failure.take().map(|failure| self.explain(failure));
         Ok(())

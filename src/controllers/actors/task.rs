@@ -39,6 +39,8 @@ use crate::{
 
 /// How long an agent that shows signs of life may take to take a task, and beyond what it was granted to come to an end.
 pub(super) const SLACK: Duration = Duration::from_secs(30);
+/// How long an agent may take to remove a mail and to leave.
+const CLEANUP: Duration = Duration::from_secs(5);
 /// How long a new process may stand for an actor before a task of the one before it is given up.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -124,6 +126,7 @@ impl TaskAgent {
             server: asked.server,
             search: asked.search,
             dispatched: asked.dispatched,
+            noted: None,
             cancelled: None,
         };
         let tasks: Api<ActorTask> = Api::namespaced(self.client.clone(), &name.namespace);
@@ -134,7 +137,7 @@ impl TaskAgent {
         }
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let made = bounded(tasks.create(&params, &task)).await.map_err(|error| self.unmade(&error))?;
-        let given = Given { tasks, enlisted: Some(enlisted), name: name.name.clone() };
+        let given = Given { tasks, enlisted: Some(enlisted), name: name.name.clone(), leaves: Duration::ZERO };
         let secret: Secret = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Secret", "type": "mailverity.dev/task",
             "metadata": {
@@ -182,6 +185,8 @@ pub(super) struct Given {
     /// Until it is taken back.
     enlisted: Option<Enlisted>,
     name: String,
+    /// How long the agent is left to clean up.
+    leaves: Duration,
 }
 
 impl Given {
@@ -232,11 +237,23 @@ impl Given {
     /// # Errors
     /// That it may not have heard of it.
     pub(super) async fn say(&self, agent: &TaskAgent, dispatched: &TaskDispatched) -> Result<(), Diagnosis> {
-        let patch = json!({"spec": {"dispatched": dispatched}});
+        self.patch(agent, &json!({"spec": {"dispatched": dispatched}})).await
+    }
+
+    /// Tells the agent that what it found is noted: it removes the mail then.
+    pub(super) async fn noted(&mut self, agent: &TaskAgent) {
+        self.leaves = CLEANUP;
+        // A mail that stays is removed by a later run.
+        if let Err(error) = self.patch(agent, &json!({"spec": {"noted": true}})).await {
+            tracing::info!(%error, "an agent could not be told that its finding is noted");
+        }
+    }
+
+    async fn patch(&self, agent: &TaskAgent, patch: &serde_json::Value) -> Result<(), Diagnosis> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        // The claim is taken: that the agent hears of it is worth every attempt.
+        // A claim is taken, or a mail is to be removed: that the agent hears of it is worth every attempt.
         for pause in [100, 500, 2000, 5000, 10_000] {
-            match bounded(self.tasks.patch(&self.name, &params, &Patch::Merge(&patch))).await {
+            match bounded(self.tasks.patch(&self.name, &params, &Patch::Merge(patch))).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_gone() => return Err(agent.unmade(&error)),
                 Err(error) => tracing::warn!(%error, "an agent could not be told of its mail; tried again"),
@@ -250,9 +267,11 @@ impl Given {
 impl Drop for Given {
     fn drop(&mut self) {
         let (tasks, name, enlisted) = (self.tasks.clone(), std::mem::take(&mut self.name), self.enlisted.take());
+        let leaves = self.leaves;
         // Where this does not come through, the sweep does it.
         tokio::spawn(async move {
             let _enlisted = enlisted;
+            tokio::time::sleep(leaves).await;
             bounded(tasks.delete(&name, &DeleteParams::background())).await.map(drop)
         });
     }

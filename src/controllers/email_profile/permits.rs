@@ -11,7 +11,10 @@ use jiff::Timestamp;
 
 use kube::ResourceExt;
 
-use super::{Context, EmailProfiles, charge, reconcile::Sight};
+use super::{
+    Context, EmailProfiles, charge,
+    reconcile::{Sight, tell_found},
+};
 use crate::{
     api::v1alpha1::VerificationMode,
     controllers::{
@@ -28,7 +31,7 @@ use crate::{
     verify::{
         Gate,
         budget::{Borrower, Mail},
-        email_profile::{Inputs, Permits, Run, Sender, Stand, claim},
+        email_profile::{ActorReport, Inputs, Permits, Run, RunReport, Sender, Stand, claim},
         gate::Account,
         report::LoginOutcome,
     },
@@ -49,6 +52,8 @@ pub struct OperatorPermits {
     place: Mutex<Option<Place>>,
     /// The actors whose claims this run has taken.
     claimed: Mutex<BTreeSet<String>>,
+    /// The actors whose finding is noted.
+    noted: Mutex<BTreeSet<String>>,
     /// Whether it holds a session while it waits.
     stays: bool,
     stop: Stop,
@@ -69,6 +74,7 @@ impl OperatorPermits {
             secret: inputs.mailbox.login.as_ref().map(|login| login.secret.clone()),
             place: Mutex::new(Some(place)),
             claimed: Mutex::default(),
+            noted: Mutex::default(),
             stays: inputs.mailbox.protocol == Protocol::Imap && inputs.mode == VerificationMode::Automatic,
             stop: stop.clone(),
         }
@@ -87,6 +93,22 @@ impl OperatorPermits {
         lock(&self.claimed).insert(actor.to_owned());
         // The write may have taken seconds: the Lease may be lost by now.
         self.mandate.still()
+    }
+}
+
+impl OperatorPermits {
+    /// Tells what an actor found on the latest version of the object: with the last of its actors, what the run comes to.
+    async fn note(&self, report: &ActorReport) -> bool {
+        let mut sight = self.sight.lock().await;
+        if self.mandate.still().is_err() {
+            return false;
+        }
+        lock(&self.noted).insert(report.name.clone());
+        let noted = lock(&self.noted).clone();
+        let cut = self.run.errands.iter().any(|errand| !noted.contains(&errand.actor));
+        let found = RunReport { actors: vec![report.clone()], outgoing: None, cut };
+        let told = tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await;
+        told.inspect_err(|error| tracing::info!(%error, "what was found could not be noted; the mail stays")).is_ok()
     }
 }
 
@@ -128,6 +150,10 @@ impl Permits for OperatorPermits {
             Where::There(agent) => Stand::There(agent),
             Where::Away(away) => Stand::Away(away),
         }
+    }
+
+    fn found<'a>(&'a self, report: &'a ActorReport) -> BoxFuture<'a, bool> {
+        self.note(report).boxed()
     }
 
     fn has_claimed(&self, actor: &str) -> bool {

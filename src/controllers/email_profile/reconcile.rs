@@ -198,6 +198,16 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
     Ok(())
 }
 
+/// Tells what a run under way has found so far.
+///
+/// # Errors
+/// That it was not written.
+pub async fn tell_found(sight: &mut Sight, run: &Run, found: &RunReport, ctx: &Context) -> Result<(), Error> {
+    sight.now = Timestamp::now();
+    let plan = Plan { what: What::Run(run.clone()), next: None, state: State::Active };
+    tell(sight, &plan, Some(found), ctx).await
+}
+
 /// Writes the status that follows, if it is worth it, and the Events that go with it. Afterwards `sight` holds the object as
 /// it then is.
 async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&RunReport>, ctx: &Context) -> Result<(), Error> {

@@ -77,7 +77,7 @@ impl ImapMailbox {
 }
 
 impl Session {
-    /// Whether single mails can be removed: UIDPLUS (RFC 4315), which IMAP4rev2 has within (RFC 9051 appendix E).
+    /// Whether single mails can be removed: UIDPLUS (RFC 4315), which `IMAP4rev2` has within (RFC 9051 appendix E).
     pub(super) fn expunges_by_uid(&self) -> bool {
         self.can("UIDPLUS") || self.can("IMAP4rev2")
     }

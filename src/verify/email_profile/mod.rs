@@ -18,6 +18,6 @@ pub mod status;
 pub use decide::{Because, Begin, Errand, Plan, Run, Trigger, What, decide};
 pub use inputs::{Inputs, Sender, resolve};
 pub use report::{ActorReport, Finding, Mail, RunReport};
-pub use run::{Agent, Codes, Outcome, Permits, Setting, Stand, run};
+pub use run::{Agent, Codes, Noted, Outcome, Permits, Setting, Stand, run};
 pub use seen::{Observed, Seen};
 pub use status::{claim, differs, status, transitions};

@@ -1,12 +1,13 @@
 //! A run: each actor opens the mailbox, is sent its mail, and looks for it; beside it the login to the outgoing server is
 //! proved. The same for the controller and for a laptop; who may log in and send is asked of [`Permits`].
 
+mod note;
 mod post;
 mod returns;
 
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all, join3};
+use futures::future::{BoxFuture, FutureExt, join_all, join3};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
@@ -35,6 +36,7 @@ use crate::{
         report::LoginOutcome,
     },
 };
+use note::Note;
 use post::Post;
 use returns::{Reports, Until, came_back, judged, watch_returns};
 
@@ -106,15 +108,17 @@ impl Stand<'_> {
         logins: &'b dyn Gate,
         search: &'b Search<'b>,
         begin: attend::Begin<'b>,
+        note: &'b Note<'b>,
     ) -> Outcome {
         let mailbox = &setting.inputs.mailbox;
         match self {
             Self::Here(vantage) => {
                 let vantage = vantage.as_deref().unwrap_or(setting.vantage);
-                let finding = attend(mailbox, vantage, logins, search, begin, setting.watcher).await;
+                let search = Search { witness: Some(note), ..*search };
+                let finding = attend(mailbox, vantage, logins, &search, begin, setting.watcher).await;
                 here(setting.inputs, finding)
             }
-            Self::There(agent) => agent.attend(mailbox, logins, Some((search, begin))).await,
+            Self::There(agent) => agent.attend(mailbox, logins, Some((search, begin, note))).await,
             Self::Away(away) => Outcome { report: unopened(setting, away), found: None, mark: None },
         }
     }
@@ -134,8 +138,15 @@ pub trait Agent: Send + Sync {
         &'a self,
         inputs: &'a mailbox::Inputs,
         gate: &'a dyn Gate,
-        work: Option<(&'a Search<'a>, attend::Begin<'a>)>,
+        work: Option<(&'a Search<'a>, attend::Begin<'a>, &'a dyn Noted)>,
     ) -> BoxFuture<'a, Outcome>;
+}
+
+/// Told of a mail that an agent found, before it removes it.
+pub trait Noted: Send + Sync {
+    /// Takes note of it: the session so far, how long it took where that is known, and what its server wrote of the sender.
+    /// Whether it may be removed.
+    fn found(&self, so_far: Report, took: Option<Duration>, results: AuthenticationResults) -> BoxFuture<'_, bool>;
 }
 
 /// What came of attending to a mailbox.
@@ -174,6 +185,13 @@ pub trait Permits: Send + Sync {
 
     /// No more connecting or sending is to be expected of this run: from here on it only waits.
     fn waits(&self);
+
+    /// Takes note of what an actor has found, before the mail is removed. Whether it may be: with a process that dies what it
+    /// found and did not write down is gone.
+    fn found<'a>(&'a self, report: &'a ActorReport) -> BoxFuture<'a, bool> {
+        let _ = report;
+        std::future::ready(true).boxed()
+    }
 
     /// Told how the server took a mail, stage by stage, once it has answered.
     fn sent(&self, report: &Report) {
@@ -217,7 +235,7 @@ pub async fn run(setting: Setting<'_>, permits: &dyn Permits, run: &Run) -> RunR
         opened.send_if_modified(|opened| std::mem::replace(opened, opened.or(Opened::Never)) == Opened::NotYet);
         actors
     };
-    let returns = watch_returns(setting, permits, run, &reports, is_over);
+    let returns = Box::pin(watch_returns(setting, permits, run, &reports, is_over));
     let (actors, outgoing, ()) = join3(actors, outgoing(setting, permits, run, wait), returns).await;
     let cut = actors.iter().any(|actor| actor.awaits);
     RunReport { actors, outgoing, cut }
@@ -307,9 +325,11 @@ async fn actor(
         timeout: inputs.timeout,
         patience: if manual { Patience::Return { every: setting.every } } else { Patience::Stay },
         earlier: (!manual && !setting.observes).then_some(&earlier),
+        witness: None,
     };
     let mut post = Post::new(setting, permits, run, errand, code, opened);
     let progress = post.progress();
+    let note = Note::new(setting, permits, told.clone(), post.mail());
     let begin = match errand.begin {
         Begin::Send => attend::Begin::Send(&mut post),
         Begin::Look { until } => {
@@ -332,14 +352,14 @@ async fn actor(
         tokio::time::sleep(LEAVING).await;
     };
     let outcome = tokio::select! {
-        outcome = stand.attend(setting, &gate, &search, begin) => Some(outcome),
+        outcome = stand.attend(setting, &gate, &search, begin, &note) => Some(outcome),
         () = came_back => {
             let report = Report::new(Level::Authenticate, inputs.mailbox.endpoint.to_string());
             Some(Outcome { report, found: None, mark: None })
         }
         () = post::may_end(permits, progress) => None,
     };
-    told.mail = post.take_mail();
+    told.mail = post.mail().read();
     told.claimed = permits.has_claimed(&errand.actor);
     let Some(outcome) = outcome else {
         told.awaits = true;
@@ -347,7 +367,8 @@ async fn actor(
     };
     let_in(opened, &outcome.report);
     told.mark = told.mark.or(outcome.mark);
-    told.found = outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results });
+    told.found =
+        note.taken().or_else(|| outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results }));
     told.report = outcome.report;
     if told.found.is_none() {
         told.report.failure = judged(&reports.borrow(), &errand.actor, told.report.failure.take());
@@ -358,12 +379,16 @@ async fn actor(
 
 /// What was found from this process.
 fn here(inputs: &Inputs, finding: attend::Finding) -> Outcome {
-    let sent = finding.dispatched.as_ref().map(|dispatched| dispatched.at);
-    let found = finding.found.map(|found| {
-        let took = sent.map(|sent| found.at.saturating_duration_since(sent));
-        (took, results(inputs, &found.sighting))
-    });
+    let found = found_here(inputs, &finding);
     Outcome { report: finding.report, found, mark: finding.mark.as_ref().map(ToString::to_string) }
+}
+
+/// How long a mail that was found took, where that is known, and what its server wrote of the sender.
+fn found_here(inputs: &Inputs, finding: &attend::Finding) -> Option<(Option<Duration>, AuthenticationResults)> {
+    let found = finding.found.as_ref()?;
+    let sent = finding.dispatched.as_ref().map(|dispatched| dispatched.at);
+    let took = sent.map(|sent| found.at.saturating_duration_since(sent));
+    Some((took, results(inputs, &found.sighting)))
 }
 
 /// The codes of an earlier run, whose mails may be removed: this one's are still looked for by other actors.

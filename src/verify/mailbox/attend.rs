@@ -30,6 +30,7 @@ use crate::{
 };
 
 /// What is looked for, and what becomes of it.
+#[derive(Clone, Copy)]
 pub struct Search<'a> {
     /// The code in the mail's subject: this actor's; in mode Manual, the run's.
     pub code: Uuid,
@@ -45,6 +46,15 @@ pub struct Search<'a> {
     /// The codes of earlier runs, for the sweep of what they have left: none for a run of which the time is not over. Nothing
     /// is swept without it.
     pub earlier: Option<CodesOf<'a>>,
+    /// Told of the mail before it is removed; none where nobody has to remember it.
+    pub witness: Option<&'a dyn Witness>,
+}
+
+/// Told of a mail that was found, before it is removed.
+pub trait Witness: Send + Sync {
+    /// Takes note of it, and of the session so far. Whether the mail may be removed: where that it was found is not noted, it
+    /// must be there for whoever looks again.
+    fn found<'a>(&'a self, finding: &'a Finding, so_far: Report) -> BoxFuture<'a, bool>;
 }
 
 /// Whether a session is held all the time. POP3 cannot: it always comes back.

@@ -123,6 +123,12 @@ impl<'a> Visit<'a> {
         self.stages.run(Stage::Quit, goodbye.map(Ok)).await
     }
 
+    /// What was found so far.
+    fn so_far(&self) -> Report {
+        let duration = self.inputs.resolving + self.begun.elapsed();
+        Report { stages: self.stages.records().to_vec(), duration, ..self.report.clone() }
+    }
+
     /// What was found, with what holds for every failure at this mailbox.
     fn finish(self, result: Result<(), Diagnosis>) -> Report {
         let Self { inputs, approach, stages, mut report, begun, .. } = self;

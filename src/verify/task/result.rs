@@ -67,7 +67,13 @@ impl TaskResult {
     /// What a search came to, in a mailbox of `domain` at `host`.
     #[must_use]
     pub fn of_finding(finding: &Finding, domain: &str, host: &str) -> Self {
-        let mut result = Self::of_report(&finding.report);
+        Self::of_session(&finding.report, finding, domain, host)
+    }
+
+    /// The same while the session goes on.
+    #[must_use]
+    pub fn of_session(so_far: &Report, finding: &Finding, domain: &str, host: &str) -> Self {
+        let mut result = Self::of_report(so_far);
         let Some(found) = &finding.found else { return result };
         result.found = true;
         let took = finding.dispatched.as_ref().map(|dispatched| found.at.saturating_duration_since(dispatched.at));

@@ -57,6 +57,7 @@ impl TaskSearch {
             timeout: duration(self.timeout_millis),
             patience: self.every_millis.map_or(Patience::Stay, |every| Patience::Return { every: duration(every) }),
             earlier: None,
+            witness: None,
         }
     }
 }

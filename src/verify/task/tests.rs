@@ -240,7 +240,15 @@ fn a_search_arrives_as_it_was() {
     for (patience, cleanup) in
         [(Patience::Stay, Cleanup::Delete), (Patience::Return { every: Duration::from_mins(1) }, Cleanup::Keep)]
     {
-        let here = Search { code, run: Some("i/u/r"), cleanup, timeout: Duration::from_mins(15), patience, earlier: None };
+        let here = Search {
+            code,
+            run: Some("i/u/r"),
+            cleanup,
+            timeout: Duration::from_mins(15),
+            patience,
+            earlier: None,
+            witness: None,
+        };
         let wire = TaskSearch::of(&here, "corp.test");
         assert!(!serde_json::to_string(&wire).unwrap().contains(&code.to_string()));
         assert_eq!(wire.domain.as_deref(), Some("corp.test"));

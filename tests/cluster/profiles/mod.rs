@@ -37,7 +37,7 @@ async fn a_mail_with_a_code_is_sent_found_and_removed_and_the_columns_say_so() {
     assert!(!status.conditions.iter().any(|c| ["Reconciling", "Stalled", "Suspended", "Degraded"].contains(&c.type_.as_str())));
     assert_eq!(status.actors[0].source_ip.as_deref(), Some("127.0.0.1"), "the address of our own socket");
     assert_eq!(stack.taken(&user).into_values().collect::<Vec<_>>(), [1], "one mail, once");
-    assert!(stack.everywhere(&user, RUN).is_empty(), "our mail is removed");
+    cluster.removed(&stack, &user, RUN).await;
     let table = cluster.kubectl(&["get", "emailprofiles"]);
     let (head, row) = table.split_once('\n').unwrap();
     for column in ["ADDRESS", "PROTOCOL", "VERIFIED", "STATE", "REASON", "LAST-VERIFIED", "AGE"] {

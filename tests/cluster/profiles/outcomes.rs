@@ -75,10 +75,11 @@ async fn a_mail_that_comes_after_its_time_proves_nothing_and_is_swept_by_the_nex
     stack.put(&user, INBOX, &stack.mail(&elsewhere, RUN).await, "");
     stack.sieve(&user, "keep;");
     cluster.ask_profile("box", "again").await;
-    let status = cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    let status = cluster.profile_left("box").await;
     let cleanup = status.actors[0].checks.iter().find(|stage| stage.name == "Cleanup").unwrap();
     assert_eq!(cleanup.detail.as_deref(), Some("removed: 1, of earlier runs: 1"));
-    assert!(stack.everywhere(&user, RUN).is_empty());
+    cluster.removed(&stack, &user, RUN).await;
 }
 
 #[tokio::test]
@@ -168,7 +169,7 @@ async fn a_relay_that_delivers_each_mail_twice_changes_nothing() {
     };
     let status = cluster.profile_when("box", "verified again", again).await;
     assert_ne!(status.verification.unwrap().run_id, first.verification.unwrap().run_id);
-    assert!(stack.everywhere(&user, RUN).is_empty(), "copies are left");
+    cluster.removed(&stack, &user, RUN).await;
     assert_eq!(stack.taken(&user).into_values().collect::<Vec<_>>(), [1, 1], "two runs, two mails");
 }
 
@@ -190,10 +191,11 @@ async fn copies_that_come_together_are_one_code_and_all_of_them_go() {
         stack.put(&user, INBOX, &copy, "");
     }
     cluster.patch_profile("box", json!({"spec": {"suspend": false}})).await;
-    let status = cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    let status = cluster.profile_left("box").await;
     let cleanup = status.actors[0].checks.iter().find(|stage| stage.name == "Cleanup").unwrap();
     assert_eq!(cleanup.detail.as_deref(), Some("removed: 3, of earlier runs: 0"));
-    assert!(stack.everywhere(&user, RUN).is_empty());
+    cluster.removed(&stack, &user, RUN).await;
 }
 
 #[tokio::test]

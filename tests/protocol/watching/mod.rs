@@ -100,6 +100,7 @@ impl Scene<'_> {
             timeout: MINUTES,
             patience: Patience::Stay,
             earlier: None,
+            witness: None,
         };
         Self { office, inputs, search, comes: Vec::new(), refused: None, sent: Vec::new() }
     }

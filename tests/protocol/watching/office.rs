@@ -209,7 +209,8 @@ impl Desk {
                 let places: Vec<usize> = (from.parse().unwrap()..=to.parse().unwrap()).collect();
                 self.fetch(&places, command)
             }
-            ["UID", "SEARCH", "UNDELETED", "HEADER", "X-Mailverity-Run", value] => self.search(value.trim_matches('"')),
+            ["UID", "SEARCH", "UNDELETED", "HEADER", "X-Mailverity-Run", value] => self.search(value.trim_matches('"'), false),
+            ["UID", "SEARCH", "HEADER", "X-Mailverity-Run", value] => self.search(value.trim_matches('"'), true),
             ["UID", "STORE", set, ..] => {
                 for place in self.by_uid(set) {
                     self.mail(place, |mail| mail.flags.push_str(words[4]));
@@ -263,12 +264,12 @@ impl Desk {
         out
     }
 
-    fn search(&self, value: &str) -> String {
+    fn search(&self, value: &str, marked: bool) -> String {
         let (name, known) = self.selected.as_ref().unwrap();
         let mut state = self.office.state();
         let mails = state.folder(name).unwrap().mails.iter().take(*known);
-        let found =
-            mails.filter(|mail| !mail.flags.contains("Deleted") && mail.text.contains(&format!("X-Mailverity-Run: {value}")));
+        let wanted = |mail: &&Mail| marked || !mail.flags.contains("Deleted");
+        let found = mails.filter(|mail| wanted(mail) && mail.text.contains(&format!("X-Mailverity-Run: {value}")));
         format!("* SEARCH {}\r\n", found.map(|mail| mail.uid.to_string()).collect::<Vec<_>>().join(" "))
     }
 

@@ -1,5 +1,7 @@
 //! One actor's mail: sent through the profile's `MailServer` once the mailbox is open, and what is known of it afterwards.
 
+use std::sync::{Arc, Mutex};
+
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
@@ -9,6 +11,7 @@ use super::{Opened, Permits, Setting, is_about_the_mail};
 use crate::{
     api::{Reason, v1alpha1::Level},
     mail::{Diagnosis, Stage, mailbox::Mark},
+    runtime::lock,
     verify::{
         Report,
         email_profile::{Errand, Inputs, Mail, Run},
@@ -26,6 +29,16 @@ pub enum Progress {
     Sending,
 }
 
+/// What became of a mail, where one was begun.
+#[derive(Clone, Default)]
+pub(super) struct Letter(Arc<Mutex<Option<Mail>>>);
+
+impl Letter {
+    pub(super) fn read(&self) -> Option<Mail> {
+        lock(&self.0).clone()
+    }
+}
+
 /// Sends one actor's mail.
 pub struct Post<'a> {
     setting: Setting<'a>,
@@ -35,7 +48,7 @@ pub struct Post<'a> {
     code: Uuid,
     opened: &'a watch::Sender<Opened>,
     progress: watch::Sender<Progress>,
-    mail: Option<Mail>,
+    mail: Letter,
     accepted: Option<String>,
     message_id: Option<String>,
 }
@@ -50,25 +63,26 @@ impl<'a> Post<'a> {
         opened: &'a watch::Sender<Opened>,
     ) -> Self {
         let progress = watch::channel(Progress::Still).0;
-        Self { setting, permits, run, errand, code, opened, progress, mail: None, accepted: None, message_id: None }
+        Self { setting, permits, run, errand, code, opened, progress, mail: Letter::default(), accepted: None, message_id: None }
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// What became of the mail, where one was begun.
-    pub(super) fn take_mail(&mut self) -> Option<Mail> {
+    /// What becomes of the mail.
+    pub(super) fn mail(&self) -> Letter {
         self.mail.clone()
     }
 
     /// A failure with what is known of the mail: that it may have gone weighs more than that it did not come.
     pub(super) fn explain(&mut self, failure: Diagnosis) -> Diagnosis {
-        let uncertain = self.mail.as_ref().and_then(|mail| mail.uncertain.clone());
+        let mail = self.mail.read();
+        let uncertain = mail.as_ref().and_then(|mail| mail.uncertain.clone());
         match uncertain.filter(|_| failure.reason == Reason::MessageNotReceived) {
             Some(uncertain) => uncertain,
             None if is_about_the_mail(&failure) => failure
-                .fact("sentAt", self.mail.as_ref().map(|mail| crate::verify::halt::told_time(mail.sent)).unwrap_or_default())
+                .fact("sentAt", mail.map(|mail| crate::verify::halt::told_time(mail.sent)).unwrap_or_default())
                 .fact("accepted", self.accepted.clone().unwrap_or_default())
                 .fact("messageID", self.message_id.clone().unwrap_or_default()),
             None => failure,
@@ -117,8 +131,9 @@ impl<'a> Post<'a> {
             let uncertain = failure.clone().filter(|failure| failure.reason == Reason::DeliveryUncertain && delivery.dot_sent);
             self.message_id = Some(delivery.message_id);
             self.accepted.clone_from(&delivery.accepted);
-            self.mail = Some(Mail { sent: Timestamp::now(), dot_sent: delivery.dot_sent, uncertain });
-            if delivery.accepted.is_some() || self.mail.as_ref().is_some_and(|mail| mail.uncertain.is_some()) {
+            let settled = delivery.accepted.is_some() || uncertain.is_some();
+            *lock(&self.mail.0) = Some(Mail { sent: Timestamp::now(), dot_sent: delivery.dot_sent, uncertain });
+            if settled {
                 return Ok(());
             }
         }

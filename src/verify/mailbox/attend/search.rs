@@ -212,6 +212,7 @@ impl<'a> Running<'a> {
         };
         let result = visit.stages.run(stage, looking).await;
         self.finding.delayed.clone_from(&quest.delayed);
+        let mut may_go = true;
         let (copies, then) = match ending {
             None => {
                 self.close(Open { visit, mailbox }, result).await;
@@ -226,6 +227,9 @@ impl<'a> Running<'a> {
             Some(Ending::Found(copies)) => {
                 visit.stages.note("found");
                 self.finding.found = found(self.search, &copies);
+                if let Some(witness) = self.search.witness {
+                    may_go = witness.found(&self.finding, visit.so_far()).await;
+                }
                 (copies, Then::Over)
             }
             Some(Ending::InJunk(copies)) => {
@@ -233,7 +237,7 @@ impl<'a> Running<'a> {
                 (copies, Then::Over)
             }
         };
-        if !copies.is_empty() {
+        if !copies.is_empty() && may_go {
             settle(self.search, &copies, mailbox.as_mut(), &mut visit.stages, &mut self.finding).await;
         }
         self.close(Open { visit, mailbox }, result).await;
