@@ -100,7 +100,6 @@ impl Talk<'_> {
     }
 
     async fn data(&mut self) -> Result<(), Fault> {
-        self.place.is_busy();
         let draft = Draft::new(Unstuffer::new(), &self.shared.limits, &self.shared.budget);
         // Boxed, as is all that a mail needs: those who wait are many, and hold no room for it.
         let read = Box::pin(self.text(draft)).await;
@@ -127,7 +126,6 @@ impl Talk<'_> {
     }
 
     async fn bdat(&mut self, size: u64, last: bool, wanted: bool) -> Result<(), Fault> {
-        self.place.is_busy();
         let begun = self.session.transaction.as_mut().and_then(|mail| mail.draft.take());
         let mut draft = begun.unwrap_or_else(|| Draft::new(Unstuffer::without_dots(), &self.shared.limits, &self.shared.budget));
         if !wanted {
@@ -168,7 +166,13 @@ impl Talk<'_> {
         if draft.size() > most {
             draft.give_up();
         }
-        timeout_at(draft.deadline(&self.shared.limits), self.peer.fill()).await.map_err(|_| Fault::TimedOut)?
+        self.place.receives(draft.begun(), draft.size());
+        let filled = timeout_at(draft.deadline(&self.shared.limits), self.peer.fill());
+        tokio::select! {
+            biased;
+            filled = filled => filled.map_err(|_| Fault::TimedOut)?,
+            told = self.place.crowded() => Err(Fault::Told(told)),
+        }
     }
 
     /// The most octets of the mail that is under way.
@@ -189,6 +193,7 @@ impl Talk<'_> {
     /// Has a whole mail taken, and answers.
     async fn finish(&mut self, draft: Draft) {
         let Some(mail) = self.session.transaction.take() else { return };
+        self.place.is_busy();
         let id = self.shared.id();
         let (client, size) = (self.client.ip(), draft.size());
         let (outcome, reply) = Box::pin(self.settle(id.clone(), *mail, draft)).await;

@@ -71,6 +71,11 @@ impl Draft {
         self.size
     }
 
+    /// When it began.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
     pub fn is_starved(&self) -> bool {
         self.starved
     }

@@ -47,11 +47,11 @@ impl Default for Limits {
             text_line: 64 * 1024,
             kept: 256 * 1024,
             kept_in_all: 24 * 1024 * 1024,
-            command_timeout: Duration::from_secs(300),
-            data_timeout: Duration::from_secs(120),
+            command_timeout: Duration::from_mins(5),
+            data_timeout: Duration::from_mins(2),
             least_rate: 500,
             handshake_timeout: Duration::from_secs(30),
-            consumer_timeout: Duration::from_secs(60),
+            consumer_timeout: Duration::from_mins(1),
         }
     }
 }

@@ -14,8 +14,15 @@ use tokio::{sync::Notify, time::Instant};
 
 /// How many may come in while others are still being told to leave.
 const SPARE: usize = 32;
-/// `quiet_since` of one that has a mail on its way in, and is not sent away.
+/// How long a mail on its way in is left alone however slow it is, and the octets that earn it another millisecond.
+const HEAD_START: u64 = 10_000;
+const OCTETS: u64 = 10;
+/// `quiet_since` of one whose mail is being taken.
 const BUSY: u64 = u64::MAX;
+
+/// `why`, as an atomic holds it.
+const CROWDED: u8 = 1;
+const CLOSING: u8 = 2;
 
 /// Why a connection has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +55,7 @@ struct Table {
 struct Seat {
     told: Notify,
     why: AtomicU8,
-    /// In milliseconds since the receiver began.
+    /// In milliseconds since the receiver began; a mail on its way in counts from when it should be done.
     quiet_since: AtomicU64,
 }
 
@@ -70,7 +77,7 @@ impl Seats {
     pub fn enter(self: &Arc<Self>) -> Option<Place> {
         let mut table = self.table();
         let crowded = table.seats.len() >= self.most;
-        if table.closing || table.seats.len() >= self.most + SPARE || (crowded && !table.send_one_away()) {
+        if table.closing || table.seats.len() >= self.most + SPARE || (crowded && !table.send_one_away(self.now())) {
             return None;
         }
         let seat = Arc::new(Seat::default());
@@ -83,7 +90,7 @@ impl Seats {
 
     /// Makes room by sending one away, where the system has none left.
     pub fn make_room(&self) {
-        self.table().send_one_away();
+        self.table().send_one_away(self.now());
     }
 
     /// Takes in nobody any more, and tells everybody to leave when they can.
@@ -114,8 +121,9 @@ impl Seats {
 }
 
 impl Table {
-    fn send_one_away(&mut self) -> bool {
-        let idle = self.seats.iter().filter(|(_, seat)| seat.why.load(Relaxed) == 0 && seat.quiet_since.load(Relaxed) != BUSY);
+    fn send_one_away(&self, now: u64) -> bool {
+        let slow = |seat: &Seat| seat.why.load(Relaxed) == 0 && seat.quiet_since.load(Relaxed) <= now;
+        let idle = self.seats.iter().filter(|(_, seat)| slow(seat));
         let first = idle.min_by_key(|(number, seat)| (seat.quiet_since.load(Relaxed), **number));
         first.inspect(|(_, seat)| seat.tell(Told::Crowded)).is_some()
     }
@@ -123,7 +131,7 @@ impl Table {
 
 impl Seat {
     fn tell(&self, told: Told) {
-        self.why.store(if told == Told::Crowded { 1 } else { 2 }, Relaxed);
+        self.why.store(if told == Told::Crowded { CROWDED } else { CLOSING }, Relaxed);
         self.told.notify_one();
     }
 }
@@ -147,7 +155,13 @@ impl Place {
         self.seat.quiet_since.store(self.seats.now(), Relaxed);
     }
 
-    /// From now on it has a mail on its way in.
+    /// A mail began to come in at `begun`, of which there are so many octets.
+    pub fn receives(&self, begun: Instant, octets: u64) {
+        let begun = u64::try_from(begun.duration_since(self.seats.begun).as_millis()).unwrap_or_default();
+        self.seat.quiet_since.store(begun + HEAD_START + octets / OCTETS, Relaxed);
+    }
+
+    /// From now on its mail is being taken.
     pub fn is_busy(&self) {
         self.seat.quiet_since.store(BUSY, Relaxed);
     }
@@ -157,10 +171,18 @@ impl Place {
         loop {
             match self.seat.why.load(Relaxed) {
                 0 => self.seat.told.notified().await,
-                1 => return Told::Crowded,
+                CROWDED => return Told::Crowded,
                 _ => return Told::Closing,
             }
         }
+    }
+
+    /// The same, of a mail on its way in: when the receiver ends it may still come.
+    pub async fn crowded(&self) -> Told {
+        while self.seat.why.load(Relaxed) != CROWDED {
+            self.seat.told.notified().await;
+        }
+        Told::Crowded
     }
 }
 
@@ -214,6 +236,25 @@ mod tests {
         let _fifth = seats.enter().unwrap();
         assert_eq!(told(&second), Some(Told::Crowded));
         fourth.is_busy();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mail_that_comes_in_too_slowly_makes_room_too_but_not_at_the_end() {
+        let seats = Arc::new(Seats::new(2, 9));
+        let [slow, fast] = [(); 2].map(|()| seats.enter().unwrap());
+        slow.receives(Instant::now(), 0);
+        fast.receives(Instant::now(), 100_000);
+        assert!(seats.enter().is_none());
+        tokio::time::advance(Duration::from_secs(11)).await;
+        seats.close();
+        assert_eq!((slow.crowded().now_or_never(), told(&slow)), (None, Some(Told::Closing)));
+        let seats = Arc::new(Seats::new(2, 9));
+        let [slow, fast] = [(); 2].map(|()| seats.enter().unwrap());
+        slow.receives(Instant::now(), 0);
+        fast.receives(Instant::now(), 100_000);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        let _third = seats.enter().unwrap();
+        assert_eq!([&slow, &fast].map(|place| place.crowded().now_or_never()), [Some(Told::Crowded), None]);
     }
 
     #[tokio::test]

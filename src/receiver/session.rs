@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
                 say(output, "221 2.0.0 Bye");
                 Next::Leave
             }
-            Command::StartTls => self.start_tls(rules, secure, output),
+            Command::StartTls => Self::start_tls(rules, secure, output),
             // RFC 3207 section 4: these are left before TLS.
             Command::Bdat { size, last } if needs_tls => {
                 self.bdat(size, last, Some("530 5.7.0 Must issue a STARTTLS command first"), output)
@@ -186,7 +186,7 @@ impl<'a> Session<'a> {
         Next::Bdat { size, last, wanted: refusal.is_none() }
     }
 
-    fn start_tls(&mut self, rules: &Arc<Rules>, secure: bool, output: &mut Vec<u8>) -> Next {
+    fn start_tls(rules: &Arc<Rules>, secure: bool, output: &mut Vec<u8>) -> Next {
         let refusal = match () {
             () if secure => "503 5.5.1 TLS is there already",
             () if rules.offers_tls() => {

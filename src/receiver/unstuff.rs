@@ -126,7 +126,9 @@ mod tests {
     use crate::mail::message::dot_stuffed;
 
     /// What is kept and what is left of a mail that comes in pieces of this size.
-    fn read(text: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>)>, Stray> {
+    type Read = Result<Option<(Vec<u8>, Vec<u8>)>, Stray>;
+
+    fn read(text: &[u8], piece: usize) -> Read {
         let (mut unstuffer, mut kept) = (Unstuffer::new(), Vec::new());
         for (n, bytes) in text.chunks(piece).enumerate() {
             if let Some(took) = unstuffer.feed(bytes, |part| kept.extend_from_slice(part))? {
@@ -136,7 +138,7 @@ mod tests {
         Ok(None)
     }
 
-    fn pieces(text: &[u8]) -> Vec<Result<Option<(Vec<u8>, Vec<u8>)>, Stray>> {
+    fn pieces(text: &[u8]) -> Vec<Read> {
         (1..=text.len().max(1)).map(|piece| read(text, piece)).collect()
     }
 

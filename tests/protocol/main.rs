@@ -28,6 +28,7 @@ mod protecting;
 mod proxy;
 mod random;
 mod reaching;
+mod receiver;
 mod references;
 mod sending;
 mod watching;
