@@ -13,9 +13,11 @@ use super::{
 };
 
 const KIB: usize = 1024;
+/// What each mail may keep whatever others do: few answers and bounces are longer, and nobody's hoard of memory keeps them out.
+const OWN: usize = 16 * KIB;
 const LEAST: usize = 4 * KIB;
 
-/// The memory that all mails on their way in share, in KiB.
+/// The memory that all mails on their way in share beyond what each has of its own, in KiB.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<Semaphore>);
 
@@ -115,7 +117,8 @@ impl Draft {
         }
         // At least twice as much each time; the last step is the bound itself.
         let capacity = needed.next_power_of_two().min(self.most_kept.next_multiple_of(KIB)).max(LEAST);
-        let more = u32::try_from((capacity - self.held.as_ref().map_or(0, |held| held.num_permits() * KIB)).div_ceil(KIB));
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = u32::try_from(capacity.saturating_sub(OWN).div_ceil(KIB) - held);
         let Some(permit) = more.ok().and_then(|more| Arc::clone(&self.budget.0).try_acquire_many_owned(more).ok()) else {
             self.give_up();
             self.starved = true;
@@ -147,13 +150,16 @@ mod tests {
 
     #[test]
     fn all_mails_share_one_budget_and_give_it_back() {
-        let (limits, budget) = (Limits { kept: 64 * KIB, ..Limits::default() }, Budget::new(100 * KIB));
+        let (limits, budget) = (Limits { kept: 64 * KIB, ..Limits::default() }, Budget::new(80 * KIB));
         let draft = || {
             let mut draft = Draft::new(Unstuffer::new(), &limits, &budget);
             draft.feed(&vec![b'x'; 64 * KIB]).unwrap();
             draft
         };
         let (first, second) = (draft(), draft());
+        let mut small = Draft::new(Unstuffer::new(), &limits, &budget);
+        small.feed(&vec![b'x'; OWN]).unwrap();
+        assert!(!small.is_starved() && small.kept().len() == OWN);
         assert!(!first.is_starved() && second.is_starved() && second.kept().is_empty());
         drop(first);
         let mut third = draft();

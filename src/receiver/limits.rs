@@ -21,7 +21,7 @@ pub struct Limits {
     pub text_line: u64,
     /// Octets of a mail that are kept and read; what is behind them only counts towards its size.
     pub kept: usize,
-    /// Octets kept of all mails that are on their way in.
+    /// Octets kept of all mails that are on their way in, beyond the first 16 KiB of each.
     pub kept_in_all: usize,
     /// For a command line to come in whole. RFC 5321 section 4.5.3.2.7 asks for 5 minutes.
     pub command_timeout: Duration,

@@ -8,7 +8,7 @@ use super::{
     draft::Draft,
     limits::Limits,
     outcome::Counters,
-    site::{Recipient, Rules},
+    site::{Recipient, Rules, no_tls},
 };
 
 /// What is to be done beside replying.
@@ -118,9 +118,9 @@ impl<'a> Session<'a> {
             Command::StartTls => Self::start_tls(rules, secure, output),
             // RFC 3207 section 4: these are left before TLS.
             Command::Bdat { size, last } if needs_tls => {
-                self.bdat(size, last, Some("530 5.7.0 Must issue a STARTTLS command first"), output)
+                self.bdat(size, last, Some(no_tls(rules.offers_tls())), output)
             }
-            _ if needs_tls => say(output, "530 5.7.0 Must issue a STARTTLS command first"),
+            _ if needs_tls => say(output, no_tls(rules.offers_tls())),
             Command::Rset => {
                 self.transaction = None;
                 say(output, "250 2.0.0 Ok")
@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
                 say(output, "220 2.0.0 Ready to start TLS");
                 return Next::StartTls;
             }
-            () if rules.requires_tls() => "454 4.7.0 TLS is not available now, try again later",
+            () if rules.requires_tls() => no_tls(false),
             () => "502 5.5.1 STARTTLS is not offered",
         };
         say(output, refusal)

@@ -177,7 +177,7 @@ impl Rules {
             return Err(("550 5.7.1 Your address may not send to this domain", Some(Outcome::SourceDenied)));
         }
         if site.tls == TlsMode::Required && !secure {
-            return Err(("530 5.7.0 Must issue a STARTTLS command first", None));
+            return Err((no_tls(site.offers_tls()), None));
         }
         let Some(role) = site.role(&to.local) else {
             return Err(("550 5.1.1 No such recipient here", Some(Outcome::UnknownRecipient)));
@@ -192,6 +192,15 @@ impl Rules {
             role,
             site: Arc::clone(site),
         })
+    }
+}
+
+/// The reply to who has to use TLS and does not: where there is none to be had mail has to wait.
+pub(super) fn no_tls(is_offered: bool) -> &'static str {
+    if is_offered {
+        "530 5.7.0 Must issue a STARTTLS command first"
+    } else {
+        "454 4.7.0 TLS is required, and not available now, try again later"
     }
 }
 
@@ -261,7 +270,7 @@ mod tests {
         let safe = Site { tls: TlsMode::Required, ..site("safe.test") };
         let rules = Rules::new("mx.test", vec![far.clone(), safe.clone(), site("open.test")]);
         assert_eq!(judge(&rules, "<notify@far.test>", true), Err("550 5.7.1"));
-        assert_eq!(judge(&rules, "<notify@safe.test>", false), Err("530 5.7.0"));
+        assert_eq!(judge(&rules, "<notify@safe.test>", false), Err("454 4.7.0"));
         assert!(judge(&rules, "<notify@safe.test>", true).is_ok() && judge(&rules, "<notify@open.test>", false).is_ok());
         assert!(rules.admits("203.0.113.1".parse().unwrap()) && !rules.requires_tls());
         assert!(!Rules::new("mx.test", vec![far]).admits("203.0.113.1".parse().unwrap()));

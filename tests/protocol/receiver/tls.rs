@@ -123,7 +123,7 @@ async fn where_tls_is_required_nothing_goes_without() {
     // Without a certificate mail has to wait, and is not refused for good.
     let none = Site { tls: TlsMode::Required, ..site("example.org") };
     world.running.apply(Rules::new("mx.example.org", vec![none]));
-    world.plays("S: 220 *\nC: STARTTLS\nS: 454 4.7.0 *").await;
+    world.plays("S: 220 *\nC: STARTTLS\nS: 454 4.7.0 *\nC: HELO a.test\nS: 250 *\nC: MAIL FROM:<>\nS: 454 4.7.0 *").await;
 }
 
 #[tokio::test]
