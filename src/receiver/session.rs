@@ -117,9 +117,7 @@ impl<'a> Session<'a> {
             }
             Command::StartTls => Self::start_tls(rules, secure, output),
             // RFC 3207 section 4: these are left before TLS.
-            Command::Bdat { size, last } if needs_tls => {
-                self.bdat(size, last, Some(no_tls(rules.offers_tls())), output)
-            }
+            Command::Bdat { size, last } if needs_tls => self.bdat(size, last, Some(no_tls(rules.offers_tls())), output),
             _ if needs_tls => say(output, no_tls(rules.offers_tls())),
             Command::Rset => {
                 self.transaction = None;

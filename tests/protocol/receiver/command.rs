@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -77,6 +78,30 @@ impl Program {
     }
 }
 
+/// A folder of a test's own, gone with it.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("mailverity-test-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file, and returns its path.
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// What a command that cannot start says.
 async fn refused(flags: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_mailverity")).arg("receiver").args(flags).output().await.unwrap();
@@ -116,9 +141,8 @@ async fn at_the_end_a_mail_under_way_still_comes() {
 
 #[tokio::test]
 async fn a_new_certificate_is_shown_and_a_bad_one_is_not() {
-    let dir = std::env::temp_dir().join(format!("mailverity-test-{}", uuid::Uuid::new_v4()));
-    std::fs::create_dir(&dir).unwrap();
-    let (chain, key) = (dir.join("tls.crt"), dir.join("tls.key"));
+    let folder = Folder::new();
+    let (chain, key) = (folder.0.join("tls.crt"), folder.0.join("tls.key"));
     let write = |pair: &(String, String)| {
         // Times of files are coarse: another second is another file.
         let before = std::fs::metadata(&key).and_then(|about| about.modified()).ok();
@@ -142,7 +166,6 @@ async fn a_new_certificate_is_shown_and_a_bad_one_is_not() {
     write(&new);
     program.says("the new certificate is in use").await;
     tls::handshake(tls::asked(program.address, "").await, &new.0, "mx.example.org").await.unwrap();
-    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[tokio::test]

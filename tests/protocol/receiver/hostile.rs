@@ -5,9 +5,30 @@ use std::net::Ipv4Addr;
 
 use tokio::net::TcpSocket;
 
-use super::{Client, HONEST, command::Program};
+use super::{
+    Client,
+    command::{Folder, Program},
+    tls,
+};
 
 const MOST_KIB: u64 = 64 * 1024;
+const HONEST: &str = "
+    S: 220 *
+    C: HELO client.test
+    C: MAIL FROM:<ops@client.test>
+    C: RCPT TO:<notify@example.org>
+    C: DATA
+    S: 250 mx.example.org
+    S: 250 2.1.0 *
+    S: 250 2.1.5 *
+    S: 354 *
+    C: Subject: honest
+    C: .
+    S: 250 2.0.0 *
+    C: QUIT
+    S: 221 *
+    -- closed
+";
 const BEGUN: &str =
     "S: 220 *\nC: HELO a.test\nC: MAIL FROM:<>\nC: RCPT TO:<notify@example.org>\nC: DATA\nS: 250 *\nS: 250 *\nS: 250 *\nS: 354 *";
 
@@ -80,6 +101,23 @@ async fn thousands_of_idle_connections_cost_little() {
     target.takes_honest_mail().await;
     // None of them was sent away for it.
     idle[0].plays("C: NOOP\nS: 250 *").await;
+    target.survives().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_idle_connections_with_tls_as_there_may_be_fit_too() {
+    let (folder, pair) = (Folder::new(), tls::pair("mx.example.org"));
+    let (chain, key) = (folder.file("tls.crt", &pair.0), folder.file("tls.key", &pair.1));
+    let mut target = Target::start(&["--tls-cert", &chain, "--tls-key", &key]).await;
+    let mut idle = Vec::new();
+    for n in 0..many().min(990) {
+        let mut client = target.attacker(n).await;
+        client.plays("S: 220 *\nC: STARTTLS\nS: 220 *").await;
+        let mut client = Client::on(tls::handshake(client.into_socket(), &pair.0, "mx.example.org").await.unwrap());
+        client.plays("C: HELO a.test\nS: 250 *").await;
+        idle.push(client);
+    }
+    target.takes_honest_mail().await;
     target.survives().await;
 }
 
