@@ -33,8 +33,8 @@ impl Receiver {
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| printed.send(line)));
         // Its log is long, and a pipe is not.
         thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
-        let mut receiver = Self { child, lines, address: String::new() };
-        receiver.address = receiver.next()["listening"].as_str().unwrap().to_owned();
+        let mut receiver = Self { child, lines, address: listen };
+        receiver.address = receiver.next()["listening"].as_str().map(str::to_owned).unwrap();
         receiver
     }
 
