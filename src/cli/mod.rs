@@ -19,6 +19,7 @@ mod practice;
 mod probe;
 mod prove;
 mod reach;
+mod receiver;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -95,6 +96,7 @@ enum Command {
     Docs(docs::Docs),
     Operator(Box<operator::Operator>),
     Agent(Box<agent::Agent>),
+    Receiver(Box<receiver::Receiver>),
     Sandbox(sandbox::Args),
 }
 
@@ -112,6 +114,7 @@ pub fn main() -> ExitCode {
             several(operator.run()).map(|()| Exit::Good).map_err(|error| Error::Usage(error.to_string()))
         }
         Command::Agent(agent) => several(agent.run()).map(|()| Exit::Good).map_err(|error| Error::Usage(error.to_string())),
+        Command::Receiver(receiver) => alone(receiver.run()),
         Command::Sandbox(args) => alone(sandbox::run(args)).map_err(|error| Error::Usage(error.to_string())),
     };
     match done {

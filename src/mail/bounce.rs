@@ -1,11 +1,13 @@
 //! Bounces (promise 6): reports on the delivery of a mail (RFC 3464), which tell minutes before any timeout that it does not
 //! come, in the words of the server that refused it. Pure: from the bytes of a mail to what they tell.
 
-use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders, PartType};
+use mail_parser::{Message, MessageParser, MimeHeaders};
 
 use super::{
     Diagnosis,
     diagnosis::{WORDS, printable},
+    mailbox::HEADER,
+    mime::{Mail, Part},
 };
 use crate::api::Reason;
 
@@ -53,25 +55,25 @@ impl Bounce {
     /// the worst off is told.
     #[must_use]
     pub fn read(mail: &[u8]) -> Option<Self> {
-        let mail = mail.get(..MOST).unwrap_or(mail);
-        let mail = MessageParser::default().parse(mail)?;
-        if !is_report(&mail) {
+        Self::of(&Mail::read(mail.get(..MOST).unwrap_or(mail)))
+    }
+
+    /// The same of a mail that is taken apart already.
+    #[must_use]
+    pub fn of(mail: &Mail<'_>) -> Option<Self> {
+        if !is_report(&mail.header) {
             return None;
         }
-        let texts = mail.parts.iter().filter(|part| is(*part, "message", "delivery-status"));
-        let status = texts.filter_map(|part| match &part.body {
-            PartType::Text(text) => Some(text.clone()),
-            PartType::Binary(bytes) | PartType::InlineBinary(bytes) => Some(String::from_utf8_lossy(bytes)),
-            _ => None,
-        });
-        let groups = groups(&status.take(1).collect::<String>());
+        let mut statuses = mail.parts.iter().filter(|part| part.kind == "message/delivery-status");
+        let status = statuses.next().map(Part::decoded).unwrap_or_default();
+        let groups = groups(&status);
         let about = groups.first()?;
         let recipients = groups.iter().filter(|group| value(group, "action").is_some());
         let worst = recipients.max_by_key(|group| severity(action(group)))?;
         let reporting = value(worst, "remote-mta").or_else(|| value(about, "reporting-mta"));
         Some(Self {
             envelope_id: value(about, "original-envelope-id").map(|id| short(&id)),
-            message_id: returned_id(&mail),
+            message_id: returned_id(mail),
             action: action(worst),
             status: value(worst, "status").map(|status| short(&without_comment(&status))).filter(|status| !status.is_empty()),
             remote: reporting.map(|name| short(&behind_type(&name))).filter(|name| !name.is_empty()),
@@ -136,21 +138,12 @@ fn is_report(mail: &Message<'_>) -> bool {
         && kind.attribute("report-type").is_some_and(|kind| kind.eq_ignore_ascii_case("delivery-status"))
 }
 
-fn is<'a>(part: &impl MimeHeaders<'a>, kind: &str, subtype: &str) -> bool {
-    let Some(content) = part.content_type() else { return false };
-    content.ctype().eq_ignore_ascii_case(kind) && content.subtype().is_some_and(|name| name.eq_ignore_ascii_case(subtype))
-}
-
 /// The Message-ID of the mail that came back, whole or its headers alone.
-fn returned_id(mail: &Message<'_>) -> Option<String> {
-    let of = |header: &HeaderValue<'_>| header.as_text().map(|id| short(&format!("<{}>", id.trim_matches(['<', '>', ' ']))));
-    mail.parts.iter().find_map(|part| match &part.body {
-        PartType::Message(whole) => {
-            whole.root_part().headers.iter().find(|h| h.name() == "Message-ID").and_then(|h| of(&h.value))
-        }
-        PartType::Text(text) if is(part, "text", "rfc822-headers") => {
-            MessageParser::default().parse_headers(text.as_bytes())?.message_id().map(|id| short(&format!("<{id}>")))
-        }
+fn returned_id(mail: &Mail<'_>) -> Option<String> {
+    let of = |header: &[u8]| MessageParser::default().parse_headers(header)?.message_id().map(|id| short(&format!("<{id}>")));
+    mail.parts.iter().find_map(|part| match part.kind.as_str() {
+        "message/rfc822" | "message/global" => of(part.body.get(..HEADER).unwrap_or(part.body)),
+        "text/rfc822-headers" | "message/global-headers" => of(part.decoded().as_bytes()),
         _ => None,
     })
 }

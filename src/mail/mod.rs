@@ -11,6 +11,7 @@ pub mod guard;
 pub mod imap;
 pub mod mailbox;
 pub mod message;
+pub mod mime;
 pub mod pop3;
 pub mod protocol;
 pub mod proxy;

@@ -19,6 +19,7 @@ mod login;
 mod mailboxes;
 mod pop3;
 mod profiles;
+mod receiver;
 mod send;
 mod watching;
 

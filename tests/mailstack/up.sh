@@ -59,12 +59,12 @@ chown -R "$uid:$gid" "$home/mail" "$home/sieve"
 render() { # template target
   sed -e "s#@HOME@#$home#g" -e "s#@UID@#$uid#g" -e "s#@GID@#$gid#g" -e "s#@SMTP@#$smtp#g" -e "s#@PLAIN@#$plain#g" \
     -e "s#@SUBMISSION@#$submission#g" -e "s#@SMTPS@#$smtps#g" -e "s#@IMAP@#$imap#g" -e "s#@IMAPS@#$imaps#g" \
-    -e "s#@POP3@#$pop3#g" -e "s#@POP3S@#$pop3s#g" -e "s#@LMTP@#$lmtp#g" -e "s#@NAME@#${home##*.}#g" "$here/templates/$1" >"$2"
+    -e "s#@POP3@#$pop3#g" -e "s#@POP3S@#$pop3s#g" -e "s#@LMTP@#$lmtp#g" -e "s#@RECEIVER@#$receiver#g" -e "s#@RECEIVER_TLS@#$receiver_tls#g" -e "s#@NAME@#${home##*.}#g" "$here/templates/$1" >"$2"
 }
 
 start() {
-  read -r smtp plain submission smtps imap imaps pop3 pop3s lmtp <<<"$(free_ports 9)"
-  for file in main.cf master.cf mailboxes headers recipients owners; do render "$file" "$home/postfix/etc/$file"; done
+  read -r smtp plain submission smtps imap imaps pop3 pop3s lmtp receiver receiver_tls <<<"$(free_ports 11)"
+  for file in main.cf master.cf mailboxes headers recipients owners transport; do render "$file" "$home/postfix/etc/$file"; done
   for file in dovecot.conf dovecot-oauth2.conf ntlm.sh smb.conf; do render "$file" "$home/dovecot/$file"; done
   chmod 755 "$home/dovecot/ntlm.sh"
   # Postfix first: it makes the folder into which Dovecot puts the socket for logins. `postfix start` would sleep 2 s.
@@ -92,6 +92,8 @@ IMAP_PORT=$imap
 IMAPS_PORT=$imaps
 POP3_PORT=$pop3
 POP3S_PORT=$pop3s
+RECEIVER_PORT=$receiver
+RECEIVER_TLS_PORT=$receiver_tls
 CA_FILE=$home/tls/ca.pem
 USERS_FILE=$home/dovecot/users
 MAIL_DIR=$home/mail

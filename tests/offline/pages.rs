@@ -121,6 +121,13 @@ fn the_operators_flags_are_on_its_page_all_of_them() {
 }
 
 #[test]
+fn the_receivers_flags_are_on_its_page_all_of_them() {
+    let page = page("receiver.md");
+    let rows: String = page.lines().filter(|line| line.starts_with("| --")).map(|line| line.split('|').nth(1).unwrap()).collect();
+    assert_eq!(found(r"(--[a-z-]+)", &rows), flags("receiver"));
+}
+
+#[test]
 fn the_flags_of_probe_and_check_are_on_their_page_all_of_them() {
     let page = page("cli.md");
     let section = |name: &str| {

@@ -2,7 +2,7 @@
 //!
 //! A conversation is written the way an RFC prints it (see `script`) and played by `player`; `world` is what a user wrote.
 //! The tables (`references`, `reaching`, `proxy`, `protecting`, `logging_in`, `sending`, `mailboxes`) make every reason of a check happen, which
-//! `coverage` proves; the other modules each hold a group of promises.
+//! `coverage` proves; the other modules each hold a group of promises. In `receiver` the sides are changed: there we are the server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::assigning_clones, clippy::format_collect, reason = "tests are read, not timed")]
@@ -28,6 +28,7 @@ mod protecting;
 mod proxy;
 mod random;
 mod reaching;
+mod receiver;
 mod references;
 mod sending;
 mod watching;

@@ -193,7 +193,7 @@ fn time(text: &str) -> Duration {
     Duration::from_millis(number.parse::<u64>().expect("a whole number") * unit)
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+pub fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -144,3 +144,14 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_report_of_nested_mails_costs_no_more_stack_than_another() {
+    // Mails that were bounced again and again, or a trap: what parses them must not keep a frame for each.
+    let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(MOST / 32);
+    let mail = format!("Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n{nested}");
+    let read = move || Bounce::read(mail.as_bytes());
+    // The threads of the runtime have ten times as much.
+    let small = std::thread::Builder::new().stack_size(200 * 1024).spawn(read).unwrap();
+    assert_eq!(small.join().unwrap(), None);
+}

@@ -7,6 +7,7 @@ mod certificate;
 mod examine;
 mod failure;
 mod policy;
+mod server;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub use failure::{Failure, alert, alert_diagnosis, gave_up};
 pub use policy::{ClientIdentity, MinVersion, TlsPolicy, certificates};
+pub use server::{ServerIdentity, Unfit};
 
 use super::{guard::bare, tcp::Tcp};
 use crate::api::v1alpha1::TlsStatus;
