@@ -17,18 +17,23 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-/// Where a claim can be held.
+/// Where a claim, or the note of what was found, can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// The API server has not seen it.
     Claim,
     /// The API server has taken it, and the operator has not heard of it.
     Claimed,
+    /// The API server has not seen that a mail was found.
+    Finding,
+    /// It has, and the operator has not heard of it.
+    Found,
 }
 
 #[derive(Default)]
 struct State {
-    hold: Mutex<Option<Hold>>,
+    /// Where, and in what path.
+    hold: Mutex<Option<(Hold, String)>>,
     reached: Notify,
 }
 
@@ -77,16 +82,16 @@ impl ApiProxy {
         Self { port, state, release }
     }
 
-    /// Holds the next claim of an `EmailProfile` there.
-    pub fn hold(&self, hold: Hold) {
-        *self.state.hold.lock().unwrap() = Some(hold);
+    /// Holds the next claim, or note, of this `EmailProfile` there.
+    pub fn hold(&self, hold: Hold, name: &str) {
+        *self.state.hold.lock().unwrap() = Some((hold, format!("/emailprofiles/{name}/")));
         self.release.send_replace(false);
     }
 
     /// Waits until a claim is held.
     pub async fn reached(&self) {
         let reached = self.state.reached.notified();
-        tokio::time::timeout(std::time::Duration::from_secs(30), reached).await.expect("no claim was written");
+        tokio::time::timeout(std::time::Duration::from_secs(30), reached).await.expect("nothing of that kind was written");
     }
 
     /// Lets go: what was held goes on its way.
@@ -106,9 +111,11 @@ fn authority(cluster: &Value) -> Vec<u8> {
 
 impl State {
     /// Whether this is where a claim is to be held; from then on it is not any more.
-    fn takes(&self, here: Hold) -> bool {
+    fn takes(&self, here: Hold, request: &[u8]) -> bool {
         let mut hold = self.hold.lock().unwrap();
-        let is_here = *hold == Some(here);
+        let text = String::from_utf8_lossy(request);
+        let line = text.lines().next().unwrap_or_default();
+        let is_here = hold.as_ref().is_some_and(|(hold, path)| *hold == here && line.contains(path));
         if is_here {
             *hold = None;
         }
@@ -129,12 +136,19 @@ fn whole(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= head + length).then_some(head + length)
 }
 
-/// Whether a request takes the right to send a mail.
-fn is_claim(request: &[u8]) -> bool {
+/// Where a request would be held before the API server sees it, and where after that: one that takes the right to send a mail, or
+/// tells that a mail was found.
+fn holds(request: &[u8]) -> Option<(Hold, Hold)> {
     let text = String::from_utf8_lossy(request);
     let line = text.lines().next().unwrap_or_default();
     let to_a_status = line.starts_with("PATCH ") && line.contains("/emailprofiles/") && line.contains("/status");
-    to_a_status && text.contains("\"claims\":[{") && text.contains("\"AwaitingMessage\"")
+    if !to_a_status || !text.contains("\"claims\":[{") {
+        return None;
+    }
+    if text.contains("\"AwaitingMessage\"") {
+        return Some((Hold::Claim, Hold::Claimed));
+    }
+    text.contains("\"receivedTime\"").then_some((Hold::Finding, Hold::Found))
 }
 
 async fn requests(
@@ -149,11 +163,11 @@ async fn requests(
         buffer.extend_from_slice(&chunk[..read]);
         while let Some(length) = whole(&buffer) {
             let request: Vec<u8> = buffer.drain(..length).collect();
-            if is_claim(&request) {
-                if state.takes(Hold::Claim) {
+            if let Some((before, after)) = holds(&request) {
+                if state.takes(before, &request) {
                     state.wait(&mut released).await;
                 }
-                answer.store(state.takes(Hold::Claimed), Ordering::SeqCst);
+                answer.store(state.takes(after, &request), Ordering::SeqCst);
             }
             if to.write_all(&request).await.is_err() || to.flush().await.is_err() {
                 return;

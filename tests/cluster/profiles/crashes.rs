@@ -19,9 +19,9 @@ use crate::support::{
     stack::Stack,
 };
 
-/// What the mail of an actor may come to whose process, or whose operator, was killed. Never `MessageNotReceived`: that it was
-/// found is written down before it is removed.
-const TOLD: [&str; 4] = ["CodeReceived", "DeliveryUncertain", "TaskTimedOut", "ActorOffline"];
+/// What the mail of an actor may come to whose process, or whose operator, was killed. `MessageNotReceived`: killed behind the
+/// claim and before the final dot, its mail never left, and is not sent again.
+const TOLD: [&str; 5] = ["CodeReceived", "MessageNotReceived", "DeliveryUncertain", "TaskTimedOut", "ActorOffline"];
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Numbers that are the same for the same seed (splitmix64).

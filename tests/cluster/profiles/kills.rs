@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// What a run that was interrupted may come to.
+/// What a run that was interrupted may come to. `MessageNotReceived`: killed behind the claim and before the final dot, its mail
+/// never left, and is not sent again.
 const TOLD: [&str; 3] = ["CodeReceived", "MessageNotReceived", "DeliveryUncertain"];
 
 /// Never two completed DATA with one code: a run's mail has its own Message-ID.
@@ -74,6 +75,8 @@ async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became
         At::Mail(Point::Dot),
         At::Mail(Point::Taken),
         At::Api(Hold::Claimed),
+        At::Api(Hold::Finding),
+        At::Api(Hold::Found),
         // The last: such a run may claim again, which no other point is to see.
         At::Api(Hold::Claim),
     ];
@@ -87,7 +90,7 @@ async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became
     for (number, point) in points.into_iter().enumerate() {
         let name = format!("box-{number}");
         match point {
-            At::Api(hold) => api.hold(hold),
+            At::Api(hold) => api.hold(hold, &name),
             At::Mail(point) => mail.hold(point),
         }
         cluster.profile(&name, mailbox(&stack, &users[number], json!({}))).await;
@@ -97,12 +100,15 @@ async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became
         }
         let claims = cluster.profile_status(&name).await.claims.len();
         assert_eq!(claims, usize::from(!matches!(point, At::Api(Hold::Claim))), "{point:?}: the claim stands before MAIL");
+        if matches!(point, At::Api(Hold::Finding | Hold::Found)) {
+            assert!(!stack.everywhere(&users[number], RUN).is_empty(), "{point:?}: that it was found is noted first");
+        }
         operator.kill();
         // What is on its way comes to its server now, from a process that is dead.
         api.let_go();
         mail.let_go();
         operator.start();
-        if matches!(point, At::Mail(Point::Dot | Point::Taken)) {
+        if matches!(point, At::Mail(Point::Dot | Point::Taken) | At::Api(Hold::Finding | Hold::Found)) {
             let verified = cluster.profile_condition(&name, "Ready", "True", "CodeReceived").await;
             assert_eq!(verified.actors[0].attempt, Some(1), "{point:?}: {verified:#?}");
         }
