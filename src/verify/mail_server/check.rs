@@ -159,6 +159,9 @@ fn worth_an_alternate(report: &Report) -> bool {
             | Reason::ObserveOnly
             | Reason::SpecInvalid
             | Reason::SecretInvalid
+            | Reason::ActorOffline
+            | Reason::ActorSuspended
+            | Reason::TaskTimedOut
     );
     // Nobody knows what became of a password that was shown: it may have been refused by hanging up.
     let unanswered = matches!(report.login, Some(LoginOutcome::Undecided))
