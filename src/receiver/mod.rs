@@ -1,8 +1,8 @@
 //! Mail that comes in: an SMTP listener for domains of ours (RFC 5321), never a relay, that reads each mail once and offers it
 //! to whoever wants it. Knows no Kubernetes: what a mail means is for [`Consumer`]s to say.
 //!
-//! From the outside in: [`seats`] lets clients in, [`conversation`] talks with one over its [`peer`], [`session`] knows what was
-//! said, [`site`] who receives here, [`draft`] and [`unstuff`] the mail on its way in, [`inbound`] what is read of it.
+//! From the outside in: `seats` lets clients in, `conversation` talks with one over its `peer`, `session` knows what was said,
+//! `site` who receives here, `draft` and `unstuff` the mail on its way in, `inbound` what is read of it.
 
 mod address;
 mod command;

@@ -4,6 +4,7 @@
 mod note;
 mod post;
 mod returns;
+mod stand;
 
 use std::time::Duration;
 
@@ -16,29 +17,21 @@ use super::{ActorReport, Begin, Errand, Finding, Inputs, Run, RunReport};
 use crate::{
     api::{
         Reason,
-        v1alpha1::{AuthenticationResults, Level, VerificationMode},
+        v1alpha1::{Level, VerificationMode},
     },
-    mail::{
-        Diagnosis, Vantage,
-        authentication::{self, Own},
-        mailbox::{Cleanup, Sighting},
-        message::run_header,
-        stage::Record,
-    },
+    mail::{Diagnosis, Vantage, mailbox::Cleanup, message::run_header, stage::Record},
     verify::{
         Gate, Report,
         fingerprint::Key,
         mail_server,
-        mailbox::{
-            self,
-            attend::{self, Patience, Search, attend},
-        },
+        mailbox::attend::{self, Patience, Search},
         report::LoginOutcome,
     },
 };
 use note::Note;
 use post::Post;
 use returns::{Reports, Until, came_back, judged, watch_returns};
+pub use stand::{Agent, Noted, Outcome, Stand};
 
 /// In mode Manual a person takes their time: a look a minute, where nobody waits at a terminal.
 pub const EVERY: Duration = Duration::from_mins(1);
@@ -75,89 +68,6 @@ impl Codes<'_> {
     pub fn message(&self, run: &str, actor: &str) -> Uuid {
         self.key.code(&[self.uid.as_bytes(), run.as_bytes(), actor.as_bytes(), b"message"])
     }
-}
-
-/// From where an actor looks.
-pub enum Stand<'a> {
-    /// From this process: by the setting's vantage, or by another.
-    Here(Option<Box<Vantage>>),
-    /// By an agent elsewhere.
-    There(Box<dyn Agent + 'a>),
-    /// It can be given no work.
-    Away(Diagnosis),
-}
-
-impl Stand<'_> {
-    /// Opens the mailbox and leaves it.
-    async fn visit(&self, setting: Setting<'_>, permits: &dyn Permits) -> Report {
-        let mailbox = &setting.inputs.mailbox;
-        match self {
-            Self::Here(vantage) => {
-                let vantage = vantage.as_deref().unwrap_or(setting.vantage);
-                mailbox::check(mailbox, vantage, permits.logins(), setting.watcher).await
-            }
-            Self::There(agent) => agent.attend(mailbox, permits.logins(), None).await.report,
-            Self::Away(away) => unopened(setting, away),
-        }
-    }
-
-    /// Opens the mailbox, has the mail sent and looks for it.
-    async fn attend<'b>(
-        &'b self,
-        setting: Setting<'b>,
-        logins: &'b dyn Gate,
-        search: &'b Search<'b>,
-        begin: attend::Begin<'b>,
-        note: &'b Note<'b>,
-    ) -> Outcome {
-        let mailbox = &setting.inputs.mailbox;
-        match self {
-            Self::Here(vantage) => {
-                let vantage = vantage.as_deref().unwrap_or(setting.vantage);
-                let search = Search { witness: Some(note), ..*search };
-                let finding = attend(mailbox, vantage, logins, &search, begin, setting.watcher).await;
-                here(setting.inputs, finding)
-            }
-            Self::There(agent) => agent.attend(mailbox, logins, Some((search, begin, note))).await,
-            Self::Away(away) => Outcome { report: unopened(setting, away), found: None, mark: None },
-        }
-    }
-}
-
-/// A mailbox that nobody could be sent to.
-fn unopened(setting: Setting<'_>, away: &Diagnosis) -> Report {
-    let mut report = Report::new(Level::Authenticate, setting.inputs.mailbox.endpoint.to_string());
-    report.failure = Some(away.clone());
-    report
-}
-
-/// An agent elsewhere, which attends to a mailbox as [`attend()`] does here.
-pub trait Agent: Send + Sync {
-    /// Opens the mailbox, has the mail sent and looks for it; without a search it opens the mailbox and leaves it.
-    fn attend<'a>(
-        &'a self,
-        inputs: &'a mailbox::Inputs,
-        gate: &'a dyn Gate,
-        work: Option<(&'a Search<'a>, attend::Begin<'a>, &'a dyn Noted)>,
-    ) -> BoxFuture<'a, Outcome>;
-}
-
-/// Told of a mail that an agent found, before it removes it.
-pub trait Noted: Send + Sync {
-    /// Takes note of it: the session so far, how long it took where that is known, and what its server wrote of the sender.
-    /// Whether it may be removed.
-    fn found(&self, so_far: Report, took: Option<Duration>, results: AuthenticationResults) -> BoxFuture<'_, bool>;
-}
-
-/// What came of attending to a mailbox.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The stages of the last session, and why it failed.
-    pub report: Report,
-    /// The code was found: how long after the mail was sent, where that is known, and what its server wrote of the sender.
-    pub found: Option<(Option<Duration>, AuthenticationResults)>,
-    /// What the mailbox held before.
-    pub mark: Option<String>,
 }
 
 /// Asked before each step that acts on somebody's account.
@@ -361,14 +271,15 @@ async fn actor(
     };
     told.mail = post.mail().read();
     told.claimed = permits.has_claimed(&errand.actor);
+    let (found, so_far) = note.taken().unzip();
     let Some(outcome) = outcome else {
-        told.awaits = true;
+        // It may have been cut off while its mail was being removed.
+        (told.awaits, told.found, told.report) = (found.is_none(), found, so_far.unwrap_or(told.report));
         return told;
     };
     let_in(opened, &outcome.report);
     told.mark = told.mark.or(outcome.mark);
-    told.found =
-        note.taken().or_else(|| outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results }));
+    told.found = found.or_else(|| outcome.found.map(|(took, results)| Finding { received: Timestamp::now(), took, results }));
     told.report = outcome.report;
     if told.found.is_none() {
         told.report.failure = judged(&reports.borrow(), &errand.actor, told.report.failure.take());
@@ -377,33 +288,12 @@ async fn actor(
     told
 }
 
-/// What was found from this process.
-fn here(inputs: &Inputs, finding: attend::Finding) -> Outcome {
-    let found = found_here(inputs, &finding);
-    Outcome { report: finding.report, found, mark: finding.mark.as_ref().map(ToString::to_string) }
-}
-
-/// How long a mail that was found took, where that is known, and what its server wrote of the sender.
-fn found_here(inputs: &Inputs, finding: &attend::Finding) -> Option<(Option<Duration>, AuthenticationResults)> {
-    let found = finding.found.as_ref()?;
-    let sent = finding.dispatched.as_ref().map(|dispatched| dispatched.at);
-    let took = sent.map(|sent| found.at.saturating_duration_since(sent));
-    Some((took, results(inputs, &found.sighting)))
-}
-
 /// The codes of an earlier run, whose mails may be removed: this one's are still looked for by other actors.
 fn earlier(setting: Setting<'_>, run: &Run, id: &str) -> Vec<Uuid> {
     if id == run.id {
         return Vec::new();
     }
     setting.inputs.actors.iter().map(|actor| setting.codes.of(id, &actor.name)).collect()
-}
-
-/// What the mailbox's own server wrote of the sender.
-fn results(inputs: &Inputs, sighting: &Sighting) -> AuthenticationResults {
-    let domain = inputs.address.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
-    let own = Own::new(domain, &[&inputs.mailbox.endpoint.host]);
-    authentication::read(sighting.authentication_results.iter().map(String::as_str), &own)
 }
 
 fn instant(until: Timestamp) -> Instant {

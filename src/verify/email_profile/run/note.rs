@@ -6,7 +6,11 @@ use std::{sync::Mutex, time::Duration};
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 
-use super::{ActorReport, Finding, Noted, Permits, Setting, found_here, post::Letter};
+use super::{
+    ActorReport, Finding, Permits, Setting,
+    post::Letter,
+    stand::{Noted, found_here},
+};
 use crate::{
     api::v1alpha1::AuthenticationResults,
     runtime::lock,
@@ -23,7 +27,7 @@ pub(super) struct Note<'a> {
     /// What is known of the actor before it has found anything.
     actor: ActorReport,
     mail: Letter,
-    taken: Mutex<Option<Finding>>,
+    taken: Mutex<Option<(Finding, Report)>>,
 }
 
 impl<'a> Note<'a> {
@@ -31,14 +35,14 @@ impl<'a> Note<'a> {
         Self { setting, permits, actor, mail, taken: Mutex::default() }
     }
 
-    /// What was found, if it was.
-    pub(super) fn taken(&self) -> Option<Finding> {
+    /// What was found, if it was, and the session until then.
+    pub(super) fn taken(&self) -> Option<(Finding, Report)> {
         lock(&self.taken).clone()
     }
 
     async fn take(&self, report: Report, mark: Option<String>, took: Option<Duration>, results: AuthenticationResults) -> bool {
         let found = Finding { received: Timestamp::now(), took, results };
-        *lock(&self.taken) = Some(found.clone());
+        *lock(&self.taken) = Some((found.clone(), report.clone()));
         let report = ActorReport {
             report,
             mail: self.mail.read(),
