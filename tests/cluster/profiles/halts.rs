@@ -73,7 +73,8 @@ impl Waiting {
         assert!(!status.conditions.iter().any(|c| c.type_ == "Suspended"), "{status:#?}");
         assert_ne!(status.verification.unwrap().run_id, first.verification.as_ref().unwrap().run_id);
         assert_eq!(stack.taken(user).into_values().collect::<Vec<_>>(), [1, 1], "two runs, two mails");
-        cluster.until("it is removed", async || stack.everywhere(user, RUN).is_empty().then_some(())).await;
+        cluster.removed(stack, user, RUN).await;
+        cluster.profile_left("box").await;
     }
 }
 

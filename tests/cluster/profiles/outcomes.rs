@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     mailbox, mailboxes, relay,
-    setting::{INBOX, RUN, message, open_relay},
+    setting::{INBOX, RUN, logins, message, open_relay},
 };
 use crate::{
     proxy::Proxy,
@@ -123,22 +123,31 @@ async fn a_mail_that_comes_back_to_the_senders_own_mailbox_is_told_where_a_profi
     let (stack, cluster) = (Stack::get(), Cluster::new("returns").await);
     let [alerts] = mailboxes(&cluster, &stack, "returns").await;
     let password = leaks::password("returns");
-    // The stack sends back what comes to such an address.
-    let gone = stack.user(&format!("bounced-{}", uuid::Uuid::new_v4().simple()), &password).await;
-    cluster.account("gone", &gone, &password).await;
-    let operator = cluster.operator(&[]).await;
+    // The stack sends back what comes to such addresses.
+    let names: Vec<String> = (0..3).map(|_| format!("bounced-{}", uuid::Uuid::new_v4().simple())).collect();
+    let gone = stack.users(&names, &password).await;
+    let operator = cluster.operator(&["--max-checks-per-host", "8"]).await;
     relay(&cluster, &stack, json!({"sender": {"address": alerts}})).await;
     cluster.profile("alerts", mailbox(&stack, &alerts, json!({}))).await;
     cluster.profile_condition("alerts", "Verified", "True", "CodeReceived").await;
+    let sessions = || logins(&stack, &alerts);
+    let before = sessions();
 
     let verification = json!({"senderRef": {"name": "relay"}, "timeout": "15m"});
-    let account = json!({"type": "Password", "username": gone, "secretRef": {"name": "gone"}});
-    cluster.profile("box", mailbox(&stack, &gone, json!({"verification": verification, "account": account}))).await;
-    let status = cluster.profile_condition("box", "Verified", "False", "MessageBounced").await;
-    let text = message(&status, "Ready");
-    assert!(text.contains(&gone) && text.contains("5.1.1") && text.contains("sends back what comes"), "{text}");
-    cluster.until("the report is removed", async || stack.folder(&alerts, INBOX).is_empty().then_some(())).await;
-    assert_eq!(stack.taken(&gone).into_values().collect::<Vec<_>>(), [1]);
+    for user in &gone {
+        let name = user.split('@').next().unwrap();
+        cluster.account(name, user, &password).await;
+        let account = json!({"type": "Password", "username": user, "secretRef": {"name": name}});
+        cluster.profile(name, mailbox(&stack, user, json!({"verification": verification, "account": account}))).await;
+    }
+    for user in &gone {
+        let status = cluster.profile_condition(user.split('@').next().unwrap(), "Verified", "False", "MessageBounced").await;
+        let text = message(&status, "Ready");
+        assert!(text.contains(user) && text.contains("5.1.1") && text.contains("sends back what comes"), "{text}");
+        assert_eq!(stack.taken(user).into_values().collect::<Vec<_>>(), [1]);
+    }
+    cluster.until("the reports are removed", async || stack.folder(&alerts, INBOX).is_empty().then_some(())).await;
+    assert!(sessions() - before <= gone.len(), "no more sessions than runs, one at a time");
     cluster.shows_no_secret().await;
     operator.shows_no_secret().await;
 }

@@ -47,15 +47,6 @@ pub(super) async fn watch_returns(
             Begin::Visit => false,
         })
     };
-    loop {
-        tokio::select! {
-            () = sleep(AFTER) => {}
-            () = gate.ends() => return,
-        }
-        if is_out() {
-            break;
-        }
-    }
     let mails = run.errands.iter().filter(|errand| errand.begin != Begin::Visit).map(|errand| {
         let envelope = setting.codes.message(&run.id, &errand.actor).to_string();
         Sent {
@@ -65,6 +56,7 @@ pub(super) async fn watch_returns(
             envelope_id: Some(envelope),
         }
     });
+    // From the beginning: somebody else may watch already, and reads each report once.
     let (mut hears, _waits) = place.desk.wait_for(mails.collect());
     let told = async {
         while let Some((sent, bounce)) = hears.recv().await {
@@ -79,6 +71,15 @@ pub(super) async fn watch_returns(
     };
     let cleanup = if setting.observes { Cleanup::Keep } else { place.cleanup };
     let watches = async {
+        loop {
+            tokio::select! {
+                () = sleep(AFTER) => {}
+                () = gate.ends() => return,
+            }
+            if is_out() {
+                break;
+            }
+        }
         returns(&place.mailbox, setting.vantage, &gate, cleanup, &place.desk).await;
         // Somebody else may go on watching.
         gate.ends().await;
