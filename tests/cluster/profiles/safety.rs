@@ -68,6 +68,7 @@ async fn other_peoples_mail_survives_every_run_as_it_was() {
                     && status.actors[0].state == ProfileActorState::Verified
             };
             cluster.profile_when(name, "verified", done).await;
+            cluster.profile_left(name).await;
         }
     }
     for ((name, user, _), before) in boxes.iter().zip(before) {
@@ -105,6 +106,7 @@ async fn a_mail_with_our_code_and_anothers_header_proves_nothing_and_survives() 
     stack.put(&user, INBOX, &ours, "");
     cluster.patch_profile("box", json!({"spec": {"suspend": false}})).await;
     cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    cluster.profile_left("box").await;
     let left: Vec<String> = stack.folder(&user, INBOX).into_iter().map(|mail| mail.text).collect();
     assert_eq!(left, [forged]);
 }

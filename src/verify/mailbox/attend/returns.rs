@@ -1,7 +1,7 @@
 //! Watching a mailbox for what comes back (promise 6): reports on mails that were sent to somebody else, in the mailbox that they
 //! were sent from. One session, however many runs wait for it; nothing but reports on their mails is removed.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -27,6 +27,8 @@ use crate::{
 
 /// The newest mails that were there before and are looked at: the report may have been faster than we.
 const BEFORE: u32 = 50;
+/// How long nothing may come before it is looked at anew all the same.
+const AGAIN: Duration = Duration::from_hours(1);
 /// The most reports that are read: most are on other people's mails.
 const REPORTS: usize = 100;
 
@@ -100,10 +102,7 @@ pub async fn returns(inputs: &Inputs, vantage: &Vantage, gate: &dyn Gate, cleanu
         let (begun, mut visit) = (Instant::now(), Visit::new(inputs, vantage, gate, None));
         let failure = match Box::pin(visit.open(begun + inputs.timeout, cleanup == Cleanup::Delete)).await {
             Ok(Some(mut mailbox)) => {
-                let ended = tokio::select! {
-                    failed = watch.follow(mailbox.as_mut(), inputs) => Err(failed),
-                    () = gate.ends() => Ok(()),
-                };
+                let ended = watch.follow(mailbox.as_mut(), inputs, gate).await;
                 if ended.is_ok() {
                     mailbox.set_deadline(Instant::now() + inputs.timeout);
                     visit.leave(mailbox).await.ok();
@@ -134,21 +133,21 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Looks whenever something came; ends with a failure alone.
-    async fn follow(&mut self, mailbox: &mut dyn Mailbox, inputs: &Inputs) -> Diagnosis {
+    /// Looks whenever something came, until the gate ends it. A look is not broken off: a report on another run's mail is removed
+    /// and told, or neither.
+    async fn follow(&mut self, mailbox: &mut dyn Mailbox, inputs: &Inputs, gate: &dyn Gate) -> Result<(), Diagnosis> {
         loop {
             mailbox.set_deadline(Instant::now() + inputs.timeout);
-            if let Err(failure) = self.look(mailbox).await {
-                return failure;
-            }
+            self.look(mailbox).await?;
             if !mailbox.stays() || self.reports == REPORTS {
-                std::future::pending::<()>().await;
+                gate.ends().await;
+                return Ok(());
             }
-            // A session of its own renews its wait; this only bounds it.
-            let next = Instant::now() + std::time::Duration::from_hours(1);
+            let next = Instant::now() + AGAIN;
             mailbox.set_deadline(next + inputs.timeout);
-            if let Err(failure) = mailbox.wait(next).await {
-                return failure;
+            tokio::select! {
+                came = mailbox.wait(next) => drop(came?),
+                () = gate.ends() => return Ok(()),
             }
         }
     }
