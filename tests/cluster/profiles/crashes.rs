@@ -13,6 +13,7 @@ use super::{
     kills::assert_once,
     setting::{RUN, mailbox, many_mailboxes, open_relay},
 };
+use crate::proxy::{Point, Proxy};
 use crate::support::{
     cluster::{Cluster, Operator},
     profiles::{found_by_all, says},
@@ -56,6 +57,12 @@ struct Two {
 
 impl Two {
     async fn new(test: &str, boxes: usize) -> Self {
+        let port = Stack::get().port("PLAIN_PORT");
+        Self::sending_by(port, test, boxes).await
+    }
+
+    /// The same with a relay at another port.
+    async fn sending_by(port: u16, test: &str, boxes: usize) -> Self {
         let (stack, cluster) = (Stack::get(), Cluster::new(test).await);
         let users = many_mailboxes(&cluster, &stack, test, boxes).await;
         let actor = format!("{}-agent", cluster.namespace);
@@ -68,7 +75,7 @@ impl Two {
         ];
         let operator = cluster.operator(flags.as_flattened()).await;
         let limits = json!({"limits": {"messagesPerMinute": 1000, "connections": 8}});
-        open_relay(&cluster, &stack, stack.port("PLAIN_PORT"), limits).await;
+        open_relay(&cluster, &stack, port, limits).await;
         cluster.condition("relay", "Ready", "True", "Succeeded").await;
         let agent = cluster.agent(&actor, &actor, &[]).await;
         let two = Self { stack, cluster, users, actor, operator, agent };
@@ -138,6 +145,30 @@ impl Two {
         let nothing = async || self.cluster.left_for_agents(&self.actor).await.is_empty().then_some(());
         self.cluster.until("no task and no Secret is left", nothing).await;
     }
+}
+
+#[tokio::test]
+async fn an_agent_killed_at_any_point_of_its_mail_costs_no_second_one() {
+    // promises 1 and 2
+    let points = [Point::Mail, Point::Rcpt, Point::Data, Point::Dot, Point::Taken];
+    let proxy = Proxy::to(Stack::get().port("PLAIN_PORT")).await;
+    let mut two = Two::sending_by(proxy.port, "profile-agent-points", points.len()).await;
+    for (number, point) in points.into_iter().enumerate() {
+        proxy.hold(point);
+        let actors = json!({"actors": [{"name": two.actor}]});
+        two.cluster.profile(&Two::name(number), mailbox(&two.stack, &two.users[number], actors)).await;
+        proxy.reached().await;
+        two.agent.kill();
+        proxy.let_go();
+        two.cluster.outlived(&two.actor, LEASE).await;
+        two.agent.start();
+        let found = |status: &EmailProfileStatus| found_by_all(status) && says(status, "Ready", "True", "CodeReceived");
+        two.cluster.profile_within(PATIENCE, &Two::name(number), &format!("found by another process: {point:?}"), found).await;
+        two.cluster.removed(&two.stack, &two.users[number], RUN).await;
+    }
+    assert_eq!(assert_once(&two.stack, &two.users), points.len(), "one mail for each");
+    let nothing = async || two.cluster.left_for_agents(&two.actor).await.is_empty().then_some(());
+    two.cluster.until("no task and no Secret is left", nothing).await;
 }
 
 #[tokio::test]
