@@ -7,12 +7,16 @@ use kube::runtime::controller::Action;
 
 use super::{context::Context, glance::Glance, kind::Kind, malformed};
 use crate::{
-    api::v1alpha1::{Auth, CaKind, Tls},
+    api::{
+        Class, Reason,
+        v1alpha1::{Auth, CaKind, Tls},
+    },
     mail::Diagnosis,
     runtime::{
         ApiError, Name,
         secrets::{self, Reference},
     },
+    verify::resolve::About,
 };
 
 /// Why a reconciliation must be tried again.
@@ -78,6 +82,34 @@ pub fn error_policy<K: Kind>(object: &Glance<K::Object>, error: &Error, ctx: &Co
     let wait = ctx.back_off(&name);
     tracing::warn!(kind = K::KIND, object = %name, %error, ?wait, "tried again");
     Action::requeue(wait)
+}
+
+/// Whose spec is resolved.
+#[must_use]
+pub fn about<'a, K: Kind>(name: &'a Name, uid: &'a str, ctx: &'a Context<K>) -> About<'a> {
+    About {
+        namespace: &name.namespace,
+        name: &name.name,
+        uid,
+        key: &ctx.term.ground.key,
+        require_allowed_hosts: ctx.settings().require_allowed_hosts,
+    }
+}
+
+/// What a spec names could not be had: it logs in nowhere, and sends nothing.
+///
+/// # Errors
+/// That the API server is away, which is no news about the object.
+pub fn unresolved<K: Kind>(failure: &Diagnosis, name: &Name, ctx: &Context<K>) -> Result<(), Error> {
+    if failure.reason == Reason::RefUnreadable {
+        if failure.class == Class::Transient {
+            return Err(Error::Unreadable(failure.clone()));
+        }
+        // Only who installed the operator can mend it, and that is who reads the log.
+        tracing::warn!(kind = K::KIND, object = %name, "{}", failure.message());
+    }
+    ctx.join(name, Vec::new(), None);
+    Ok(())
 }
 
 /// How long until `next`; a time that is over is a moment away, so that a wrong plan cannot spin.

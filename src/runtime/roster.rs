@@ -25,6 +25,9 @@ const HEARTBEAT: Duration = Duration::from_secs(90);
 /// may take 5.
 const DOUBT: Duration = Duration::from_secs(15);
 
+/// The most addresses of an actor that are remembered: as many as its status tells.
+const ADDRESSES: usize = 16;
+
 /// The actors of this installation, and the tasks that it has given out.
 #[derive(Debug)]
 pub struct Roster {
@@ -177,8 +180,11 @@ impl Roster {
     pub fn connected_from(&self, name: &str, source: Option<String>, observed: Option<String>) {
         let mut state = lock(&self.state);
         let addresses = state.addresses.entry(name.to_owned()).or_default();
-        addresses.sources.extend(source);
-        addresses.observed.extend(observed);
+        for (known, address) in [(&mut addresses.sources, source), (&mut addresses.observed, observed)] {
+            if known.len() < ADDRESSES {
+                known.extend(address);
+            }
+        }
     }
 
     /// The addresses that an actor has connected from since this process leads.

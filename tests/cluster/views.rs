@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mailverity::api::v1alpha1::{Actor, CheckPhase, MailServerStatus};
+use mailverity::api::v1alpha1::{Actor, CheckPhase, Level, MailServerStatus};
 use serde_json::{Value, json};
 
 use super::{
@@ -179,4 +179,33 @@ async fn at_level_deliver_each_actor_sends_one_mail_whoever_is_killed() {
     three.told(Some("well"), "True", "Succeeded").await;
     assert_eq!(taken(), [1; 7]);
     three.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_mail_of_one_actor_is_not_sent_again_where_its_check_is_cut_off_and_another_had_failed() {
+    // promises 2 and 3
+    let three = Three::new("views-cut").await;
+    let proxy = Proxy::to(three.stack.port("PLAIN_PORT")).await;
+    let _operator = three.cluster.operator(&["--name", &three.cluster.namespace]).await;
+    // No agent is there for the first.
+    let actors = json!([{"name": three.far}, {"name": "default"}]);
+    let verification = json!({"level": "Deliver", "interval": "24h", "actors": actors});
+    let auth = with(auth(), &json!({"allowPlaintext": true}));
+    let rest = json!({"auth": auth, "port": proxy.port, "test": {"to": three.user}, "verification": verification});
+    proxy.hold(Point::Taken);
+    three.cluster.server("relay", spec(&three.stack, "PLAIN_PORT", "None", rest)).await;
+    proxy.reached().await;
+    three.cluster.patch("relay", json!({"suspend": true})).await;
+    let status =
+        three.server_when("cut off", |status| is(status, "Suspended", "True", "Suspended") && status.actors.len() == 2).await;
+    assert_eq!(Three::stands(&status, "default"), "Unverified DeliveryUncertain");
+    assert!(status.claim.is_some(), "its mail may have gone");
+    proxy.let_go();
+    three.cluster.patch("relay", json!({"suspend": false})).await;
+    let again = |status: &MailServerStatus| {
+        let last = status.last_check.as_ref();
+        last.is_some_and(|last| last.phase == CheckPhase::Finished && last.level == Level::Authenticate)
+    };
+    three.server_when("checked again without a mail", again).await;
+    assert_eq!(three.stack.taken(&three.user).into_values().collect::<Vec<_>>(), [1]);
 }

@@ -3,12 +3,12 @@
 
 mod listed;
 mod mailbox;
-mod place;
 mod server;
 mod standing;
+mod standpoint;
 mod task;
 
-pub use place::Place;
+pub use standpoint::Standpoint;
 pub use task::{TaskAgent, Work};
 
 use std::{
@@ -242,4 +242,28 @@ fn rival(actor: &Actor, all: &[Actor]) -> Option<String> {
 #[must_use]
 pub fn who(name: &str) -> Who {
     Who::new(KIND, Name::new("", name))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::v1alpha1::ActorTaskSpec;
+
+    #[test]
+    fn what_a_person_at_a_shell_waits_for_is_left_alone_for_a_while() {
+        let now = jiff::Timestamp::now();
+        let task = |probe: bool, minutes: i64| {
+            let mut task = ActorTask::new("t", ActorTaskSpec::default());
+            task.metadata.creation_timestamp = Some(Time(now - jiff::SignedDuration::from_mins(minutes)));
+            if probe {
+                task.labels_mut().insert(PROBE.to_owned(), "true".to_owned());
+            }
+            task
+        };
+        assert!(is_probed(&task(true, 14), now));
+        assert!(!is_probed(&task(true, 15), now), "nobody waits any more");
+        assert!(!is_probed(&task(false, 0), now), "it was made by somebody else");
+    }
 }

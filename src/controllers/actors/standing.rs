@@ -97,7 +97,7 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
 
 /// Addresses, where any are known.
 fn known(addresses: &BTreeSet<String>) -> Option<Vec<String>> {
-    Some(addresses.iter().take(16).cloned().collect()).filter(|addresses: &Vec<String>| !addresses.is_empty())
+    Some(addresses.iter().cloned().collect()).filter(|addresses: &Vec<String>| !addresses.is_empty())
 }
 
 /// Whether the status of an actor speaks of its spec as it is.
@@ -133,6 +133,26 @@ mod tests {
         assert_eq!(status.observed_generation, Some(3));
         let ready = status.conditions.iter().find(|c| c.type_ == c::READY).unwrap().clone();
         (ready.status, ready.reason)
+    }
+
+    #[test]
+    fn two_interfaces_in_one_subnet_are_told_as_long_as_they_are_there() {
+        let mut actor: Actor = serde_json::from_value(json!({
+            "apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": "dmz"}, "spec": {},
+        }))
+        .unwrap();
+        let mut degraded = |interfaces: &[&str]| {
+            let about = Presence { interfaces: interfaces.iter().map(|&line| line.to_owned()).collect(), ..Presence::default() };
+            let status = status(&actor, &Found { about, ..Found::default() }, Timestamp::UNIX_EPOCH);
+            let degraded =
+                status.conditions.iter().find(|c| c.type_ == c::DEGRADED).map(|c| (c.reason.clone(), c.message.clone()));
+            actor.status = Some(status);
+            degraded
+        };
+        let (reason, message) = degraded(&["eth0 10.0.0.7/24", "eth1 10.0.0.8/24"]).unwrap();
+        assert_eq!(reason, "MultiHomedSameSubnet");
+        assert!(message.contains("eth0 10.0.0.7/24 and eth1 10.0.0.8/24"), "{message}");
+        assert_eq!(degraded(&["eth0 10.0.0.7/24"]), None);
     }
 
     #[test]

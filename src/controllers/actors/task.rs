@@ -127,7 +127,6 @@ impl TaskAgent {
             search: asked.search,
             dispatched: asked.dispatched,
             noted: None,
-            cancelled: None,
         };
         let tasks: Api<ActorTask> = Api::namespaced(self.client.clone(), &name.namespace);
         let mut task = ActorTask::new(&name.name, spec);

@@ -18,8 +18,9 @@ use super::{
 use crate::{
     api::v1alpha1::VerificationMode,
     controllers::{
-        actors::{Place as Where, Work},
+        actors::{Standpoint, Work},
         mandate::Mandate,
+        reconcile::Error,
     },
     mail::{Diagnosis, protocol::Protocol},
     runtime::{
@@ -107,8 +108,26 @@ impl OperatorPermits {
         let noted = lock(&self.noted).clone();
         let cut = self.run.errands.iter().any(|errand| !noted.contains(&errand.actor));
         let found = RunReport { actors: vec![report.clone()], outgoing: None, cut };
-        let told = tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await;
+        let told = match tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await {
+            // Somebody has touched the object: a label, an annotation. A claim would be lost; that a mail was found stands.
+            Err(Error::Api(error)) if error.is_conflict() && self.reread(&mut sight).await => {
+                tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await
+            }
+            told => told,
+        };
         told.inspect_err(|error| tracing::info!(%error, "what was found could not be noted; the mail stays")).is_ok()
+    }
+
+    /// Reads the object again. Whether it is still the one of this run.
+    async fn reread(&self, sight: &mut Sight) -> bool {
+        let Ok(Some(found)) = self.mandate.ctx().read(&self.name).await else { return false };
+        let Ok(object) = found.0 else { return false };
+        let run = object.status.as_ref().and_then(|status| status.verification.as_ref()).map(|run| run.run_id.as_str());
+        let same = object.uid().as_deref() == Some(self.uid.as_str()) && run == Some(self.run.id.as_str());
+        if same {
+            sight.object = object;
+        }
+        same && self.mandate.still().is_ok()
     }
 }
 
@@ -145,10 +164,10 @@ impl Permits for OperatorPermits {
             domain: self.domain.clone(),
             probe: false,
         };
-        match Where::of(actor, &self.mandate.ctx().term, work) {
-            Where::Here(vantage) => Stand::Here(vantage),
-            Where::There(agent) => Stand::There(agent),
-            Where::Away(away) => Stand::Away(away),
+        match Standpoint::of(actor, &self.mandate.ctx().term, work) {
+            Standpoint::Here(vantage) => Stand::Here(vantage),
+            Standpoint::There(agent) => Stand::There(agent),
+            Standpoint::Away(away) => Stand::Away(away),
         }
     }
 

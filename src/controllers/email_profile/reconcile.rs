@@ -8,14 +8,11 @@ use kube::ResourceExt;
 
 use super::{Context, returns, run};
 use crate::{
-    api::{
-        Class, Reason,
-        v1alpha1::{EmailProfile, EmailProfileSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
-    },
+    api::v1alpha1::{EmailProfile, EmailProfileSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     controllers::{
         Kind, actors,
         mail_server::MailServers,
-        reconcile::{Error, references, wait},
+        reconcile::{Error, about, references, unresolved, wait},
     },
     mail::{Diagnosis, protocol::Protocol},
     runtime::{
@@ -31,7 +28,6 @@ use crate::{
             transitions,
         },
         halt::{Mode, Pause},
-        resolve::About,
     },
 };
 
@@ -135,26 +131,9 @@ async fn observe(object: &EmailProfile, name: &Name, ctx: &Context) -> Result<Re
     ctx.uses.set(name, references(&name.namespace, tls.into_iter().flatten(), spec.account.as_ref()));
     ctx.dependents.set(name, named(object, &name.namespace, ctx));
     let uid = object.uid().unwrap_or_default();
-    let about = About {
-        namespace: &name.namespace,
-        name: &name.name,
-        uid: &uid,
-        key: &ctx.term.ground.key,
-        require_allowed_hosts: ctx.settings().require_allowed_hosts,
-    };
-    let resolved = resolve(spec, &about, &ctx.references).await;
+    let resolved = resolve(spec, &about(name, &uid, ctx), &ctx.references).await;
     match &resolved {
-        // The API server is away: that is no news about a mailbox.
-        Err(failure) if failure.reason == Reason::RefUnreadable && failure.class == Class::Transient => {
-            return Err(Error::Unreadable(failure.clone()));
-        }
-        Err(failure) => {
-            if failure.reason == Reason::RefUnreadable {
-                // Only who installed the operator can mend it, and that is who reads the log.
-                tracing::warn!(object = %name, "{}", failure.message());
-            }
-            ctx.join(name, Vec::new(), None);
-        }
+        Err(failure) => unresolved(failure, name, ctx)?,
         Ok(inputs) => {
             // Said here as well: the MailServer may be one that another installation looks after.
             let sending = inputs.sender.as_ref().map(|sender| (sender.server.payer(), sender.per_minute));

@@ -7,6 +7,7 @@ use kube::{Api, ResourceExt, core::DeserializeGuard};
 use super::{Context, address};
 use crate::{
     api::v1alpha1::EmailProfile,
+    controllers::reconcile::about,
     runtime::{Name, bounded, lock},
     verify::{
         email_profile::{
@@ -15,7 +16,6 @@ use crate::{
         },
         gate::Account,
         mailbox::attend::Desk,
-        resolve::About,
     },
 };
 
@@ -32,14 +32,7 @@ pub async fn find(inputs: &Inputs, name: &Name, ctx: &Context) -> Option<Returns
             continue;
         };
         let uid = profile.uid().unwrap_or_default();
-        let about = About {
-            namespace: &reader.namespace,
-            name: &reader.name,
-            uid: &uid,
-            key: &ctx.term.ground.key,
-            require_allowed_hosts: ctx.settings().require_allowed_hosts,
-        };
-        let Some(found) = returns(&profile, &about, &ctx.references).await else { continue };
+        let Some(found) = returns(&profile, &about(&reader, &uid, ctx), &ctx.references).await else { continue };
         let account = found.mailbox.login.as_ref()?.account(&found.mailbox.endpoint.host);
         return Some(Returns { desk: desk(ctx, account), ..found });
     }

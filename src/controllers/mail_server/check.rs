@@ -12,7 +12,7 @@ use crate::{
     api::{Class, Reason},
     controllers::{
         Kind,
-        actors::{Place as Where, Work},
+        actors::{Standpoint, Work},
         checks::{self, OVERDUE},
     },
     mail::{Diagnosis, Stage},
@@ -20,6 +20,7 @@ use crate::{
     verify::{
         Chosen, Report,
         mail_server::{By, Check, Inputs, Run, Views, check_by},
+        report::Delivery,
     },
 };
 
@@ -47,12 +48,19 @@ async fn run(ctx: &Arc<Context>, name: &Name, gate: &OperatorGate, inputs: &Inpu
     tracing::debug!(trigger = ?plan.trigger, attempt = plan.attempt, "begins");
     let mut views = Views::default();
     for actor in &inputs.actors {
+        let claims = gate.claims();
         let checked = timeout(inputs.timeout + OVERDUE + HANDED_OVER, by(ctx, name, gate, inputs, &plan, actor));
         let report = tokio::select! {
             report = checked => report.ok(),
             () = gate.mandate.cut() => None,
         };
-        let Some(report) = report else { break };
+        let Some(report) = report else {
+            // A mail that is not waited for any more may be on its way: it is never sent again (promise 2).
+            if gate.claims() > claims {
+                views.add(actor, unheard(&plan));
+            }
+            break;
+        };
         told(ctx, name, actor, &report);
         plan.may_greet_with_tls &= !report.tls_hello;
         views.add(actor, report);
@@ -71,6 +79,14 @@ async fn run(ctx: &Arc<Context>, name: &Name, gate: &OperatorGate, inputs: &Inpu
         views.add(actor, report);
     }
     Some(views)
+}
+
+/// What is known of a check that was cut off behind its claim.
+fn unheard(plan: &Check) -> Report {
+    let mut report = Report::new(plan.level, String::new());
+    report.delivery = Some(Delivery { message_id: String::new(), dot_sent: true, accepted: None });
+    report.failure = Some(Diagnosis::new(Reason::DeliveryUncertain).at(Stage::Data).detail("the check was cut short"));
+    report
 }
 
 /// One actor's check.
@@ -96,10 +112,12 @@ async fn by(ctx: &Context, name: &Name, gate: &OperatorGate, inputs: &Inputs, pl
         part: plan.id.clone(),
         ..Work::default()
     };
-    match Where::of(&actor.name, &ctx.term, work) {
-        Where::Here(vantage) => check_by(By::Here(vantage.as_deref().unwrap_or(&settings.vantage)), inputs, gate, &run).await,
-        Where::There(agent) => check_by(By::Agent(&*agent), inputs, gate, &run).await,
-        Where::Away(away) => {
+    match Standpoint::of(&actor.name, &ctx.term, work) {
+        Standpoint::Here(vantage) => {
+            check_by(By::Here(vantage.as_deref().unwrap_or(&settings.vantage)), inputs, gate, &run).await
+        }
+        Standpoint::There(agent) => check_by(By::Agent(&*agent), inputs, gate, &run).await,
+        Standpoint::Away(away) => {
             let mut report = Report::new(plan.level, inputs.endpoints.first().map(ToString::to_string).unwrap_or_default());
             report.failure = Some(away);
             report

@@ -32,8 +32,8 @@ pub struct OperatorGate {
     host: String,
     user: String,
     secret: Option<String>,
-    /// The mails that were charged so far.
-    mails: AtomicU32,
+    /// The claims that were taken so far: one for each actor's mail.
+    claims: AtomicU32,
 }
 
 impl OperatorGate {
@@ -48,15 +48,20 @@ impl OperatorGate {
             host,
             user: user.to_owned(),
             secret: inputs.login.as_ref().map(|login| login.secret.clone()),
-            mails: AtomicU32::new(0),
+            claims: AtomicU32::new(0),
         }
     }
 }
 
 impl OperatorGate {
+    /// How many claims were taken: as many mails may have gone.
+    pub fn claims(&self) -> u32 {
+        self.claims.load(Ordering::Relaxed)
+    }
+
     /// What the next mail is charged by: the check, where one actor sends, and one more for each mail before it.
     fn charged(&self) -> String {
-        match self.mails.fetch_add(1, Ordering::Relaxed) {
+        match self.claims() {
             0 => self.plan.id.clone(),
             before => format!("{}/{before}", self.plan.id),
         }
@@ -80,6 +85,7 @@ impl Gate for OperatorGate {
             self.mandate.charge(&self.charged(), &mail, now)?;
             let status = claim(&sight.seen(), &self.plan, now);
             sight.object = self.mandate.claim(&sight.object, &status).await?;
+            self.claims.fetch_add(1, Ordering::Relaxed);
             // The write may have taken seconds: the Lease may be lost by now.
             self.still()
         }

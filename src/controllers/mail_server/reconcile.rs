@@ -8,13 +8,10 @@ use kube::ResourceExt;
 
 use super::{Context, check};
 use crate::{
-    api::{
-        Class, Reason,
-        v1alpha1::{MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
-    },
+    api::v1alpha1::{MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
     controllers::{
         actors,
-        reconcile::{Error, references, wait},
+        reconcile::{Error, about, references, unresolved, wait},
     },
     mail::Diagnosis,
     runtime::{
@@ -26,8 +23,8 @@ use crate::{
         breaker::Hold,
         budget::Allowance,
         mail_server::{
-            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, Views, What, decide, differs, inputs,
-            inputs::MESSAGES_PER_MINUTE, resolve, status, transitions,
+            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, Views, What, decide, differs, inputs::MESSAGES_PER_MINUTE,
+            resolve, status, transitions,
         },
     },
 };
@@ -126,26 +123,9 @@ async fn observe(object: &MailServer, name: &Name, ctx: &Context) -> Result<Resu
     let selects = verification.is_some_and(|verification| verification.actor_selector.is_some());
     ctx.dependents.set(name, actors::named(names, selects, &ctx.term));
     let uid = object.uid().unwrap_or_default();
-    let about = inputs::About {
-        namespace: &name.namespace,
-        name: &name.name,
-        uid: &uid,
-        key: &ctx.term.ground.key,
-        require_allowed_hosts: ctx.settings().require_allowed_hosts,
-    };
-    let resolved = resolve(spec, &about, &ctx.references).await;
+    let resolved = resolve(spec, &about(name, &uid, ctx), &ctx.references).await;
     match &resolved {
-        // The API server is away: that is no news about a mail server.
-        Err(failure) if failure.reason == Reason::RefUnreadable && failure.class == Class::Transient => {
-            return Err(Error::Unreadable(failure.clone()));
-        }
-        Err(failure) => {
-            if failure.reason == Reason::RefUnreadable {
-                // Only who installed the operator can mend it, and that is who reads the log.
-                tracing::warn!(object = %name, "{}", failure.message());
-            }
-            ctx.join(name, Vec::new(), None);
-        }
+        Err(failure) => unresolved(failure, name, ctx)?,
         Ok(inputs) => {
             let per_minute = spec.limits.as_ref().and_then(|limits| limits.messages_per_minute);
             let per_minute = per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(MESSAGES_PER_MINUTE);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// From where an actor looks.
-pub enum Place {
+pub enum Standpoint {
     /// From this process: by the operator's own vantage, or by another.
     Here(Option<Box<Vantage>>),
     /// By its agent elsewhere.
@@ -24,8 +24,8 @@ pub enum Place {
     Away(Diagnosis),
 }
 
-impl Place {
-    /// The place of the actor of this name, to be given this work.
+impl Standpoint {
+    /// Where the actor of this name stands, to be given this work.
     #[must_use]
     pub fn of(name: &str, term: &Arc<Term>, work: Work) -> Self {
         if name == DEFAULT_ACTOR {
