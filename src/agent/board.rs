@@ -16,7 +16,6 @@ pub fn is_open(task: &ActorTask, actor: &str) -> bool {
     task.spec.actor == actor
         && (1..=TASK_PROTOCOL).contains(&task.spec.protocol)
         && task.status.is_none()
-        && !task.spec.cancelled.unwrap_or(false)
         && task.metadata.deletion_timestamp.is_none()
 }
 
@@ -134,9 +133,7 @@ mod tests {
         };
         assert!(!changed(|task| task.spec.protocol = 2));
         assert!(!changed(|task| task.spec.protocol = 0));
-        assert!(!changed(|task| task.spec.cancelled = Some(true)));
         assert!(!changed(|task| task.status = Some(ActorTaskStatus::default())));
-        assert!(changed(|task| task.spec.cancelled = Some(false)));
     }
 
     #[test]
@@ -156,10 +153,10 @@ mod tests {
         let mut board = Board::default();
         board.hear(apply(&task("a", "1")));
         let (_, seen) = board.begin("dmz").remove(0);
-        let mut cancelled = task("a", "1");
-        cancelled.spec.cancelled = Some(true);
-        board.hear(apply(&cancelled));
-        assert!(matches!(&*seen.borrow(), Seen::Task(task) if task.spec.cancelled == Some(true)));
+        let mut noted = task("a", "1");
+        noted.spec.noted = Some(true);
+        board.hear(apply(&noted));
+        assert!(matches!(&*seen.borrow(), Seen::Task(task) if task.spec.noted == Some(true)));
         board.hear(Event::Delete(("a".to_owned(), None)));
         assert!(matches!(&*seen.borrow(), Seen::Gone));
     }

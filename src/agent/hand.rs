@@ -79,7 +79,7 @@ impl Hand {
                 Err(error) if error.is_gone() => return None,
                 Err(_) => {}
             }
-            self.pause(&mut wait, false).await.ok()?;
+            self.pause(&mut wait).await.ok()?;
         }
     }
 
@@ -121,11 +121,11 @@ impl Hand {
         ActorTaskStatus { phase, claimed_by: self.settings.identity.clone(), mark: None, result: None }
     }
 
-    /// Writes how far the task is, however long that takes. A cancelled task is written to only where `also_cancelled`.
+    /// Writes how far the task is, however long that takes.
     ///
     /// # Errors
     /// [`Unwritten`].
-    pub async fn tell(&self, task: &ActorTask, status: &ActorTaskStatus, also_cancelled: bool) -> Result<(), Unwritten> {
+    pub async fn tell(&self, task: &ActorTask, status: &ActorTaskStatus) -> Result<(), Unwritten> {
         let mut wait = WAITS.0;
         loop {
             match self.patch(task, json!({"uid": task.uid()}), status).await {
@@ -138,7 +138,7 @@ impl Hand {
                 }
                 Err(error) => tracing::warn!(%error, ?wait, phase = ?status.phase, "could not be written"),
             }
-            self.pause(&mut wait, also_cancelled).await.map_err(Unwritten::Over)?;
+            self.pause(&mut wait).await.map_err(Unwritten::Over)?;
         }
     }
 
@@ -149,16 +149,12 @@ impl Hand {
     }
 
     /// Waits, and longer the next time; why not, where the task is over.
-    async fn pause(&self, wait: &mut Duration, also_cancelled: bool) -> Result<(), Over> {
+    async fn pause(&self, wait: &mut Duration) -> Result<(), Over> {
         let (now, next) = (*wait, (*wait * 2).min(WAITS.1));
         *wait = next;
-        if self.orders.over() == Some(Over::Cancelled) && also_cancelled {
-            sleep(now).await;
-            return Ok(());
-        }
         tokio::select! {
             () = sleep(now) => Ok(()),
-            over = self.orders.ended() => if also_cancelled && over == Over::Cancelled { Ok(()) } else { Err(over) },
+            over = self.orders.ended() => Err(over),
         }
     }
 }

@@ -22,9 +22,7 @@ pub enum Seen {
 /// Why a task is not gone on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
-    /// The operator does not want it any more.
-    Cancelled,
-    /// It was deleted.
+    /// It was deleted: the operator does not want it any more.
     Gone,
     /// This process is to end.
     Stopped,
@@ -47,11 +45,8 @@ impl Orders {
     pub fn over(&self) -> Option<Over> {
         match &*self.seen.borrow() {
             Seen::Gone => Some(Over::Gone),
-            _ if self.stop.is_stopped() => Some(Over::Stopped),
-            Seen::Task(task) if task.spec.cancelled.unwrap_or(false) || task.metadata.deletion_timestamp.is_some() => {
-                Some(Over::Cancelled)
-            }
-            Seen::Task(_) => None,
+            Seen::Task(task) if task.metadata.deletion_timestamp.is_some() => Some(Over::Gone),
+            Seen::Task(_) => self.stop.is_stopped().then_some(Over::Stopped),
         }
     }
 
@@ -102,7 +97,7 @@ impl Gate for Orders {
     fn logged_in(&self, _: &Account, _: LoginOutcome) {}
 
     fn send<'a>(&'a self, recipient: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
-        // An agent sends nothing.
+        // Who opens a mailbox sends nothing.
         Open.send(recipient)
     }
 
@@ -117,6 +112,8 @@ impl Gate for Orders {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
     use crate::api::v1alpha1::ActorTaskSpec;
 
@@ -130,7 +127,7 @@ mod tests {
     async fn a_wait_ends_with_what_is_told_first() {
         for (seen, expected) in [
             (task(|task| task.spec.dispatched = Some(TaskDispatched::default())), Ok(TaskDispatched::default())),
-            (task(|task| task.spec.cancelled = Some(true)), Err(Over::Cancelled)),
+            (task(|task| task.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH))), Err(Over::Gone)),
             (Seen::Gone, Err(Over::Gone)),
         ] {
             let (tell, told) = watch::channel(task(|_| {}));

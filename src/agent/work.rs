@@ -47,33 +47,32 @@ pub async fn work(hand: Hand, settings: &Settings, task: ActorTask) {
     let Some(task) = hand.claim(task).await else { return };
     tracing::info!(object = task.spec.object, run = task.spec.run, "claimed");
     let (result, mark) = match Box::pin(go(&hand, settings, &task)).await {
-        Ok(done) => done,
+        Ok(Some(done)) => done,
+        // It was told when the mail was found.
+        Ok(None) => return,
         Err(failure) => {
             (TaskResult { failure: Some(TaskFailure::of(&failure.at(Stage::Secrets))), ..TaskResult::default() }, None)
         }
     };
-    let over = hand.orders.over();
-    let status = match over {
-        Some(Over::Gone | Over::Stopped) => {
-            tracing::info!(?over, "left");
-            return;
-        }
-        // That the mailbox was left is told, and nothing more.
-        Some(Over::Cancelled) => hand.status(TaskPhase::Done),
-        None => ActorTaskStatus { result: Some(result), mark, ..hand.status(TaskPhase::Done) },
-    };
-    let found = status.result.as_ref();
-    let (reason, found) =
-        (found.and_then(|result| Some(result.failure.as_ref()?.reason.clone())), found.is_some_and(|r| r.found));
-    match hand.tell(&task, &status, true).await {
-        Ok(()) => tracing::info!(reason, found, ?over, "done"),
-        Err(why) => tracing::info!(reason, found, ?why, "done, and not told"),
+    // What became of a mail is worth telling also by a process that is to end.
+    if let Some(over) = hand.orders.over().filter(|over| *over == Over::Gone || result.delivery.is_none()) {
+        tracing::info!(?over, "left");
+        return;
+    }
+    let reason = result.failure.as_ref().map(|failure| failure.reason.clone());
+    let status = ActorTaskStatus { result: Some(result), mark, ..hand.status(TaskPhase::Done) };
+    match hand.tell(&task, &status).await {
+        Ok(()) => tracing::info!(reason, "done"),
+        Err(why) => tracing::info!(reason, ?why, "done, and not told"),
     }
 }
 
-/// Opens the mailbox, and looks for the mail where one is looked for; or checks the server. What was found, and what the
-/// mailbox held before.
-async fn go(hand: &Hand, settings: &Settings, task: &ActorTask) -> Result<(TaskResult, Option<String>), Diagnosis> {
+/// What a task came to, and what the mailbox held before.
+type Done = (TaskResult, Option<String>);
+
+/// Opens the mailbox, and looks for the mail where one is looked for; or checks the server. What is to be told, if it is not told
+/// already.
+async fn go(hand: &Hand, settings: &Settings, task: &ActorTask) -> Result<Option<Done>, Diagnosis> {
     let begun = Clock::now();
     let mut secret = hand.secret(task).await?;
     let data = secret.data.take().unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
@@ -82,12 +81,12 @@ async fn go(hand: &Hand, settings: &Settings, task: &ActorTask) -> Result<(TaskR
     if let Some(server) = &task.spec.server {
         let order = server.order(way, &task.spec.object, begun.elapsed())?;
         let report = check_server(hand, settings, task, server, &order, contents.code.unwrap_or_default()).await?;
-        return Ok((TaskResult::of_report(&report), None));
+        return Ok(Some((TaskResult::of_report(&report), None)));
     }
     let inputs = task.spec.mailbox.clone().unwrap_or_default().inputs(way, begun.elapsed())?;
     let Some((search, code)) = task.spec.search.as_ref().zip(contents.code) else {
         let report = mailbox::check(&inputs, &settings.vantage, &hand.orders, None).await;
-        return Ok((TaskResult::of_report(&report), None));
+        return Ok(Some((TaskResult::of_report(&report), None)));
     };
     Ok(look_for(hand, settings, task, (search, code), &inputs).await)
 }
@@ -128,9 +127,9 @@ async fn look_for(
     task: &ActorTask,
     (wanted, code): (&TaskSearch, Uuid),
     inputs: &Inputs,
-) -> (TaskResult, Option<String>) {
+) -> Option<Done> {
     let domain = wanted.domain.as_deref().unwrap_or(&inputs.endpoint.host);
-    let shows = Shows { hand, task, domain, host: &inputs.endpoint.host };
+    let shows = Shows { hand, task, domain, host: &inputs.endpoint.host, told: AtomicBool::new(false) };
     let search = Search { witness: Some(&shows), ..wanted.search(code) };
     let mut hail = Hail { hand, task };
     let begin = match wanted.resume_millis {
@@ -146,7 +145,10 @@ async fn look_for(
         }
     };
     let finding = attend(inputs, &settings.vantage, &hand.orders, &search, begin, None).await;
-    (TaskResult::of_finding(&finding, domain, &inputs.endpoint.host), finding.mark.as_ref().map(ToString::to_string))
+    if shows.told.load(Ordering::SeqCst) {
+        return None;
+    }
+    Some((TaskResult::of_finding(&finding, domain, &inputs.endpoint.host), finding.mark.as_ref().map(ToString::to_string)))
 }
 
 /// The gate of a check: a mail is sent once the operator has given leave.
@@ -166,7 +168,7 @@ impl Gate for Leave<'_> {
 
     fn send<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
         async {
-            match self.hand.tell(self.task, &self.hand.status(TaskPhase::Noted), false).await {
+            match self.hand.tell(self.task, &self.hand.status(TaskPhase::Noted)).await {
                 Ok(()) => tracing::info!("waits for leave to send"),
                 Err(Unwritten::Over(_)) => return Err(unsent("the task is over")),
                 Err(Unwritten::Refused) => return Err(unsent("the API server did not take how far the task is")),
@@ -183,8 +185,12 @@ impl Gate for Leave<'_> {
         .boxed()
     }
 
+    /// A pause, or another leader, takes the task away: then nothing more is written of the mail.
     fn still(&self) -> Result<(), Diagnosis> {
-        Ok(())
+        match self.hand.orders.over() {
+            Some(Over::Gone) => Err(unsent("the task is over")),
+            Some(Over::Stopped) | None => Ok(()),
+        }
     }
 }
 
@@ -194,6 +200,7 @@ struct Shows<'a> {
     task: &'a ActorTask,
     domain: &'a str,
     host: &'a str,
+    told: AtomicBool,
 }
 
 impl Witness for Shows<'_> {
@@ -202,9 +209,10 @@ impl Witness for Shows<'_> {
             let result = TaskResult::of_session(&so_far, finding, self.domain, self.host);
             let mark = finding.mark.as_ref().map(ToString::to_string);
             let done = ActorTaskStatus { result: Some(result), mark, ..self.hand.status(TaskPhase::Done) };
-            if self.hand.tell(self.task, &done, false).await.is_err() {
+            if self.hand.tell(self.task, &done).await.is_err() {
                 return false;
             }
+            self.told.store(true, Ordering::SeqCst);
             tracing::info!("found, and told");
             timeout(NOTING, self.hand.orders.noted()).await == Ok(true)
         }
@@ -222,7 +230,7 @@ impl Dispatch for Hail<'_> {
     fn dispatch<'a>(&'a mut self, noted: &'a Mark) -> BoxFuture<'a, Result<Dispatched, Diagnosis>> {
         async move {
             let noted = ActorTaskStatus { mark: Some(noted.to_string()), ..self.hand.status(TaskPhase::Noted) };
-            match self.hand.tell(self.task, &noted, false).await {
+            match self.hand.tell(self.task, &noted).await {
                 Ok(()) => tracing::info!("noted what the mailbox holds"),
                 Err(Unwritten::Over(_)) => return Err(unsent("the task is over")),
                 Err(Unwritten::Refused) => return Err(unsent("the API server did not take the mailbox's mark")),

@@ -292,12 +292,8 @@ async fn a_server_is_checked_and_sent_a_mail_only_with_leave() {
     assert!(side.stack.mail(&side.user, "X-Mailverity-Run: tests/uid/run").await.contains(&format!("({code})")));
 
     // One that is not wanted any more before it had leave sends nothing.
-    for name in ["cancelled", "deleted"] {
-        side.task(name, &side.checking("Deliver")).await;
-        side.phase(name, TaskPhase::Noted).await;
-    }
-    side.patch("cancelled", json!({"cancelled": true})).await;
-    assert_eq!(side.phase("cancelled", TaskPhase::Done).await.result, None);
+    side.task("deleted", &side.checking("Deliver")).await;
+    side.phase("deleted", TaskPhase::Noted).await;
     side.tasks().delete("deleted", &DeleteParams::default()).await.unwrap();
     side.task("next", &side.checking("Authenticate")).await;
     side.phase("next", TaskPhase::Done).await;
@@ -327,9 +323,7 @@ async fn tasks_of_others_are_left_alone() {
     let side = Side::new("agent_leaves_alone").await;
     let claimed = json!({"status": {"phase": "Claimed", "claimedBy": "somebody_else"}});
     side.cluster.agent_rights("dmz", &side.namespace).await;
-    for (name, change) in
-        [("lab", json!({"actor": "lab"})), ("newer", json!({"protocol": 2})), ("cancelled", json!({"cancelled": true}))]
-    {
+    for (name, change) in [("lab", json!({"actor": "lab"})), ("newer", json!({"protocol": 2}))] {
         let mut spec = side.searching();
         for (field, value) in change.as_object().unwrap() {
             spec[field] = value.clone();
@@ -341,41 +335,33 @@ async fn tasks_of_others_are_left_alone() {
     let _agent = side.agent().await;
     side.task("mine", &side.spec(Value::Null)).await;
     side.phase("mine", TaskPhase::Done).await;
-    for name in ["lab", "newer", "cancelled"] {
+    for name in ["lab", "newer"] {
         assert_eq!(side.status(name).await, None, "{name}");
     }
     assert_eq!(side.status("claimed").await.unwrap().claimed_by, "somebody_else");
 }
 
 #[tokio::test]
-async fn a_cancelled_or_deleted_task_leaves_the_mailbox_in_order() {
-    let side = Side::new("agent_cancelled").await;
+async fn a_deleted_task_leaves_the_mailbox_in_order() {
+    let side = Side::new("agent_deleted").await;
     let agent = side.agent().await;
     // Before anything is sent.
     side.task("unsent", &side.searching()).await;
     side.phase("unsent", TaskPhase::Noted).await;
     let before = side.goodbyes();
-    side.patch("unsent", json!({"cancelled": true})).await;
-    assert_eq!(side.phase("unsent", TaskPhase::Done).await.result, None);
+    side.tasks().delete("unsent", &DeleteParams::default()).await.unwrap();
     side.goodbye(before).await;
     // While it is looked for: the server is waited for in IDLE by then.
-    for (name, deleted) in [("cancelled", false), ("deleted", true)] {
-        side.task(name, &side.searching()).await;
-        side.phase(name, TaskPhase::Noted).await;
-        side.patch(name, json!({"dispatched": {}})).await;
-        side.idles(&agent, usize::from(deleted)).await;
-        let before = side.goodbyes();
-        if deleted {
-            side.tasks().delete(name, &DeleteParams::default()).await.unwrap();
-        } else {
-            side.patch(name, json!({"cancelled": true})).await;
-            assert_eq!(side.phase(name, TaskPhase::Done).await.result, None);
-        }
-        side.goodbye(before).await;
-    }
+    side.task("sent", &side.searching()).await;
+    side.phase("sent", TaskPhase::Noted).await;
+    side.patch("sent", json!({"dispatched": {}})).await;
+    side.idles(&agent, 0).await;
+    let before = side.goodbyes();
+    side.tasks().delete("sent", &DeleteParams::default()).await.unwrap();
+    side.goodbye(before).await;
     side.task("next", &side.spec(Value::Null)).await;
     side.phase("next", TaskPhase::Done).await;
-    assert!(side.tasks().get_opt("deleted").await.unwrap().is_none());
+    assert!(side.tasks().get_opt("sent").await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -505,7 +491,7 @@ async fn an_agent_may_do_its_tasks_and_nothing_else() {
     refused(secrets(theirs).get("mine").await.map(drop), "another's Secret");
     refused(secrets(&side.cluster.namespace).get("account").await.map(drop), "a user's Secret");
     refused(tasks(theirs).list(&ListParams::default()).await.map(drop), "another's tasks");
-    let spec = Patch::Merge(json!({"spec": {"cancelled": true}}));
+    let spec = Patch::Merge(json!({"spec": {"noted": true}}));
     refused(tasks(mine).patch("mine", &PatchParams::default(), &spec).await.map(drop), "a task's spec");
     refused(tasks(mine).delete("mine", &DeleteParams::default()).await.map(drop), "delete a task");
     let created = serde_json::from_value::<Secret>(json!({"metadata": {"name": "mine-too"}})).unwrap();

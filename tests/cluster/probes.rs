@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{
     support::{
-        command::{Folder, Ran, run_in},
+        cluster::signal,
+        command::{Folder, Ran, run_in, start},
         leaks,
     },
     vantages::Three,
@@ -69,8 +70,27 @@ async fn an_agent_probes_a_server_and_a_mailbox_for_whoever_may_give_it_tasks() 
     let ran = three.probe(&[&url, "--actor", &three.near, "--egress-proxy", "socks5://a:1"], &right).await;
     assert!(ran.code == 2 && ran.err.contains("cannot be used with"), "{}", ran.err);
 
-    assert!(three.cluster.left_for_agents(&three.near).await.is_empty(), "nothing is left");
+    three.nothing_is_left().await;
     three.cluster.shows_no_secret().await;
     operator.shows_no_secret().await;
     agent.shows_no_secret().await;
+}
+
+#[tokio::test]
+async fn a_probe_that_is_interrupted_takes_its_task_and_its_secret_back() {
+    let three = Three::new("probes-int").await;
+    let _operator = three.cluster.operator(&["--name", &three.cluster.namespace]).await;
+    let _agent = three.cluster.agent(&three.near, &three.near, &[]).await;
+    // It takes connections, and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://localhost:{}", silent.local_addr().unwrap().port());
+    let kubeconfig = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
+    let mut probe = start(&["probe", &url, "--actor", &three.near, "--timeout", "5m"], &kubeconfig);
+    let given = async || (!three.cluster.left_for_agents(&three.near).await.is_empty()).then_some(());
+    three.cluster.until("the agent has a task", given).await;
+    let (_connection, _) = silent.accept().await.unwrap();
+    assert!(signal("INT", &probe.id().to_string()));
+    let code = tokio::task::spawn_blocking(move || probe.wait().unwrap().code()).await.unwrap();
+    assert_eq!(code, Some(1));
+    three.nothing_is_left().await;
 }

@@ -65,9 +65,6 @@ pub struct ActorTaskSpec {
     /// What was found is noted: the mail may be removed. Written after the agent has told that it found it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noted: Option<bool>,
-    /// The work is not wanted any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cancelled: Option<bool>,
 }
 
 /// Where an agent connects, and as whom: everything about it that is no secret.
@@ -229,7 +226,7 @@ pub struct ActorTaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub mark: Option<String>,
-    /// What was found; with phase Done. The first one counts. Absent where the work was cancelled, and the mailbox left.
+    /// What was found; with phase Done. The first one counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<TaskResult>,
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Scene, failed, ours, seconds};
 use crate::world::CODE;
 
-fn bounce(envelope: &str, message: &str, action: &str) -> String {
+pub fn bounce(envelope: &str, message: &str, action: &str) -> String {
     [
         "Subject: Undelivered Mail Returned to Sender",
         "Content-Type: multipart/report; report-type=delivery-status; boundary=\"b\"",

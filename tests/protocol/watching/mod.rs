@@ -7,6 +7,7 @@ mod losing;
 mod office;
 mod pacing;
 mod removing;
+mod returning;
 
 use std::time::Duration;
 

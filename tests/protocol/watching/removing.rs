@@ -1,18 +1,28 @@
 //! What is removed beside the mail that was looked for, and what happens where that cannot be (promise 11).
 
-use mailverity::mail::{
-    Stage,
-    mailbox::Cleanup,
-    stage::{Outcome, Record},
+use std::sync::Mutex;
+
+use futures::future::{BoxFuture, FutureExt};
+use mailverity::{
+    mail::{
+        Stage,
+        mailbox::Cleanup,
+        protocol::Protocol,
+        stage::{Outcome, Record},
+    },
+    verify::{
+        Report,
+        mailbox::attend::{Finding, Witness},
+    },
 };
 use uuid::Uuid;
 
-use super::{Scene, failed, of_run, ours, seconds};
+use super::{Scene, failed, of_run, office::Office, ours, seconds};
 use crate::world::CODE;
 
 const OLD: Uuid = Uuid::from_u128(0x0123_4567_89ab_8def_8123_4567_89ab_0001);
 
-fn cleanup(finding: &mailverity::verify::mailbox::attend::Finding) -> &Record {
+fn cleanup(finding: &Finding) -> &Record {
     finding.report.stages.iter().find(|record| record.stage == Stage::Cleanup).expect("a cleanup")
 }
 
@@ -110,4 +120,39 @@ async fn a_server_that_hangs_while_it_is_cleaned_up_is_left_after_ten_seconds() 
     assert_eq!((failed(&finding), cleanup(&finding).outcome), (None, Outcome::Failed));
     assert!(begun.elapsed() < seconds(13), "{:?}", begun.elapsed());
     assert_eq!(finding.found.unwrap().sighting.code, CODE);
+}
+
+/// Takes note of what is found, or does not.
+struct Notes {
+    office: Office,
+    takes: bool,
+    /// Whether the mail was still there when it was told of.
+    there: Mutex<Option<bool>>,
+}
+
+impl Witness for Notes {
+    fn found<'a>(&'a self, finding: &'a Finding, so_far: Report) -> BoxFuture<'a, bool> {
+        assert!(finding.found.is_some() && so_far.stages.iter().any(|record| record.stage == Stage::Auth));
+        *self.there.lock().unwrap() = Some(is_there(&self.office));
+        async { self.takes }.boxed()
+    }
+}
+
+fn is_there(office: &Office) -> bool {
+    office.left("INBOX").iter().any(|mail| mail.contains(&CODE.to_string()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_is_removed_only_once_it_is_noted_that_it_was_found() {
+    for protocol in [Protocol::Imap, Protocol::Pop3] {
+        for takes in [true, false] {
+            let mut scene = Scene::new(protocol).await.comes(seconds(0), "INBOX", ours());
+            let notes = Notes { office: scene.office.clone(), takes, there: Mutex::default() };
+            scene.search.witness = Some(&notes);
+            let finding = scene.plays().await;
+            assert!(finding.found.is_some(), "{protocol:?}: {:?}", finding.report.failure);
+            assert_eq!(*notes.there.lock().unwrap(), Some(true), "{protocol:?}: it is told first");
+            assert_eq!((finding.removed, is_there(&notes.office)), (usize::from(takes), !takes), "{protocol:?}");
+        }
+    }
 }
