@@ -20,7 +20,7 @@ use super::{
 use crate::{
     api::{
         Reason,
-        v1alpha1::{ActorTask, ActorTaskStatus, TaskFailure, TaskPhase, TaskResult, TaskSearch, TaskServer},
+        v1alpha1::{ActorTask, ActorTaskStatus, Failure, TaskPhase, TaskResult, TaskSearch, TaskServer},
     },
     mail::{Diagnosis, Stage, mailbox::Mark},
     verify::{
@@ -50,9 +50,7 @@ pub async fn work(hand: Hand, settings: &Settings, task: ActorTask) {
         Ok(Some(done)) => done,
         // It was told when the mail was found.
         Ok(None) => return,
-        Err(failure) => {
-            (TaskResult { failure: Some(TaskFailure::of(&failure.at(Stage::Secrets))), ..TaskResult::default() }, None)
-        }
+        Err(failure) => (TaskResult { failure: Some(Failure::of(&failure.at(Stage::Secrets))), ..TaskResult::default() }, None),
     };
     // What became of a mail is worth telling also by a process that is to end.
     if let Some(over) = hand.orders.over().filter(|over| *over == Over::Gone || result.delivery.is_none()) {

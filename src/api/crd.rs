@@ -5,7 +5,7 @@
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
-use super::v1alpha1::{Actor, ActorTask, EmailProfile, MailServer};
+use super::v1alpha1::{Actor, ActorTask, EmailProfile, MailReceiver, MailServer, ProbeReply, RoundTripPolicy};
 
 /// The group of every kind.
 pub const GROUP: &str = "mailverity.dev";
@@ -15,10 +15,9 @@ pub const GROUP: &str = "mailverity.dev";
 /// # Errors
 /// None in practice: only a type that JSON cannot hold would make one.
 pub fn all() -> Result<Vec<Value>, serde_json::Error> {
-    [MailServer::crd(), EmailProfile::crd(), Actor::crd(), ActorTask::crd()]
-        .into_iter()
-        .map(|crd| serde_json::to_value(crd).map(mend))
-        .collect()
+    let users = [MailServer::crd(), EmailProfile::crd(), RoundTripPolicy::crd(), MailReceiver::crd(), Actor::crd()];
+    let internal = [ActorTask::crd(), ProbeReply::crd()];
+    users.into_iter().chain(internal).map(|crd| serde_json::to_value(crd).map(mend)).collect()
 }
 
 /// The schema of one kind's objects (spec and status), if it is one of ours.
@@ -114,7 +113,7 @@ mod tests {
     /// Calls `see` with each schema of each kind and its path, which begins with the kind's name.
     fn each_of_all(mut see: impl FnMut(&str, &Value)) {
         let kinds: Vec<_> = all().unwrap().iter().map(|crd| crd["spec"]["names"]["kind"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(kinds, ["MailServer", "EmailProfile", "Actor", "ActorTask"]);
+        assert_eq!(kinds, ["MailServer", "EmailProfile", "RoundTripPolicy", "MailReceiver", "Actor", "ActorTask", "ProbeReply"]);
         for kind in kinds {
             each(&kind, &schema(&kind).unwrap().unwrap(), &mut see);
         }

@@ -94,6 +94,10 @@ reasons! {
 
     // References
     MailServerNotFound: User, Some(c::RESOLVED_REFS), "A MailServer that the spec names does not exist.", "Create MailServer {name}, or name another.";
+    ReceiverNotFound: User, Some(c::RESOLVED_REFS), "A MailReceiver that the spec names does not exist.", "Create MailReceiver {name}, or name another.";
+    ProfileNotFound: User, Some(c::RESOLVED_REFS), "An EmailProfile that the spec names does not exist.", "Create EmailProfile {name}, or name another.";
+    RefNotFound: User, Some(c::RESOLVED_REFS), "An object that the spec names does not exist, or is of a kind that the installation does not list.", "There is no {kind} {name} in this namespace[: {fault}].";
+    NoDefaultServer: User, Some(c::RESOLVED_REFS), "The spec names no MailServer, and the namespace has no default.", "Set serverRef, or annotate one MailServer of namespace {me} with mailverity.dev/is-default-server: \"true\".";
     UsageNotPermitted: User, Some(c::RESOLVED_REFS), "The MailServer's owner does not let this namespace mail that address.", "MailServer {server} lets namespace {me} mail {list}; its owner must widen usage.";
     AccountMismatch: User, Some(c::RESOLVED_REFS), "The outgoing server uses another account than the mailbox.", "MailServer {server} uses {theirs}; outgoing.serverRef must name one with the profile's account {user}.";
     DependencyNotReady: Transient, Some(c::READY), "A MailServer that the spec names does not work.", "Waiting for {kind} {name}: {reason}.";
@@ -113,6 +117,8 @@ reasons! {
     // The spec as a whole
     Conflict: User, Some(c::READY), "Another object already has what this one claims.", "{other} already uses {value}.";
     SpecInvalid: User, Some(c::ACCEPTED), "The object cannot be read, or a value in it makes no sense.", "{fault}. `mailverity check -f` shows the line.";
+    SelfAddressed: User, Some(c::ACCEPTED), "The probe would be sent to an address of its own.", "{to} is the address that the probe comes from; to must be another, or the probe would answer itself.";
+    DomainNotAuthorized: User, Some(c::ACCEPTED), "Answers would come to an address that no receiver takes mail for.", "{address} is not one that MailReceiver {name} takes mail for: {list}.";
     ScheduleInvalid: User, Some(c::ACCEPTED), "A cron line or a time zone cannot be read.", "{fault}. Write five fields, such as `0 22 * * SAT`, and an IANA time zone.";
 
     // Budgets and held credentials
@@ -175,6 +181,25 @@ reasons! {
     ActorSuspended: Transient, Some(c::VERIFIED), "The actor is suspended.", "Actor {name} is given no work; set its spec.suspend: false.";
     TaskTimedOut: Transient, Some(c::VERIFIED), "The actor's agent took the work and did not come to an end with it.", "The agent of Actor {name} took the task and did not finish it in time; see its log (`kubectl -n {namespace} logs deploy/mailverity-agent`).";
     SomeActorsUnverified: Transient, Some(c::VERIFIED), "Not every actor could verify it.", "{verified} of {all} actors verified; see status.actors for {names}.";
+
+    // Round trips
+    AwaitingReply: Information, Some(c::ROUND_TRIP_HEALTHY), "The first probe was sent, and its answer is waited for.", "An answer is waited for until the time in status.inFlight.deadline.";
+    ReplyTimeout: Transient, Some(c::ROUND_TRIP_HEALTHY), "The mail was taken, and no answer came in time.", "Nothing came to {address} within {timeout}[; sent at {sentAt}][, taken with {accepted}][, Message-ID {messageID}]. Check that {to} answers: an out-of-office reply comes once in days to each sender, and a reply to mail that looks automatic may be held back. If answers are slow, raise timeout.";
+    ReplyLate: Transient, Some(c::ROUND_TRIP_HEALTHY), "The answer came after its time, which is no success.", "The answer took {took} of {timeout}; raise timeout if that is what this path takes.";
+    ReplyFromMismatch: Transient, Some(c::ROUND_TRIP_HEALTHY), "An answer came from another address than was asked.", "The answer came from {found}, not from {wanted}; if that is right, name it in match.senders.";
+    ReplySubjectMissing: Transient, Some(c::ROUND_TRIP_HEALTHY), "An answer came without the probe's id in its subject.", "The answer's subject is {found}; the responder must keep the subject, or set match.containsSubject: false.";
+    ReplyBodyMissing: Transient, Some(c::ROUND_TRIP_HEALTHY), "An answer came without the probe's text.", "The answer begins with {found}; the responder must quote the mail, or set match.containsBody: false.";
+    SlowReply: Information, Some(c::DEGRADED), "The answer came in time, and took longer than slowAfter.", "The answer took {took}, more than slowAfter {slowAfter}; find the server on the way that holds it.";
+    FromRewritten: Information, Some(c::FROM_REWRITTEN), "A server on the way writes another address into From.", "The mail was sent with From {from}, and came with {found}: the server that sends puts its account there. Set from, or the server's sender, to an address that the account may use.";
+    ProbeLost: Transient, Some(c::ROUND_TRIP_HEALTHY), "The process that sent the mail ended before it knew what became of it, and no answer came.", "Whether the mail left is not known, and it is not sent again. The next probe is sent at its time.";
+
+    // Receiving
+    NoListener: Transient, Some(c::LISTENING), "No process listens for mail.", "No receiver is at work; see `kubectl -n {namespace} get pods -l app.kubernetes.io/component=receiver`, and that the operator was started with --receiver-namespace.";
+    PortUnavailable: User, Some(c::LISTENING), "No receiver listens on the port that the spec names.", "The receivers listen on {list}; set listener.port to one of these, or start them with --listen for port {port}.";
+    CertificateInvalid: User, Some(c::LISTENING), "The certificate for incoming mail cannot be used.", "Secret {secret} must hold a PEM certificate in tls.crt and its key in tls.key: {fault}.[ {kept}.]";
+    CertificateKeyMismatch: User, Some(c::LISTENING), "The certificate for incoming mail and its key are not a pair.", "The key in Secret {secret} is not that of its certificate.[ {kept}.]";
+    MXRecordMissing: User, Some(c::MX_RECORDS_VALID), "A domain has no MX record.", "Create: {domain}. MX 10 {expectedMX}.";
+    MXPointsElsewhere: User, Some(c::MX_RECORDS_VALID), "The MX records of a domain name other servers.", "Create: {domain}. MX 10 {expectedMX}. Found: {list}.";
 
     // Sending
     SenderRejected: User, Some(c::DELIVERY_TESTED), "The server refuses the sender's address, whoever uses it.", "The server refuses From {from}; use an address of a domain that it serves.";

@@ -40,6 +40,9 @@ pub struct Operator {
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     #[expect(clippy::struct_field_names, reason = "the flag is --operator-namespace")]
     operator_namespace: Option<String>,
+    /// The namespace of the receivers (`mailverity receiver`), where they put what they took; '' where there are none.
+    #[arg(long, default_value = "mailverity-receiver", value_name = "NAMESPACE")]
+    receiver_namespace: String,
     /// The name of the installation: of its Lease, and in a header of each mail.
     #[arg(long, default_value = "mailverity")]
     name: String,
@@ -162,6 +165,7 @@ impl Operator {
         Ok(Settings {
             installation: self.name.clone(),
             namespace: self.operator_namespace.clone().filter(|given| !given.is_empty()).unwrap_or_else(own_namespace),
+            receiver_namespace: self.receiver_namespace.clone(),
             namespaces: self.namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect(),
             access: self.secrets_access,
             require_allowed_hosts: self.require_allowed_hosts,

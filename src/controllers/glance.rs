@@ -17,7 +17,7 @@ use crate::{
 const OURS: &str = "mailverity.dev/";
 
 /// Condition types by number, which takes less room than their names.
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 20] = [
     c::READY,
     c::ACCEPTED,
     c::VERIFIED,
@@ -34,6 +34,10 @@ const TYPES: [&str; 16] = [
     c::RECONCILING,
     c::STALLED,
     c::SENDER_ALIGNED,
+    c::ROUND_TRIP_HEALTHY,
+    c::LISTENING,
+    c::MX_RECORDS_VALID,
+    c::FROM_REWRITTEN,
 ];
 const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
 

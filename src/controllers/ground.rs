@@ -20,6 +20,8 @@ pub struct Settings {
     pub installation: String,
     /// The operator's own namespace.
     pub namespace: String,
+    /// The namespace of the receivers, where they put what they took; empty: there are none.
+    pub receiver_namespace: String,
     /// The namespaces whose objects it looks after; all if empty.
     pub namespaces: Vec<String>,
     /// How changed Secrets are noticed.

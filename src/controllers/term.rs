@@ -315,6 +315,7 @@ pub(super) mod tests {
         let settings = Settings {
             installation: "mailverity".to_owned(),
             namespace: "mailverity-system".to_owned(),
+            receiver_namespace: "mailverity-receiver".to_owned(),
             namespaces: Vec::new(),
             access: Access::Watch,
             require_allowed_hosts: false,

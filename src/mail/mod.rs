@@ -9,6 +9,7 @@ pub mod diagnosis;
 pub mod dns;
 pub mod guard;
 pub mod imap;
+pub mod letter;
 pub mod mailbox;
 pub mod message;
 pub mod mime;

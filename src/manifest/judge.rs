@@ -13,7 +13,9 @@ use super::{
 };
 use crate::api::{
     crd,
-    v1alpha1::{ActorSpec, ActorTaskSpec, EmailProfileSpec, MailServerSpec},
+    v1alpha1::{
+        ActorSpec, ActorTaskSpec, EmailProfileSpec, MailReceiverSpec, MailServerSpec, ProbeReplySpec, RoundTripPolicySpec,
+    },
 };
 
 /// Judges objects of our kinds. Made once: the rules are compiled then.
@@ -40,6 +42,9 @@ fn reader(kind: &str) -> Read {
     match kind {
         "MailServer" => |spec| MailServerSpec::deserialize(spec).map(drop),
         "EmailProfile" => |spec| EmailProfileSpec::deserialize(spec).map(drop),
+        "RoundTripPolicy" => |spec| RoundTripPolicySpec::deserialize(spec).map(drop),
+        "MailReceiver" => |spec| MailReceiverSpec::deserialize(spec).map(drop),
+        "ProbeReply" => |spec| ProbeReplySpec::deserialize(spec).map(drop),
         "Actor" => |spec| ActorSpec::deserialize(spec).map(drop),
         "ActorTask" => |spec| ActorTaskSpec::deserialize(spec).map(drop),
         _ => |_| Ok(()),

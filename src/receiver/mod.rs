@@ -39,7 +39,7 @@ use tokio::{
 
 pub use address::Address;
 pub use consumer::{Consumer, Verdict};
-pub use inbound::{Envelope, Header, Inbound, Peer};
+pub use inbound::{Envelope, Inbound, Peer};
 pub use limits::Limits;
 pub use outcome::{Counters, Outcome};
 pub use site::{Recipient, Role, Rules, Site, TlsMode};

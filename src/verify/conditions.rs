@@ -13,9 +13,10 @@ use crate::{
 pub const MESSAGE: usize = 1024;
 
 /// The order in which conditions stand in a status: the summary first.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 20] = [
     c::READY,
     c::VERIFIED,
+    c::ROUND_TRIP_HEALTHY,
     c::ACCEPTED,
     c::RESOLVED_REFS,
     c::CREDENTIALS_READY,
@@ -24,9 +25,12 @@ const ORDER: [&str; 16] = [
     c::AUTHENTICATED,
     c::DELIVERY_TESTED,
     c::SENDER_ALIGNED,
+    c::LISTENING,
+    c::MX_RECORDS_VALID,
     c::SUSPENDED,
     c::CREDENTIAL_HELD,
     c::CERTIFICATE_EXPIRING,
+    c::FROM_REWRITTEN,
     c::DEGRADED,
     c::RECONCILING,
     c::STALLED,

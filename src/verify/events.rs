@@ -22,16 +22,20 @@ pub struct Event {
 #[must_use]
 pub fn transitions(old: Option<&[Condition]>, new: &[Condition]) -> Vec<Event> {
     // The summary comes last: where it only repeats what stands before, it is silent.
-    const TOLD: [&str; 10] = [
+    const TOLD: [&str; 14] = [
         c::ACCEPTED,
         c::SUSPENDED,
         c::DELIVERY_TESTED,
         c::VERIFIED,
+        c::ROUND_TRIP_HEALTHY,
+        c::LISTENING,
+        c::MX_RECORDS_VALID,
         c::RESOLVED_REFS,
         c::SENDER_ALIGNED,
         c::CREDENTIAL_HELD,
         c::DEGRADED,
         c::CERTIFICATE_EXPIRING,
+        c::FROM_REWRITTEN,
         c::READY,
     ];
     let find = |list: &[Condition], kind: &str| list.iter().find(|c| c.type_ == kind).cloned();
@@ -54,7 +58,7 @@ pub fn transitions(old: Option<&[Condition]>, new: &[Condition]) -> Vec<Event> {
 fn event(kind: &str, old: Option<&Condition>, new: Option<Condition>) -> Option<Event> {
     let was = |truth: Truth| old.is_some_and(|c| c.status == truth.as_str());
     // Those that stand there only while they are True.
-    let passing = [c::SUSPENDED, c::CREDENTIAL_HELD, c::DEGRADED, c::CERTIFICATE_EXPIRING].contains(&kind);
+    let passing = [c::SUSPENDED, c::CREDENTIAL_HELD, c::DEGRADED, c::CERTIFICATE_EXPIRING, c::FROM_REWRITTEN].contains(&kind);
     let tell = |warning: bool, c: Condition| Event { warning, reason: c.reason, note: cut(&c.message, MESSAGE).to_owned() };
     let other = |new: &Condition| old.is_none_or(|old| old.reason != new.reason);
     match (passing, new) {
@@ -67,7 +71,9 @@ fn event(kind: &str, old: Option<&Condition>, new: Option<Condition>) -> Option<
             "False" if !was(Truth::False) || other(&new) => Some(tell(true, new)),
             "True" if !was(Truth::True) => match kind {
                 c::ACCEPTED => Some(Event { reason: c::ACCEPTED.to_owned(), ..tell(false, new) }),
-                c::VERIFIED => Some(Event { reason: c::VERIFIED.to_owned(), ..tell(false, new) }),
+                c::VERIFIED | c::ROUND_TRIP_HEALTHY | c::LISTENING | c::MX_RECORDS_VALID => {
+                    Some(Event { reason: kind.to_owned(), ..tell(false, new) })
+                }
                 c::DELIVERY_TESTED => Some(tell(false, new)),
                 _ => None,
             },

@@ -18,6 +18,7 @@ pub mod maintenance;
 pub mod references;
 pub mod report;
 pub mod resolve;
+pub mod round_trip;
 pub mod schedule;
 pub mod select;
 pub mod sharing;

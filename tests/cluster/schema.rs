@@ -12,7 +12,8 @@ use crate::support::{
 
 /// Creates an object as kubectl does, unknown fields refused; what came of it, or the words of the refusal.
 async fn create(client: &Client, namespace: &str, object: &Value, dry_run: bool) -> Result<Value, String> {
-    let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+    let kind = object["kind"].as_str().unwrap().to_lowercase();
+    let plural = kind.strip_suffix('y').map_or_else(|| format!("{kind}s"), |stem| format!("{stem}ies"));
     let place = if plural == "actors" { String::new() } else { format!("namespaces/{namespace}/") };
     let path = format!("/apis/mailverity.dev/v1alpha1/{place}{plural}");
     let body = serde_json::to_vec(object).unwrap();

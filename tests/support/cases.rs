@@ -9,7 +9,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 /// Every kind that has cases.
-pub const KINDS: [&str; 4] = ["MailServer", "EmailProfile", "Actor", "ActorTask"];
+pub const KINDS: [&str; 7] =
+    ["MailServer", "EmailProfile", "RoundTripPolicy", "MailReceiver", "Actor", "ActorTask", "ProbeReply"];
 
 /// One case, unfolded.
 pub struct Case {

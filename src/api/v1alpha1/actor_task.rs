@@ -250,7 +250,7 @@ pub enum TaskPhase {
 pub struct TaskResult {
     /// Why it failed; none if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<TaskFailure>,
+    pub failure: Option<Failure>,
     /// The stages of the last session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 24))]
@@ -337,7 +337,7 @@ pub struct TaskDelivery {
 /// A failure as it is handed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct TaskFailure {
+pub struct Failure {
     /// The reason.
     #[schemars(length(max = 64))]
     pub reason: String,

@@ -18,6 +18,12 @@ pub const TLS_VALID: &str = "TLSValid";
 pub const AUTHENTICATED: &str = "Authenticated";
 /// Whether the server took a test mail.
 pub const DELIVERY_TESTED: &str = "DeliveryTested";
+/// Whether right answers to probes come in time.
+pub const ROUND_TRIP_HEALTHY: &str = "RoundTripHealthy";
+/// Whether a process listens for mail.
+pub const LISTENING: &str = "Listening";
+/// Whether the MX records of all domains name the receiver.
+pub const MX_RECORDS_VALID: &str = "MXRecordsValid";
 /// Present when True: nothing is sent or checked.
 pub const SUSPENDED: &str = "Suspended";
 /// Present when True: the server's certificate ends soon.
@@ -26,6 +32,8 @@ pub const CERTIFICATE_EXPIRING: &str = "CertificateExpiring";
 pub const CREDENTIAL_HELD: &str = "CredentialHeld";
 /// SPF, DKIM or DMARC speak for the sender's domain, as the receiving server wrote.
 pub const SENDER_ALIGNED: &str = "SenderAligned";
+/// Present when True: a server on the way writes another address into From.
+pub const FROM_REWRITTEN: &str = "FromRewritten";
 /// Present when True: it works, but not as it should.
 pub const DEGRADED: &str = "Degraded";
 /// Present when True: a new generation is not judged yet (kstatus).

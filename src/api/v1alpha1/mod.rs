@@ -12,8 +12,11 @@ mod auth;
 pub mod condition;
 mod email_profile;
 mod email_profile_status;
+mod mail_receiver;
 mod mail_server;
+mod probe_reply;
 mod reference;
+mod round_trip_policy;
 mod sender;
 mod span;
 mod status;
@@ -23,8 +26,8 @@ mod verification;
 pub use access::{AllowedNamespaces, NamespacesFrom};
 pub use actor::{Actor, ActorMode, ActorObjectStatus, ActorSpec};
 pub use actor_task::{
-    ActorTask, ActorTaskSpec, ActorTaskStatus, TASK_PROTOCOL, TaskDelivery, TaskDispatched, TaskEndpoint, TaskFailure,
-    TaskFolder, TaskMail, TaskMailbox, TaskPhase, TaskResult, TaskSearch, TaskServer,
+    ActorTask, ActorTaskSpec, ActorTaskStatus, Failure, TASK_PROTOCOL, TaskDelivery, TaskDispatched, TaskEndpoint, TaskFolder,
+    TaskMail, TaskMailbox, TaskPhase, TaskResult, TaskSearch, TaskServer,
 };
 pub use auth::{
     Auth, AuthType, Cloud, Grant, Mechanism, OAuth2, OAuth2Client, OAuth2Provider, SecretKeyRef, SecretRef, WorkloadIdentity,
@@ -37,8 +40,16 @@ pub use email_profile_status::{
     ActorClaim, AuthenticationResults, EmailProfileStatus, OutgoingStatus, ProfileActorState, ProfileActorStatus,
     VerificationStatus,
 };
+pub use mail_receiver::{
+    Listener, ListenerStatus, MailReceiver, MailReceiverSpec, MailReceiverStatus, MxStatus, ReceiverTls, ReceiverTlsMode,
+};
 pub use mail_server::{Alternate, Limits, MailServer, MailServerSpec, MailServerStatus, Security, Test, Usage};
+pub use probe_reply::{PolicyRef, ProbeReply, ProbeReplySpec};
 pub use reference::ObjectRef;
+pub use round_trip_policy::{
+    Expect, InFlight, ProbeMessage, ProbeNote, Receive, ReplyMatch, RoundTrip, RoundTripPolicy, RoundTripPolicySpec,
+    RoundTripPolicyStatus, TargetRef, ValidationType,
+};
 pub use sender::Sender;
 pub use span::Span;
 pub use status::{

@@ -75,10 +75,10 @@ fn text(mail: &Inbound) -> String {
         mail.size,
         mail.peer.address.ip(),
     );
-    if let Some(subject) = &mail.header.subject {
+    if let Some(subject) = &mail.letter.header.subject {
         let _ = write!(line, "  {subject:?}");
     }
-    if let Some(bounce) = &mail.bounce {
+    if let Some(bounce) = &mail.letter.bounce {
         let words = bounce.words.as_deref().or(bounce.status.as_deref()).unwrap_or_default();
         let _ = write!(line, "  {:?}: {words}", bounce.action);
     }
@@ -86,7 +86,7 @@ fn text(mail: &Inbound) -> String {
 }
 
 fn object(mail: &Inbound) -> Value {
-    let header = &mail.header;
+    let header = &mail.letter.header;
     let mut line = json!({
         "id": mail.id,
         "received": mail.received.strftime("%FT%TZ").to_string(),
@@ -109,7 +109,7 @@ fn object(mail: &Inbound) -> Value {
     if let Some((version, cipher)) = &mail.peer.tls {
         line["tls"] = json!({"version": version, "cipher": cipher});
     }
-    if let Some(bounce) = &mail.bounce {
+    if let Some(bounce) = &mail.letter.bounce {
         line["bounce"] = json!({
             "action": format!("{:?}", bounce.action),
             "status": bounce.status,

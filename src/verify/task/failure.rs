@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::{
-    api::{Class, Reason, v1alpha1::TaskFailure},
+    api::{Class, Reason, v1alpha1::Failure},
     mail::{
         Diagnosis, Stage,
         diagnosis::{WORDS, printable},
@@ -15,7 +15,7 @@ const MOST: usize = 1024;
 /// Facts of the Secret: the agent knows the task's, people know the one that the spec names.
 const OF_THE_SECRET: [&str; 2] = ["secret", "changed"];
 
-impl TaskFailure {
+impl Failure {
     /// A diagnosis as it is handed over.
     #[must_use]
     pub fn of(diagnosis: &Diagnosis) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{duration, failure::stage, millis};
 use crate::{
     api::v1alpha1::{
-        AuthenticationResults, Capabilities, Level, StageResult, StageStatus, TaskDelivery, TaskFailure, TaskFolder, TaskResult,
+        AuthenticationResults, Capabilities, Failure, Level, StageResult, StageStatus, TaskDelivery, TaskFolder, TaskResult,
         TlsStatus,
     },
     mail::{
@@ -44,7 +44,7 @@ impl TaskResult {
     #[must_use]
     pub fn of_report(report: &Report) -> Self {
         Self {
-            failure: report.failure.as_ref().map(TaskFailure::of),
+            failure: report.failure.as_ref().map(Failure::of),
             stages: report.stages.iter().take(STAGES).map(stage_status).map(|stage| scrubbed(&stage)).collect(),
             login: report.login.map(|outcome| outcome_name(outcome).to_owned()),
             tls: report.tls.as_ref().map(tls_status),

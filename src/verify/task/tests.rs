@@ -13,8 +13,8 @@ use crate::{
     api::{
         Class, Reason,
         v1alpha1::{
-            ActorTaskSpec, Level, MailServerSpec, MailboxProtocol, Mechanism, Security, StageResult, StageStatus, TaskDelivery,
-            TaskEndpoint, TaskFailure, TaskMailbox, TaskResult, TaskSearch, TaskServer, TlsStatus,
+            ActorTaskSpec, Failure, Level, MailServerSpec, MailboxProtocol, Mechanism, Security, StageResult, StageStatus,
+            TaskDelivery, TaskEndpoint, TaskMailbox, TaskResult, TaskSearch, TaskServer, TlsStatus,
         },
     },
     mail::{
@@ -270,7 +270,7 @@ fn refused() -> Diagnosis {
 
 #[test]
 fn a_failure_arrives_as_it_was_but_for_the_name_of_the_tasks_secret() {
-    let told = TaskFailure::of(&refused());
+    let told = Failure::of(&refused());
     assert!(!told.facts.contains_key("secret"), "{told:?}");
     let back = told.diagnosis(false);
     let expected = Diagnosis::new(Reason::AuthenticationFailed).words("535 5.7.8 no").detail("PLAIN was refused").at(Stage::Auth);
@@ -282,19 +282,19 @@ fn a_failure_arrives_as_it_was_but_for_the_name_of_the_tasks_secret() {
 fn every_reason_class_and_stage_arrives() {
     for reason in Reason::ALL {
         for class in [Class::User, Class::Transient, Class::Information] {
-            let back = TaskFailure::of(&Diagnosis::new(*reason).class(class)).diagnosis(false);
+            let back = Failure::of(&Diagnosis::new(*reason).class(class)).diagnosis(false);
             assert_eq!((back.reason, back.class), (*reason, class));
         }
     }
     for stage in Stage::ALL {
-        let told = TaskFailure::of(&Diagnosis::new(Reason::ResponseTimedOut).at(stage));
+        let told = Failure::of(&Diagnosis::new(Reason::ResponseTimedOut).at(stage));
         assert_eq!(told.diagnosis(stage != Stage::ImplicitTls).stage, Some(stage));
     }
 }
 
 #[test]
 fn what_only_a_newer_agent_knows_is_told_in_its_words() {
-    let newer = TaskFailure {
+    let newer = Failure {
         reason: "QuantumTunnelLost".to_owned(),
         class: "Cosmic".to_owned(),
         stage: Some("TUNNEL".to_owned()),
@@ -398,7 +398,7 @@ proptest! {
         found: bool,
     ) {
         let text = |at: usize| texts[at].clone().unwrap_or_default();
-        let failure = TaskFailure {
+        let failure = Failure {
             reason: text(0), class: text(1), stage: texts[2].clone(), words: texts[3].clone(), detail: texts[4].clone(), facts,
         };
         let stages = durations.iter().map(|duration| StageStatus {

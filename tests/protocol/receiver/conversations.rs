@@ -27,7 +27,7 @@ async fn a_mail_comes_in_and_is_known_by_its_parts() {
     assert_eq!(mail.envelope.to[0].address.to_string(), "notify@example.org");
     assert_eq!(mail.envelope.to[0].role, Role::Notify { tag: None });
     assert_eq!((mail.peer.helo.as_str(), mail.peer.address.ip().to_string().as_str()), ("client.test", "127.0.0.1"));
-    assert_eq!((mail.header.subject.as_deref(), mail.text.as_str(), mail.size), (Some("honest"), "body\r\n", 25));
+    assert_eq!((mail.letter.header.subject.as_deref(), mail.letter.text.as_str(), mail.size), (Some("honest"), "body\r\n", 25));
     assert_eq!(world.counters.get(Outcome::Taken), 1);
 }
 
@@ -162,7 +162,7 @@ async fn a_whole_mail_may_come_in_one_packet_and_is_answered_in_order() {
     assert!(mails[0].envelope.from.is_none());
     assert_eq!(mails[0].envelope.to[1].role, Role::Notify { tag: Some("42".to_owned()) });
     // Under BDAT a dot on its line is a part of the mail.
-    assert_eq!(mails[0].text, "b\u{e9}\r\n.\r\n");
+    assert_eq!(mails[0].letter.text, "b\u{e9}\r\n.\r\n");
     assert_eq!(mails[1].envelope.to[0].address.to_string(), "postmaster@example.org");
     assert_eq!(mails[1].size, 10);
 }
