@@ -51,6 +51,8 @@ pub struct Object<'a> {
     pub conditions: Vec<(&'a str, &'a str)>,
     /// The end of its server's certificate, in seconds since 1970.
     pub not_after: Option<i64>,
+    /// When a right answer to a probe last came in time, likewise.
+    pub last_success: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -98,6 +100,8 @@ struct Inner {
     failures: Family<FailureLabels, Counter>,
     sent: Family<PurposeLabels, Counter>,
     logins: Family<OutcomeLabels, Counter>,
+    round_trips: Histogram,
+    bounces: Counter,
     leader: Gauge,
     reconciles: Family<ResultLabels, Counter>,
     errors: Family<ControllerLabels, Counter>,
@@ -116,6 +120,11 @@ fn stage_buckets() -> Histogram {
     Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
 }
 
+/// From a responder on the own network to the longest time that an answer may take by default, and beyond.
+fn round_trip_buckets() -> Histogram {
+    Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0])
+}
+
 fn reconcile_buckets() -> Histogram {
     Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
@@ -130,6 +139,8 @@ impl Default for Metrics {
             failures: Family::default(),
             sent: Family::default(),
             logins: Family::default(),
+            round_trips: round_trip_buckets(),
+            bounces: Counter::default(),
             leader: Gauge::default(),
             reconciles: Family::default(),
             errors: Family::default(),
@@ -143,6 +154,8 @@ impl Default for Metrics {
         mail.register("check_failures", "Checks that ended unverified", inner.failures.clone());
         mail.register("messages_sent", "Mails that a server accepted", inner.sent.clone());
         mail.register("logins", "Logins by what they came to", inner.logins.clone());
+        mail.register("roundtrip_duration_seconds", "Time from a probe's sending to the right answer", inner.round_trips.clone());
+        mail.register("bounces", "Probes that came back", inner.bounces.clone());
         mail.register("leader", "1 in the replica that leads", inner.leader.clone());
         let runtime = registry.sub_registry_with_prefix("controller_runtime");
         runtime.register("reconcile", "Reconciliations by result", inner.reconciles.clone());
@@ -194,6 +207,16 @@ impl Metrics {
             LoginOutcome::Undecided => "undecided",
         };
         self.0.logins.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// The right answer to a probe came in time.
+    pub fn round_trip(&self, took: Duration) {
+        self.0.round_trips.observe(took.as_secs_f64());
+    }
+
+    /// A probe came back.
+    pub fn bounced(&self) {
+        self.0.bounces.inc();
     }
 
     /// A server took a mail.
@@ -272,6 +295,16 @@ impl Collector for Scrape {
                 None => Ok(()),
             })
         })?;
+        gauge(
+            "mailverity_roundtrip_last_success_timestamp_seconds",
+            "When a right answer last came, since 1970",
+            &mut |metric| {
+                every(&*objects, |object| match object.last_success {
+                    Some(time) => metric.encode_family(&object.labels())?.encode_gauge(&time),
+                    None => Ok(()),
+                })
+            },
+        )?;
         gauge("mailverity_budget_remaining", "Mails that may still be sent in this hour", &mut |metric| {
             metric.encode_family(&[("budget", "installation")])?.encode_gauge(&i64::from(objects.budget_remaining()))
         })?;
@@ -319,7 +352,14 @@ mod tests {
     impl Objects for One {
         fn each(&self, each: &mut dyn FnMut(Object<'_>)) {
             let conditions = vec![("Ready", "True"), ("Verified", "Unknown")];
-            each(Object { kind: "MailServer", namespace: "shop", name: "relay", conditions, not_after: Some(1_900_000_000) });
+            each(Object {
+                kind: "MailServer",
+                namespace: "shop",
+                name: "relay",
+                conditions,
+                not_after: Some(1_900_000_000),
+                last_success: Some(7),
+            });
         }
         fn budget_remaining(&self) -> u32 {
             200
@@ -346,6 +386,7 @@ mod tests {
             r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Ready",status="True"} 1"#,
             r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Verified",status="Unknown"} 1"#,
             r#"mailverity_tls_certificate_not_after_seconds{kind="MailServer",namespace="shop",name="relay"} 1900000000"#,
+            r#"mailverity_roundtrip_last_success_timestamp_seconds{kind="MailServer",namespace="shop",name="relay"} 7"#,
             r#"mailverity_budget_remaining{budget="installation"} 200"#,
             r#"mailverity_paused{scope="shop"} 1"#,
             r#"workqueue_depth{name="checks"} 3"#,

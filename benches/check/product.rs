@@ -59,6 +59,7 @@ impl Client {
             code: Uuid::nil(),
             message: Uuid::nil(),
             reads_bounces: false,
+            probe: None,
             now: Timestamp::now(),
             installation: "bench",
             contact: None,

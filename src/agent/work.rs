@@ -103,6 +103,7 @@ async fn check_server(
         code,
         message: code,
         reads_bounces: false,
+        probe: None,
         now: Timestamp::now(),
         installation: &order.installation,
         contact: order.contact.as_deref(),

@@ -162,6 +162,7 @@ impl Checker {
             code,
             message: code,
             reads_bounces: false,
+            probe: None,
             now: Timestamp::now(),
             installation: INSTALLATION,
             contact: None,

@@ -76,6 +76,15 @@ pub struct Operator {
     /// Mails that one recipient gets in an hour, at most.
     #[arg(long, default_value_t = 12)]
     max_messages_per_recipient_per_hour: u32,
+    /// The kinds that a RoundTripPolicy's targetRef may name, as APIVERSION/KIND with commas between; '' for none. Each needs the
+    /// right to get it.
+    #[arg(
+        long,
+        value_name = "KINDS",
+        value_delimiter = ',',
+        default_value = "v1/Service,apps/v1/Deployment,apps/v1/StatefulSet"
+    )]
+    target_kinds: Vec<String>,
     /// Where /metrics, /livez and /readyz answer; `off`: nowhere.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     metrics_address: Listen,
@@ -119,6 +128,9 @@ pub enum Error {
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    /// A kind of targets cannot be read.
+    #[error("--target-kinds {0}: {1}")]
+    TargetKinds(String, &'static str),
     /// The egress proxy cannot be read. Its text is not shown: it may hold a password.
     #[error("--egress-proxy: {0}")]
     Proxy(#[from] NotAProxy),
@@ -178,6 +190,12 @@ impl Operator {
             max_checks: self.max_checks.into(),
             max_checks_per_host: self.max_checks_per_host.into(),
             max_new_at_once: self.max_new_at_once,
+            target_kinds: self
+                .target_kinds
+                .iter()
+                .filter(|kind| !kind.is_empty())
+                .map(|kind| kind.parse().map_err(|fault| Error::TargetKinds(kind.clone(), fault)))
+                .collect::<Result<_, _>>()?,
             identity: own_name(),
         })
     }

@@ -116,6 +116,7 @@ impl Checker {
                 code: Uuid::nil(),
                 message: Uuid::nil(),
                 reads_bounces: false,
+                probe: None,
                 now: Timestamp::now(),
                 installation: INSTALLATION,
                 contact: None,

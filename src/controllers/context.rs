@@ -295,6 +295,7 @@ impl<K: Kind> Looked for Context<K> {
                 name: object.metadata.name.as_deref().unwrap_or_default(),
                 conditions: object.conditions().collect(),
                 not_after: object.not_after(),
+                last_success: object.last_success(),
             });
         }
     }

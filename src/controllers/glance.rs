@@ -67,6 +67,10 @@ struct Spec {
     verification: Sending,
     #[serde(default, deserialize_with = "lenient")]
     outgoing: Outgoing,
+    #[serde(default, rename = "serverRef", deserialize_with = "lenient")]
+    server: Option<Box<ObjectRef>>,
+    #[serde(default, deserialize_with = "lenient")]
+    receive: Receive,
 }
 
 /// The server that an object sends by, where it names one.
@@ -85,6 +89,16 @@ struct Outgoing {
     server_ref: Option<Box<ObjectRef>>,
 }
 
+/// Where answers come to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Receive {
+    #[serde(default, deserialize_with = "lenient")]
+    receiver_ref: Option<Box<ObjectRef>>,
+    #[serde(default, deserialize_with = "lenient")]
+    profile_ref: Option<Box<ObjectRef>>,
+}
+
 /// What is kept of a status.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,6 +115,11 @@ pub struct Told {
     /// Of a kind whose checks send several.
     #[serde(default, deserialize_with = "holds_any")]
     claims: bool,
+    /// Of a kind that sends one mail and waits for the answer.
+    #[serde(default, deserialize_with = "is_there")]
+    in_flight: bool,
+    #[serde(default, rename = "lastSuccessTime", deserialize_with = "lenient")]
+    last_success: Option<Time>,
     /// The keyed hash of the credentials that were used last.
     #[serde(default, deserialize_with = "lenient")]
     pub credentials_observed: Option<Box<str>>,
@@ -116,7 +135,7 @@ impl Told {
     /// Whether it holds a claim: a mail may have left.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
-        self.claim || self.claims
+        self.claim || self.claims || self.in_flight
     }
 }
 
@@ -137,8 +156,25 @@ impl<O> Glance<O> {
     #[must_use]
     pub fn servers(&self) -> BTreeSet<Name> {
         let own = self.metadata.namespace.as_deref().unwrap_or_default();
-        let named = [&self.spec.verification.sender_ref, &self.spec.outgoing.server_ref].into_iter().flatten();
+        let named = [&self.spec.verification.sender_ref, &self.spec.outgoing.server_ref, &self.spec.server].into_iter().flatten();
         named.map(|named| Name::new(named.namespace.as_deref().unwrap_or(own), &named.name)).collect()
+    }
+
+    /// The `MailReceiver` that answers come to.
+    #[must_use]
+    pub fn receiver(&self) -> Option<Name> {
+        self.named(self.spec.receive.receiver_ref.as_deref()?)
+    }
+
+    /// The `EmailProfile` whose mailbox answers come to.
+    #[must_use]
+    pub fn profile(&self) -> Option<Name> {
+        self.named(self.spec.receive.profile_ref.as_deref()?)
+    }
+
+    fn named(&self, named: &ObjectRef) -> Option<Name> {
+        let own = self.metadata.namespace.as_deref()?;
+        Some(Name::new(named.namespace.as_deref().unwrap_or(own), &named.name))
     }
 
     /// Whether no operator has ever looked at it: no status, or the schema's default of -1.
@@ -150,6 +186,12 @@ impl<O> Glance<O> {
     /// Its conditions: type and status.
     pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.status.conditions.iter().map(|(type_, status)| (TYPES[usize::from(*type_)], STATUSES[usize::from(*status)]))
+    }
+
+    /// When a right answer last came in time, in seconds since 1970.
+    #[must_use]
+    pub fn last_success(&self) -> Option<i64> {
+        self.status.last_success.as_ref().map(|time| time.0.as_second())
     }
 
     /// The end of its server's certificate, in seconds since 1970.

@@ -1,6 +1,6 @@
 //! What a term as leader stands on: how the operator was set up, and what it has in hand whether it leads or not.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use kube::Client;
 
@@ -40,8 +40,28 @@ pub struct Settings {
     pub max_checks_per_host: usize,
     /// More fresh objects than this are spread over their interval, where they would send mail; 0: never.
     pub max_new_at_once: usize,
+    /// The kinds of objects that a policy may watch over.
+    pub target_kinds: Vec<TargetKind>,
     /// This process, in Events and in the election.
     pub identity: String,
+}
+
+/// A kind of objects that a policy may watch over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetKind {
+    /// Such as `apps/v1`.
+    pub api_version: String,
+    /// Such as `Deployment`.
+    pub kind: String,
+}
+
+impl FromStr for TargetKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (api_version, kind) = text.rsplit_once('/').ok_or("write APIVERSION/KIND, such as apps/v1/Deployment")?;
+        Ok(Self { api_version: api_version.to_owned(), kind: kind.to_owned() })
+    }
 }
 
 impl Settings {

@@ -65,6 +65,12 @@ pub trait Kind: Default + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Follows what else brings objects of this kind here, for as long as the term lasts.
+    fn follow(ctx: &Arc<Context<Self>>) -> impl Future<Output = ()> + Send {
+        let _ = ctx;
+        std::future::pending()
+    }
+
     /// How many objects of this kind name `other`.
     fn users(&self, other: &Who) -> usize {
         let _ = other;

@@ -24,6 +24,7 @@ mod malformed;
 pub mod mandate;
 pub mod memory;
 pub mod reconcile;
+pub mod round_trip;
 mod streams;
 pub mod term;
 
@@ -36,5 +37,9 @@ pub use memory::Memory;
 /// The kinds that are looked after: a new one is one line more.
 #[must_use]
 pub fn kinds() -> Vec<Entry> {
-    vec![Entry::of::<mail_server::MailServers>(), Entry::of::<email_profile::EmailProfiles>()]
+    vec![
+        Entry::of::<mail_server::MailServers>(),
+        Entry::of::<email_profile::EmailProfiles>(),
+        Entry::of::<round_trip::RoundTripPolicies>(),
+    ]
 }

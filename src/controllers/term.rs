@@ -119,9 +119,13 @@ impl Term {
         self.ready.get_or_init(|| known).await;
     }
 
-    /// `who` is to be reconciled now.
+    /// `who` is to be reconciled now; what is no object of a kind here, such as the default of a namespace, has changed for those
+    /// who name it.
     pub fn wake(&self, who: &Who) {
-        self.kinds().filter(|kind| kind.kind() == who.kind).for_each(|kind| kind.wake(&who.name));
+        match self.kinds().find(|kind| kind.kind() == who.kind) {
+            Some(kind) => kind.wake(&who.name),
+            None => self.changed(who),
+        }
     }
 
     /// `who` changed in what other objects rest on, or is gone: those of any kind that name it look again.
@@ -293,7 +297,14 @@ pub(super) mod tests {
         }
 
         fn objects(&self, each: &mut dyn FnMut(Object<'_>)) {
-            each(Object { kind: self.kind, namespace: "mail", name: "one", conditions: Vec::new(), not_after: Some(1) });
+            each(Object {
+                kind: self.kind,
+                namespace: "mail",
+                name: "one",
+                conditions: Vec::new(),
+                not_after: Some(1),
+                last_success: None,
+            });
         }
     }
 
@@ -325,6 +336,7 @@ pub(super) mod tests {
             max_checks: 1,
             max_checks_per_host: 1,
             max_new_at_once: 0,
+            target_kinds: Vec::new(),
             identity: "test".to_owned(),
         };
         let ground = Ground {

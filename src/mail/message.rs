@@ -18,6 +18,9 @@ use uuid::Uuid;
 use super::{Diagnosis, diagnosis::printable};
 use crate::api::Reason;
 
+/// The most characters of a line (RFC 5322 section 2.1.1).
+const LINE: usize = 998;
+
 /// What a test mail is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct TestMail<'a> {
@@ -47,6 +50,33 @@ pub struct TestMail<'a> {
     pub object: &'a str,
     /// Whom to ask: an address, a URL, a team's name.
     pub contact: Option<&'a str>,
+}
+
+/// What a round-trip probe is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbeMail<'a> {
+    /// The address in From.
+    pub from: &'a str,
+    /// The name beside it.
+    pub display_name: Option<&'a str>,
+    /// Where answers and bounces go: MAIL FROM and Reply-To.
+    pub return_address: &'a str,
+    /// The recipient.
+    pub to: &'a str,
+    /// The subject before the id; "mailverity round trip" if absent.
+    pub subject: Option<&'a str>,
+    /// The text.
+    pub body: &'a str,
+    /// The probe's id.
+    pub id: Uuid,
+    /// The domain of its Message-ID: that of the server's sender.
+    pub domain: &'a str,
+    /// The time in the header Date.
+    pub date: Timestamp,
+    /// The installation's id.
+    pub installation: &'a str,
+    /// The object's UID.
+    pub uid: &'a str,
 }
 
 /// A mail, ready for the wire.
@@ -108,6 +138,45 @@ pub fn compose(mail: &TestMail<'_>) -> Result<Composed, Diagnosis> {
     })
 }
 
+/// Composes a round-trip probe: without the fields by which a responder knows that nobody waits for its answer (RFC 3834 section
+/// 2; promise 5).
+///
+/// # Errors
+/// `SpecInvalid`, naming the field, where an address is none.
+pub fn compose_probe(mail: &ProbeMail<'_>) -> Result<Composed, Diagnosis> {
+    let from = address(mail.from, "from")?;
+    let back = address(mail.return_address, "envelopeFrom")?;
+    let to = address(mail.to, "to")?;
+    let display_name = mail.display_name.map(|name| printable(name, 128)).filter(|name| !name.is_empty());
+    let subject = mail.subject.map(|subject| printable(subject, 200)).filter(|subject| !subject.is_empty());
+    let subject = format!("{} ({})", subject.as_deref().unwrap_or("mailverity round trip"), mail.id);
+    let domain = idna::domain_to_ascii(mail.domain).unwrap_or_else(|_| mail.domain.to_owned());
+    let message_id = format!("<{}@{domain}>", mail.id);
+    let run = run_header(mail.installation, mail.uid, &mail.id.to_string());
+    let impossible = |error: &dyn std::fmt::Display| invalid("message", &format!("cannot be composed: {error}"));
+    let envelope = Envelope::new(Some(back.clone()), vec![to.clone()]).map_err(|error| impossible(&error))?;
+    let message = Message::builder()
+        .envelope(envelope)
+        .from(Mailbox::new(display_name, from.clone()))
+        .reply_to(Mailbox::new(None, back.clone()))
+        .to(Mailbox::new(None, to.clone()))
+        .subject(subject)
+        .date(SystemTime::from(mail.date))
+        .message_id(Some(message_id.clone()))
+        .raw_header(plain(HeaderName::new_from_ascii_str(super::mailbox::RUN), &run))
+        .header(MIME_VERSION_1_0)
+        .header(ContentType::TEXT_PLAIN)
+        .body(text(format!("{}\r\n", mail.body.trim_end().replace("\r\n", "\n").replace('\n', "\r\n"))))
+        .map_err(|error| impossible(&error))?;
+    Ok(Composed {
+        needs_smtputf8: [&from, &back, &to].into_iter().any(|address| !address.user().is_ascii()),
+        envelope_from: back.to_string(),
+        envelope_to: to.to_string(),
+        message_id,
+        raw: message.formatted(),
+    })
+}
+
 /// Two lines: what this is and which object it is for, and whom to ask.
 fn body(mail: &TestMail<'_>) -> Body {
     let object = printable(mail.object, 300);
@@ -116,8 +185,14 @@ fn body(mail: &TestMail<'_>) -> Body {
         None => format!("It was sent by the installation {}.", token(mail.installation)),
     };
     let text = format!("This is a test mail of mailverity for {object}; it needs no answer.\r\n{whom}\r\n");
-    if text.is_ascii() {
-        // lettre would encode lines over 76 characters; RFC 5322 section 2.1.1 admits 998, and these have at most 400.
+    self::text(text)
+}
+
+/// A text whose lines end in CRLF, as it is where that can be.
+fn text(text: String) -> Body {
+    let plain = |line: &str| line.len() <= LINE && line.chars().all(|c| c.is_ascii() && (!c.is_ascii_control() || c == '\t'));
+    if text.split("\r\n").all(plain) {
+        // lettre would encode lines over 76 characters.
         return Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::SevenBit);
     }
     Body::new_with_encoding(text, ContentTransferEncoding::QuotedPrintable).unwrap_or_else(Body::new)
@@ -232,6 +307,48 @@ mod tests {
         assert!(text.ends_with(
             "\r\n\r\nThis is a test mail of mailverity for MailServer mail/relay; it needs no answer.\r\nQuestions? Ask postmaster@example.org.\r\n"
         ));
+    }
+
+    fn probe() -> ProbeMail<'static> {
+        ProbeMail {
+            from: "probe@example.org",
+            display_name: None,
+            return_address: "notify+0190d3a0@in.example.org",
+            to: "echo@example.net",
+            subject: None,
+            body: "please answer\n.and quote\n",
+            id: "0190d3a0-1111-8222-8333-444455556666".parse().unwrap(),
+            domain: "example.org",
+            date: "2026-03-01T12:30:00Z".parse().unwrap(),
+            installation: "prod",
+            uid: "u1",
+        }
+    }
+
+    #[test]
+    fn a_probe_does_not_look_automatic_and_its_answers_reach_us() {
+        // promise 5
+        let composed = compose_probe(&probe()).unwrap();
+        let text = String::from_utf8(composed.raw).unwrap();
+        for field in ["auto-submitted", "precedence", "list-", "x-auto-response-suppress"] {
+            assert!(!text.to_ascii_lowercase().contains(field), "{text}");
+        }
+        for line in [
+            "From: probe@example.org\r\n",
+            "Reply-To: notify+0190d3a0@in.example.org\r\n",
+            "Subject: mailverity round trip (0190d3a0-1111-8222-8333-444455556666)\r\n",
+            "Message-ID: <0190d3a0-1111-8222-8333-444455556666@example.org>\r\n",
+            "\r\n\r\nplease answer\r\n.and quote\r\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert_eq!(composed.envelope_from, "notify+0190d3a0@in.example.org");
+        let evil = ProbeMail { subject: Some("x\r\nBcc: a@b"), display_name: Some("y\r\nBcc: a@b"), ..probe() };
+        let text = String::from_utf8(compose_probe(&evil).unwrap().raw).unwrap();
+        assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
+        let long = "x".repeat(3000);
+        let text = String::from_utf8(compose_probe(&ProbeMail { body: &long, ..probe() }).unwrap().raw).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 998), "{text}");
     }
 
     #[test]

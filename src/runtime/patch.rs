@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -102,6 +103,11 @@ impl Teller {
     where
         K: Resource<DynamicType = ()>,
     {
+        self.event_about(&object.object_ref(&()), warning, reason, note).await;
+    }
+
+    /// The same about an object that is not ours.
+    pub async fn event_about(&self, object: &ObjectReference, warning: bool, reason: &str, note: &str) {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_owned(),
@@ -111,7 +117,7 @@ impl Teller {
         };
         // A recorder for each: one that lives on keeps every Event for minutes, and shows a repeated one with its first note.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = bounded(recorder.publish(&event, &object.object_ref(&()))).await {
+        if let Err(error) = bounded(recorder.publish(&event, object)).await {
             tracing::warn!(reason, %error, "an Event was not told");
         }
     }

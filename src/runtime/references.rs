@@ -8,7 +8,12 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Api, Client, ResourceExt, core::DeserializeGuard};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::ListParams,
+    core::{DeserializeGuard, NamespaceResourceScope},
+};
+use serde::de::DeserializeOwned;
 
 use super::{
     ApiError, Name, bounded,
@@ -16,7 +21,10 @@ use super::{
     secrets::{Kind, Reference, Uses},
 };
 use crate::{
-    api::{Class, Reason, v1alpha1::MailServer},
+    api::{
+        Class, Reason,
+        v1alpha1::{EmailProfile, IS_DEFAULT_SERVER, MailReceiver, MailServer},
+    },
     mail::Diagnosis,
     verify::{References, Stored, select::Known},
 };
@@ -55,6 +63,24 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// An object of ours. One that cannot be read is told so itself; whoever names it waits.
+    async fn object<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Diagnosis>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let api: Api<DeserializeGuard<K>> = Api::namespaced(self.client.clone(), namespace);
+        let found = bounded(api.get_opt(name)).await.map_err(|error| unreadable(&K::kind(&()), namespace, name, &error))?;
+        Ok(found.and_then(|object| object.0.ok()))
+    }
+}
+
+/// Whether a `MailServer` is annotated as the default of its namespace.
+#[must_use]
+pub fn is_default(object: &impl ResourceExt) -> bool {
+    object.annotations().get(IS_DEFAULT_SERVER).is_some_and(|value| value == "true")
+}
+
 impl References for Cluster {
     fn secret<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
         async move {
@@ -77,12 +103,25 @@ impl References for Cluster {
     }
 
     fn mail_server<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailServer>, Diagnosis>> {
+        self.object(namespace, name).boxed()
+    }
+
+    fn mail_receiver<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailReceiver>, Diagnosis>> {
+        self.object(namespace, name).boxed()
+    }
+
+    fn email_profile<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<EmailProfile>, Diagnosis>> {
+        self.object(namespace, name).boxed()
+    }
+
+    fn default_server<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<Option<String>, Diagnosis>> {
         async move {
-            let servers: Api<DeserializeGuard<MailServer>> = Api::namespaced(self.client.clone(), namespace);
-            let found = bounded(servers.get_opt(name)).await;
-            let found = found.map_err(|error| unreadable("MailServer", namespace, name, &error))?;
-            // One that cannot be read is told so itself; whoever names it waits.
-            Ok(found.and_then(|server| server.0.ok()))
+            let servers: Api<MailServer> = Api::namespaced(self.client.clone(), namespace);
+            let found = bounded(servers.list_metadata(&ListParams::default())).await;
+            let found = found.map_err(|error| unreadable("MailServer", namespace, "", &error))?;
+            let defaults = found.items.iter().filter(|server| is_default(*server));
+            let oldest = defaults.min_by_key(|server| (server.creation_timestamp(), server.name_any()));
+            Ok(oldest.map(ResourceExt::name_any))
         }
         .boxed()
     }

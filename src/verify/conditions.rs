@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::{
     api::{Class, Reason, v1alpha1::condition as c},
     mail::Diagnosis,
+    verify::halt::Halt,
 };
 
 /// The most bytes of a message: the schema's bound is as many characters.
@@ -132,6 +133,42 @@ impl Conditions {
         }
     }
 
+    /// What follows from the spec and its references alone: whether it is `unacceptable`, and what of it could not be had.
+    pub fn references(&mut self, unacceptable: Option<&Diagnosis>, refused: Option<&Diagnosis>) {
+        match unacceptable {
+            Some(diagnosis) => self.tell(c::ACCEPTED, Truth::False, diagnosis),
+            None => self.holds(c::ACCEPTED, "The spec makes sense as a whole."),
+        }
+        for (kind, told) in [
+            (c::RESOLVED_REFS, "Everything that the spec names was found."),
+            (c::CREDENTIALS_READY, "The credentials were read."),
+        ] {
+            match refused {
+                None => self.holds(kind, told),
+                Some(refused) if refused.condition() == kind && refused.class != Class::Transient => {
+                    self.tell(kind, Truth::False, refused);
+                }
+                Some(refused) if unresolves(refused) && kind == c::RESOLVED_REFS => self.holds(kind, told),
+                Some(refused) if unresolves(refused) => {
+                    let told = format!("Not reached; see {}.", refused.condition());
+                    self.set(kind, Truth::Unknown, refused.reason.as_str(), &told);
+                }
+                Some(refused) if refused.condition() == c::ACCEPTED => self.tell(c::ACCEPTED, Truth::False, refused),
+                Some(unread) if self.get(kind).is_none() => self.tell(kind, Truth::Unknown, unread),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Says whether nothing goes out. While that is so, nobody waits for Ready: kstatus would, for ever.
+    pub fn halted(&mut self, halt: Option<&Halt>) {
+        let Some(halt) = halt else { return self.drop(c::SUSPENDED) };
+        self.tell(c::SUSPENDED, Truth::True, &halt.diagnosis);
+        for kind in [c::READY, c::RECONCILING, c::STALLED] {
+            self.drop(kind);
+        }
+    }
+
     /// kstatus's two conditions, which follow from Ready: never both, as it takes the first in the list. `before` is Ready's
     /// status and reason before it was made anew, `class` that of a failure that was told now.
     pub fn kstatus(&mut self, before: Option<(String, String)>, class: Option<Class>, pending: bool) {
@@ -169,6 +206,12 @@ impl Conditions {
         self.list.sort_by_key(place);
         self.list
     }
+}
+
+/// Whether a refusal means that what is named could not be had: then nothing that was proved with it is known any more.
+#[must_use]
+pub fn unresolves(refusal: &Diagnosis) -> bool {
+    refusal.class != Class::Transient && ![c::ACCEPTED, c::READY].contains(&refusal.condition())
 }
 
 /// What was said, and what to do: `message. hint`.

@@ -11,6 +11,7 @@ pub mod events;
 pub mod fingerprint;
 pub mod gate;
 pub mod halt;
+pub mod lending;
 pub mod login;
 pub mod mail_server;
 pub mod mailbox;

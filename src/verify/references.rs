@@ -6,7 +6,10 @@ use futures::future::{BoxFuture, FutureExt};
 use secrecy::SecretString;
 
 use super::select::Known;
-use crate::{api::v1alpha1::MailServer, mail::Diagnosis};
+use crate::{
+    api::v1alpha1::{EmailProfile, MailReceiver, MailServer},
+    mail::Diagnosis,
+};
 
 /// A Secret or a `ConfigMap`, as far as a check needs it.
 #[derive(Clone, Default)]
@@ -44,6 +47,34 @@ pub trait References: Send + Sync {
     /// # Errors
     /// Where it cannot be told whether there is one.
     fn mail_server<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailServer>, Diagnosis>> {
+        let _ = (namespace, name);
+        async { Ok(None) }.boxed()
+    }
+
+    /// The name of the `MailServer` that is annotated as the default of a namespace, the oldest of several; none if there is
+    /// none.
+    ///
+    /// # Errors
+    /// Where it cannot be told whether there is one.
+    fn default_server<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<Option<String>, Diagnosis>> {
+        let _ = namespace;
+        async { Ok(None) }.boxed()
+    }
+
+    /// A `MailReceiver` by its name; none if there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be told whether there is one.
+    fn mail_receiver<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailReceiver>, Diagnosis>> {
+        let _ = (namespace, name);
+        async { Ok(None) }.boxed()
+    }
+
+    /// An `EmailProfile` by its name; none if there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be told whether there is one.
+    fn email_profile<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<EmailProfile>, Diagnosis>> {
         let _ = (namespace, name);
         async { Ok(None) }.boxed()
     }

@@ -39,6 +39,13 @@ pub fn due_after(checked: Timestamp, uid: &str, interval: Duration) -> Timestamp
     Timestamp::from_second(slot).unwrap_or(Timestamp::MAX)
 }
 
+/// The first due time after this, however near it is.
+#[must_use]
+pub fn next_slot(after: Timestamp, uid: &str, interval: Duration) -> Timestamp {
+    let half = Duration::from_secs(interval.as_secs() / 2);
+    due_after(after.checked_sub(half).unwrap_or(Timestamp::MIN), uid, interval)
+}
+
 /// When a check that was overdue as a process began to lead runs: spread over min(interval, 10 minutes) after that.
 #[must_use]
 pub fn catch_up(since: Timestamp, uid: &str, interval: Duration) -> Timestamp {
@@ -135,6 +142,15 @@ mod tests {
             let gap = due_after(at(second), &uid, Duration::from_secs(interval)).as_second() - second;
             let interval = i64::try_from(interval).unwrap();
             prop_assert!(gap >= interval / 2 && gap <= interval / 2 + interval, "{gap} of {interval}");
+        }
+
+        #[test]
+        fn the_next_slot_is_the_first_after_a_time(second in 0_i64..10_000_000_000, uid in ".{0,40}", interval in 60_u64..1_000_000) {
+            let span = Duration::from_secs(interval);
+            let slot = next_slot(at(second), &uid, span);
+            let gap = slot.as_second() - second;
+            prop_assert!(gap > 0 && gap <= i64::try_from(interval).unwrap(), "{gap} of {interval}");
+            prop_assert_eq!(next_slot(slot, &uid, span).as_second() - slot.as_second(), i64::try_from(interval).unwrap());
         }
 
         #[test]

@@ -19,6 +19,7 @@ mod kills;
 mod life;
 mod outage;
 mod plugin;
+mod policies;
 mod probes;
 mod profiles;
 mod proxy;

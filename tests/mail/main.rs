@@ -71,6 +71,7 @@ async fn check(inputs: &Inputs, gate: &dyn Gate, level: Level) -> Report {
         code: id,
         message: id,
         reads_bounces: false,
+        probe: None,
         now: Timestamp::now(),
         installation: "test",
         contact: Some("postmaster@example.test"),

@@ -126,6 +126,7 @@ impl Dispatch for Submits<'_> {
                 code: *code,
                 message: *code,
                 reads_bounces: true,
+                probe: None,
                 now,
                 installation: "test",
                 contact: None,

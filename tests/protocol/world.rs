@@ -302,6 +302,7 @@ impl World {
             code: CODE,
             message: CODE,
             reads_bounces: false,
+            probe: None,
             now: "2026-03-04T05:06:07Z".parse().unwrap(),
             installation: "tests",
             contact: self.contact,

@@ -11,6 +11,7 @@ pub mod elsewhere;
 pub mod fleet;
 pub mod leaks;
 pub mod maildir;
+pub mod policies;
 pub mod profiles;
 pub mod references;
 pub mod stack;

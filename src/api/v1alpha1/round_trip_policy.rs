@@ -281,6 +281,10 @@ pub struct RoundTripPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub inputs_observed: Option<String>,
+    /// A keyed hash of what the conditions speak of: that of the last probe which came to a conclusion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub inputs_judged: Option<String>,
     /// No login with these credentials before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_held_until: Option<Time>,

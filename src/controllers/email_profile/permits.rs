@@ -32,8 +32,9 @@ use crate::{
     verify::{
         Gate,
         budget::{Borrower, Mail},
-        email_profile::{ActorReport, Inputs, Permits, Run, RunReport, Sender, Stand, claim},
+        email_profile::{ActorReport, Inputs, Permits, Run, RunReport, Stand, claim},
         gate::Account,
+        lending::Sender,
         report::LoginOutcome,
     },
 };

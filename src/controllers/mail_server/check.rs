@@ -98,6 +98,7 @@ async fn by(ctx: &Context, name: &Name, gate: &OperatorGate, inputs: &Inputs, pl
         code,
         message: code,
         reads_bounces: false,
+        probe: None,
         now: Timestamp::now(),
         installation: &settings.installation,
         contact: settings.contact.as_deref(),

@@ -5,33 +5,27 @@ use std::{collections::BTreeSet, sync::Mutex};
 use kube::ResourceExt;
 
 use crate::{
-    api::v1alpha1::{IS_DEFAULT_SERVER, MailServer},
+    api::v1alpha1::MailServer,
     controllers::{glance::Glance, known::Known},
-    runtime::{Name, lock},
+    runtime::{Name, lock, references::is_default},
 };
 
 /// The servers that are annotated as the default of their namespace.
 #[derive(Debug, Default)]
 pub struct Defaults(Mutex<BTreeSet<Name>>);
 
-/// Whether an object is annotated as the default of its namespace.
-#[must_use]
-pub fn is_default(object: &impl ResourceExt) -> bool {
-    object.annotations().get(IS_DEFAULT_SERVER).is_some_and(|value| value == "true")
-}
-
 impl Defaults {
-    /// Takes note of a server. Returns who must look again, as it became or ceased to be a default.
-    pub fn see(&self, object: &Glance<MailServer>) -> Vec<Name> {
+    /// Takes note of a server. Returns its rivals, if it became or ceased to be a default.
+    pub fn see(&self, object: &Glance<MailServer>) -> Option<Vec<Name>> {
         let (name, mut all) = (Name::of(object), lock(&self.0));
         let changed = if is_default(object) { all.insert(name.clone()) } else { all.remove(&name) };
-        if changed { rivals(&all, &name) } else { Vec::new() }
+        changed.then(|| rivals(&all, &name))
     }
 
-    /// A server is gone. Returns who must look again.
-    pub fn forget(&self, name: &Name) -> Vec<Name> {
+    /// A server is gone. Returns its rivals, if it was a default.
+    pub fn forget(&self, name: &Name) -> Option<Vec<Name>> {
         let mut all = lock(&self.0);
-        if all.remove(name) { rivals(&all, name) } else { Vec::new() }
+        all.remove(name).then(|| rivals(&all, name))
     }
 
     /// An older server of the namespace that is annotated as its default, where `object` is too; of two with one age the
@@ -63,6 +57,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::v1alpha1::IS_DEFAULT_SERVER;
 
     fn default(name: &str, created: i64) -> Glance<MailServer> {
         let at = jiff::Timestamp::from_second(created).unwrap().to_string();
@@ -77,7 +72,7 @@ mod tests {
         server
     }
 
-    fn apply(defaults: &Defaults, writer: &mut Writer<Glance<MailServer>>, object: Glance<MailServer>) -> Vec<Name> {
+    fn apply(defaults: &Defaults, writer: &mut Writer<Glance<MailServer>>, object: Glance<MailServer>) -> Option<Vec<Name>> {
         let again = defaults.see(&object);
         writer.apply_watcher_event(&Event::Apply(object));
         again
@@ -87,12 +82,13 @@ mod tests {
     fn of_two_defaults_the_younger_one_hears_of_the_older_and_of_its_end() {
         let (store, mut writer) = reflector::store();
         let (known, defaults) = (Known::new(vec![store]), Defaults::default());
-        assert!(apply(&defaults, &mut writer, default("young", 100)).is_empty());
-        assert_eq!(apply(&defaults, &mut writer, default("old", 50)), [Name::new("mail", "young")]);
+        assert_eq!(apply(&defaults, &mut writer, default("young", 100)), Some(Vec::new()));
+        assert_eq!(apply(&defaults, &mut writer, default("young", 100)), None, "nothing changed");
+        assert_eq!(apply(&defaults, &mut writer, default("old", 50)), Some(vec![Name::new("mail", "young")]));
         assert_eq!(defaults.older(&server(&default("young", 100)), &known).as_deref(), Some("old"));
         assert_eq!(defaults.older(&server(&default("old", 50)), &known), None);
         writer.apply_watcher_event(&Event::Delete(default("old", 50)));
-        assert_eq!(defaults.forget(&Name::new("mail", "old")), [Name::new("mail", "young")]);
+        assert_eq!(defaults.forget(&Name::new("mail", "old")), Some(vec![Name::new("mail", "young")]));
         assert_eq!(defaults.older(&server(&default("young", 100)), &known), None);
     }
 }

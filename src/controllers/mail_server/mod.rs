@@ -64,11 +64,25 @@ impl Kind for MailServers {
     }
 
     fn seen(&self, object: &Glance<MailServer>) -> Vec<Who> {
-        self.defaults.see(object).into_iter().map(|name| Context::who(&name)).collect()
+        Self::look_again(self.defaults.see(object), &Name::of(object))
     }
 
     fn gone(&self, name: &Name) -> Vec<Who> {
-        self.defaults.forget(name).into_iter().map(|name| Context::who(&name)).collect()
+        Self::look_again(self.defaults.forget(name), name)
+    }
+}
+
+impl MailServers {
+    /// Whichever server is the default of a namespace, for those who name none.
+    #[must_use]
+    pub fn default_of(namespace: &str) -> Who {
+        Who::new("default MailServer", Name::new(namespace, ""))
+    }
+
+    /// Who must look again where a namespace has another default: its rivals, and those who name none.
+    fn look_again(rivals: Option<Vec<Name>>, changed: &Name) -> Vec<Who> {
+        let Some(rivals) = rivals else { return Vec::new() };
+        rivals.iter().map(Context::who).chain([Self::default_of(&changed.namespace)]).collect()
     }
 }
 

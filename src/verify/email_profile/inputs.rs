@@ -14,20 +14,17 @@ use super::presets;
 use crate::{
     api::{
         Reason,
-        v1alpha1::{
-            EmailProfile, EmailProfileSpec, Level, MailServer, MailboxCleanup, MailboxProtocol, ObjectRef, Security, Test,
-            VerificationMode,
-        },
+        v1alpha1::{EmailProfile, EmailProfileSpec, Level, MailboxCleanup, MailboxProtocol, Security, VerificationMode},
     },
     mail::{Diagnosis, Stage, mailbox::Cleanup, protocol::Protocol},
     verify::{
         Endpoint, References,
         gate::Account,
+        lending::{Errand, Sender, lend},
         mail_server,
         mailbox::{self, attend::Desk},
         resolve::{About, account, host_name, invalid, port_number, trust},
         select::{Chosen, Wanted},
-        sharing,
     },
 };
 use outgoing::Outward;
@@ -79,23 +76,6 @@ pub struct Returns {
     pub desk: Arc<Desk>,
 }
 
-/// The `MailServer` that sends the codes.
-#[derive(Clone, Debug)]
-pub struct Sender {
-    /// As `namespace/name`.
-    pub name: String,
-    /// Its namespace, where that is another than the profile's: its `usage` counts then.
-    pub lender: Option<String>,
-    /// The mails in an hour that the lender grants to the profile's namespace.
-    pub per_hour: Option<u32>,
-    /// What sending through it needs, with the profile as the object and its address as the recipient.
-    pub server: mail_server::Inputs,
-    /// The connections that it grants to its account.
-    pub connections: usize,
-    /// The mails a minute that it grants to its account.
-    pub per_minute: u32,
-}
-
 impl Inputs {
     /// The accounts that a run may log in to: on the incoming server, and on the outgoing one.
     #[must_use]
@@ -139,7 +119,8 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
     let (mut waits, mut unsettled) = (None, false);
     let sender = match &spec.verification.as_ref().and_then(|verification| verification.sender_ref.clone()) {
         Some(reference) if spec.mode() == VerificationMode::Automatic => {
-            let sender = sender(spec, reference, about, references).await?;
+            let errand = Errand { kind: "EmailProfile", to: &spec.address, from: None };
+            let sender = lend(errand, reference, about, references).await?;
             (waits, unsettled) = (sender.waits, sender.unsettled);
             Some(sender.sender)
         }
@@ -201,22 +182,37 @@ pub async fn returns(profile: &EmailProfile, about: &About<'_>, references: &dyn
     let (spec, status) = (&profile.spec, profile.status.as_ref()?);
     let verified = |c: &&Condition| c.type_ == crate::api::v1alpha1::condition::VERIFIED && c.status == "True";
     status.conditions.iter().find(verified).filter(|_| spec.suspend != Some(true))?;
-    let (protocol, endpoint) = incoming(spec).ok().filter(|(protocol, _)| *protocol == Protocol::Imap)?;
-    let (tls, _) = trust(spec.server.as_ref().and_then(|server| server.tls.as_ref()), about, references).await.ok()?;
-    let login =
-        account(spec.account.as_ref()?, about, references, std::slice::from_ref(&endpoint), tls.skip_verify).await.ok()??;
+    let (mut mailbox, cleanup) = mailbox(spec, about, references).await.ok()?;
+    mailbox.junk = Vec::new();
+    (mailbox.protocol == Protocol::Imap).then(|| Returns { mailbox, cleanup, desk: Arc::default() })
+}
+
+/// The mailbox of a profile, where something else than its own code is looked for there; and what becomes of our mails in it.
+///
+/// # Errors
+/// What is missing or wrong among the references.
+pub async fn mailbox(
+    spec: &EmailProfileSpec,
+    about: &About<'_>,
+    references: &dyn References,
+) -> Result<(mailbox::Inputs, Cleanup), Diagnosis> {
+    let (protocol, endpoint) = incoming(spec)?;
+    let (tls, _) = trust(spec.server.as_ref().and_then(|server| server.tls.as_ref()), about, references).await?;
+    let auth = spec.account.as_ref().ok_or_else(|| invalid("protocol IMAP and POP3 need account"))?;
+    let login = account(auth, about, references, std::slice::from_ref(&endpoint), tls.skip_verify).await?;
+    let folder = spec.mailbox.clone().unwrap_or_default();
     let mailbox = mailbox::Inputs {
         protocol,
         endpoint,
         tls,
-        login: Some(login),
-        mailbox: spec.mailbox.clone().and_then(|folder| folder.name).unwrap_or_else(|| "INBOX".to_owned()),
-        junk: Vec::new(),
+        login: Some(login.ok_or_else(|| invalid("no mailbox is read without a login: set account.type to Password or OAuth2"))?),
+        mailbox: folder.name.unwrap_or_else(|| "INBOX".to_owned()),
+        junk: folder.junk.unwrap_or_default(),
         level: Level::Authenticate,
         timeout: OPENING,
         resolving: Duration::ZERO,
     };
-    Some(Returns { mailbox, cleanup: cleanup(spec), desk: Arc::default() })
+    Ok((mailbox, cleanup(spec)))
 }
 
 fn cleanup(spec: &EmailProfileSpec) -> Cleanup {
@@ -255,115 +251,4 @@ pub fn incoming(spec: &EmailProfileSpec) -> Result<(Protocol, Endpoint), Diagnos
     let (host, port, security) =
         preset.ok_or_else(|| invalid(&format!("the provider offers no {name}; set server, or another protocol")))?;
     Ok((protocol, Endpoint { host: host.to_owned(), port, security }))
-}
-
-/// The `MailServer` behind a reference, if this namespace may use it.
-async fn server(reference: &ObjectRef, about: &About<'_>, references: &dyn References) -> Result<MailServer, Diagnosis> {
-    let namespace = reference.namespace.as_deref().unwrap_or(about.namespace);
-    let found = references.mail_server(namespace, &reference.name).await?;
-    if namespace == about.namespace {
-        return found.ok_or_else(|| {
-            Diagnosis::new(Reason::MailServerNotFound)
-                .fact("name", format!("{namespace}/{}", reference.name))
-                .detail(format!("there is no MailServer {} in namespace {namespace}", reference.name))
-        });
-    }
-    let denied = || sharing::denied("MailServer", namespace, &reference.name, about.namespace);
-    let Some(server) = found else { return Err(denied()) };
-    let labels = references.namespace_labels(about.namespace).await?;
-    let admitted = sharing::admits(server.spec.allowed_namespaces.as_ref(), namespace, about.namespace, &labels);
-    if admitted { Ok(server) } else { Err(denied()) }
-}
-
-/// Why a server's dependents must wait, if they must: it is not verified as it is now. A server in a file has no status.
-fn not_ready(server: &MailServer, name: &str) -> Option<Diagnosis> {
-    let status = server.status.as_ref()?;
-    let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
-    let suspended = condition(crate::api::v1alpha1::condition::SUSPENDED).filter(|suspended| suspended.status == "True");
-    let verified = condition(crate::api::v1alpha1::condition::VERIFIED);
-    let why = match (suspended, verified) {
-        (Some(suspended), _) => suspended.reason.as_str(),
-        (None, Some(verified)) if verified.status == "True" => return None,
-        (None, Some(verified)) => verified.reason.as_str(),
-        (None, None) => Reason::NeverVerified.as_str(),
-    };
-    let waits = Diagnosis::new(Reason::DependencyNotReady).fact("kind", "MailServer").fact("name", name).fact("reason", why);
-    Some(waits.detail(format!("MailServer {name}: {why}")))
-}
-
-/// Whether a server's spec has changed, and what is known of it was found before. A server in a file has no status.
-fn is_unsettled(server: &MailServer) -> bool {
-    let Some(status) = &server.status else { return false };
-    let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
-    let of_now = |generation: Option<i64>| generation == server.metadata.generation;
-    let verified = condition(crate::api::v1alpha1::condition::VERIFIED);
-    let works_on_it = condition(crate::api::v1alpha1::condition::RECONCILING).is_some_and(|c| c.status == "True");
-    !of_now(status.observed_generation) || (works_on_it && !verified.is_some_and(|verified| of_now(verified.observed_generation)))
-}
-
-/// A sender, and how its server is.
-struct Found {
-    sender: Sender,
-    waits: Option<Diagnosis>,
-    unsettled: bool,
-}
-
-async fn sender(
-    spec: &EmailProfileSpec,
-    reference: &ObjectRef,
-    about: &About<'_>,
-    references: &dyn References,
-) -> Result<Found, Diagnosis> {
-    let found = server(reference, about, references).await?;
-    let namespace = reference.namespace.as_deref().unwrap_or(about.namespace);
-    let name = format!("{namespace}/{}", reference.name);
-    let Some(from) = &found.spec.sender else {
-        return Err(invalid(&format!("MailServer {name} has no sender.address, so it cannot send the code; set it there")));
-    };
-    let lender = (namespace != about.namespace).then(|| namespace.to_owned());
-    let usage = found.spec.usage.as_ref();
-    if lender.is_some() && !sharing::usage_permits(usage, &from.address, &from.address, &spec.address) {
-        let list = usage.and_then(|usage| usage.recipient_domains.clone()).map_or_else(
-            || from.address.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default(),
-            |domains| domains.join(", "),
-        );
-        return Err(Diagnosis::new(Reason::UsageNotPermitted)
-            .fact("server", name.as_str())
-            .fact("list", list.as_str())
-            .fact("me", about.namespace)
-            .detail(format!("MailServer {name} lets namespace {} mail {list} only, not {}", about.namespace, spec.address)));
-    }
-    // What makes the server itself unusable is told there; here it is a dependency that is not ready.
-    let (waits, unsettled) = (not_ready(&found, &name), is_unsettled(&found));
-    let lending = About { namespace, name: &reference.name, uid: about.uid, ..*about };
-    let server = mail_server::resolve(&found.spec, &lending, references).await;
-    let mut server = match (server, &waits) {
-        (Ok(server), _) => server,
-        (Err(unreadable), _) if unreadable.reason == Reason::RefUnreadable => return Err(unreadable),
-        (Err(failure), None) => {
-            let why = failure.reason.as_str();
-            return Err(Diagnosis::new(Reason::DependencyNotReady)
-                .fact("kind", "MailServer")
-                .fact("name", name.as_str())
-                .fact("reason", why)
-                .detail(format!("MailServer {name}: {why}")));
-        }
-        (Err(_), Some(waits)) => return Err(waits.clone()),
-    };
-    server.level = Level::Deliver;
-    server.test = Some(Test { to: spec.address.clone(), subject: None });
-    server.object = format!("EmailProfile {}/{}", about.namespace, about.name);
-    about.uid.clone_into(&mut server.uid);
-    let limits = found.spec.limits.as_ref();
-    let granted = |written: Option<i32>, usual: u32| written.and_then(|n| u32::try_from(n).ok()).unwrap_or(usual);
-    let per_hour = lender.as_ref().map(|_| granted(usage.and_then(|usage| usage.messages_per_hour_per_namespace), 12));
-    let sender = Sender {
-        name,
-        lender,
-        per_hour,
-        server,
-        connections: granted(limits.and_then(|limits| limits.connections), 1) as usize,
-        per_minute: granted(limits.and_then(|limits| limits.messages_per_minute), mail_server::MESSAGES_PER_MINUTE),
-    };
-    Ok(Found { sender, waits, unsettled })
 }

@@ -24,7 +24,7 @@ use crate::{
         authentication::{Alignment, aligned, record},
     },
     verify::{
-        conditions::{Conditions, Truth},
+        conditions::{Conditions, Truth, unresolves},
         halt::{Halt, Mode, told_time, whole_seconds},
     },
 };
@@ -52,11 +52,6 @@ pub(super) fn is_open(failure: &Diagnosis) -> bool {
         )
 }
 
-/// Whether a refusal means that what is named could not be had: then nothing that was proved with it is known any more.
-pub(super) fn unresolves(refusal: &Diagnosis) -> bool {
-    refusal.class != Class::Transient && ![c::ACCEPTED, c::READY].contains(&refusal.condition())
-}
-
 /// How long before its end a certificate is warned of; two weeks if nothing is said.
 pub(super) fn warning(seen: &Seen<'_>) -> Duration {
     let tls = seen.spec.server.as_ref().and_then(|server| server.tls.as_ref());
@@ -76,7 +71,7 @@ pub(super) fn conditions(
     let failures = u32::try_from(status.consecutive_failures.unwrap_or(0)).unwrap_or(0);
     let verdict = Verdict { failures, ..Verdict::default() };
     let mut judge = Judge { conditions, seen, status, same: seen.is_judged(), class: None, verdict };
-    judge.spec();
+    judge.conditions.references(seen.brakes().unacceptable().as_ref(), seen.observed.as_ref().err());
     // What was found with inputs that have changed since says nothing of those that are there now.
     let stale = |run: &Run| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != run.inputs);
     let judged_now = match news {
@@ -118,36 +113,6 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// What follows from the spec and its references alone.
-    fn spec(&mut self) {
-        match self.seen.brakes().unacceptable() {
-            Some(diagnosis) => self.conditions.tell(c::ACCEPTED, Truth::False, &diagnosis),
-            None => self.conditions.holds(c::ACCEPTED, "The spec makes sense as a whole."),
-        }
-        let refused = self.seen.observed.as_ref().err();
-        for (kind, told) in [
-            (c::RESOLVED_REFS, "Everything that the spec names was found."),
-            (c::CREDENTIALS_READY, "The credentials were read."),
-        ] {
-            match refused {
-                None => self.conditions.holds(kind, told),
-                Some(refused) if refused.condition() == kind && refused.class != Class::Transient => {
-                    self.conditions.tell(kind, Truth::False, refused);
-                }
-                Some(refused) if unresolves(refused) && kind == c::RESOLVED_REFS => self.conditions.holds(kind, told),
-                Some(refused) if unresolves(refused) => {
-                    let told = format!("Not reached; see {}.", refused.condition());
-                    self.conditions.set(kind, Truth::Unknown, refused.reason.as_str(), &told);
-                }
-                Some(refused) if refused.condition() == c::ACCEPTED => {
-                    self.conditions.tell(c::ACCEPTED, Truth::False, refused);
-                }
-                Some(unread) if self.conditions.get(kind).is_none() => self.conditions.tell(kind, Truth::Unknown, unread),
-                Some(_) => {}
-            }
-        }
-    }
-
     /// What a run, or a part of it, says. What an earlier part found stands among the actors.
     fn found(&mut self, run: &Run, report: &RunReport) {
         let outgoing = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
@@ -348,14 +313,10 @@ impl Judge<'_> {
 
     /// The summary, and kstatus's two conditions.
     fn ready(&mut self, plan: &Plan, halted: Option<&Halt>, pending: bool, before: Option<(String, String)>) {
-        if let Some(halt) = halted {
-            self.conditions.tell(c::SUSPENDED, Truth::True, &halt.diagnosis);
-            for kind in [c::READY, c::RECONCILING, c::STALLED] {
-                self.conditions.drop(kind);
-            }
+        self.conditions.halted(halted);
+        if halted.is_some() {
             return;
         }
-        self.conditions.drop(c::SUSPENDED);
         let refused = refusal(self.seen).filter(|refused| refused.class != Class::Transient);
         if let Some(diagnosis) = refused {
             self.conditions.tell(c::READY, Truth::False, &diagnosis);

@@ -16,7 +16,7 @@ pub mod seen;
 pub mod status;
 
 pub use decide::{Because, Begin, Errand, Plan, Run, Trigger, What, decide};
-pub use inputs::{Inputs, Sender, resolve};
+pub use inputs::{Inputs, resolve};
 pub use report::{ActorReport, Finding, Mail, RunReport};
 pub use run::{Agent, Codes, Noted, Outcome, Permits, Setting, Stand, run};
 pub use seen::{Observed, Seen};

@@ -178,6 +178,7 @@ async fn outgoing(setting: Setting<'_>, permits: &dyn Permits, run: &Run, mut op
         code: Uuid::nil(),
         message: Uuid::nil(),
         reads_bounces: false,
+        probe: None,
         now: Timestamp::now(),
         installation: setting.installation,
         contact: setting.contact,

@@ -14,7 +14,7 @@ use crate::{
     api::v1alpha1::{ActorClaim, EmailProfileStatus, VerificationStatus},
     mail::Diagnosis,
     verify::{
-        conditions::cut,
+        conditions::{cut, unresolves},
         events::{self, Event},
         halt::{told_time, whole_seconds},
         report::LoginOutcome,
@@ -221,7 +221,7 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
         News::Begun(_) => return,
         News::None => {
             match &plan.what {
-                What::Refuse(diagnosis) if judge::unresolves(diagnosis) => {
+                What::Refuse(diagnosis) if unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was.
                     status.inputs_observed = None;
                     status.inputs_judged = None;

@@ -20,6 +20,7 @@ use crate::{
     },
     mail::{
         Diagnosis, Stage, Stages, Vantage,
+        message::ProbeMail,
         stage::{Outcome, Record},
     },
     verify::{Gate, Report, report::LoginOutcome},
@@ -40,6 +41,8 @@ pub struct Run<'a> {
     pub message: Uuid,
     /// Whether somebody reads what comes back to the sender's address.
     pub reads_bounces: bool,
+    /// A probe instead of the test mail.
+    pub probe: Option<ProbeMail<'a>>,
     /// The mail's date.
     pub now: Timestamp,
     /// The installation's name, for the mail's header.

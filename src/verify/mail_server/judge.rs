@@ -16,7 +16,7 @@ use crate::{
     mail::{Diagnosis, Stage},
     verify::{
         Report,
-        conditions::{Conditions, Truth, sentence, sentence_of},
+        conditions::{Conditions, Truth, sentence, sentence_of, unresolves},
         halt::{Halt, told_time, whole_seconds},
         report::LoginOutcome,
     },
@@ -48,11 +48,6 @@ pub(super) fn is_open(failure: &Diagnosis) -> bool {
 /// Whether a failure says that the check was cut off: paused, suspended, no longer the leader.
 fn is_cut(failure: &Diagnosis) -> bool {
     failure.class == Class::Information || matches!(failure.reason, Reason::Paused | Reason::Suspended | Reason::Maintenance)
-}
-
-/// Whether a refusal means that what is named could not be had: then nothing that was proved with it is known any more.
-pub(super) fn unresolves(refusal: &Diagnosis) -> bool {
-    refusal.class != Class::Transient && ![c::ACCEPTED, c::READY].contains(&refusal.condition())
 }
 
 /// Makes the conditions, and counts failures.
@@ -381,14 +376,10 @@ impl Judge<'_> {
 
     /// The summary, and kstatus's two conditions.
     fn ready(&mut self, halted: Option<&Halt>, pending: bool) {
-        if let Some(halt) = halted {
-            self.conditions.tell(c::SUSPENDED, Truth::True, &halt.diagnosis);
-            for kind in [c::READY, c::RECONCILING, c::STALLED] {
-                self.conditions.drop(kind);
-            }
+        self.conditions.halted(halted);
+        if halted.is_some() {
             return;
         }
-        self.conditions.drop(c::SUSPENDED);
         let before = self.conditions.get(c::READY).map(|ready| (ready.status.clone(), ready.reason.clone()));
         let refused = self.refused.clone().filter(|refused| refused.class != Class::Transient);
         let conflict = self.seen.other_default.map(|other| {

@@ -11,6 +11,7 @@ use crate::{
     mail::{Diagnosis, Stage},
     verify::{
         Report,
+        conditions::unresolves,
         events::{self, Event},
         halt::{told_time, whole_seconds},
         schedule::{back_off, due_after, later},
@@ -193,7 +194,7 @@ fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: 
         News::Begun(_) => return,
         News::None => {
             match &plan.what {
-                What::Refuse(diagnosis) if judge::unresolves(diagnosis) => {
+                What::Refuse(diagnosis) if unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was.
                     status.inputs_observed = None;
                     status.next_check_time = None;

@@ -132,6 +132,7 @@ fn a_server_arrives_as_it_was_with_the_mail_that_it_may_be_sent() {
         code,
         message: code,
         reads_bounces: false,
+        probe: None,
         now: jiff::Timestamp::UNIX_EPOCH,
         installation: "corp",
         contact: Some("ops"),

@@ -1,6 +1,5 @@
 //! The server through which a profile's own account sends: a login there is proved, or a `MailServer` does it.
 
-use super::{not_ready, server};
 use crate::{
     api::{
         Reason,
@@ -10,6 +9,7 @@ use crate::{
     verify::{
         Endpoint, Login, References,
         email_profile::presets,
+        lending::{not_ready, server},
         mail_server,
         resolve::{About, host_name, port_number, trust},
     },

@@ -104,6 +104,7 @@ impl<'a> Post<'a> {
             code: self.code,
             message,
             reads_bounces: reads_bounces(inputs),
+            probe: None,
             now: Timestamp::now(),
             installation: self.setting.installation,
             contact: self.setting.contact,

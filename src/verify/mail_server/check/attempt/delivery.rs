@@ -6,7 +6,7 @@ use crate::{
     mail::{
         Diagnosis, Stage, Stages,
         diagnosis::printable,
-        message::{Composed, TestMail, compose, dot_stuffed},
+        message::{Composed, TestMail, compose, compose_probe, dot_stuffed},
         smtp::session,
         wire::Wire,
     },
@@ -66,6 +66,9 @@ impl Attempt<'_> {
     }
 
     fn compose(&self) -> Result<Composed, Diagnosis> {
+        if let Some(probe) = &self.run.probe {
+            return compose_probe(probe);
+        }
         let lacks = |field: &str| {
             let fault = format!("level Deliver needs {field}");
             Diagnosis::new(Reason::SpecInvalid).detail(fault.as_str()).fact("fault", fault)

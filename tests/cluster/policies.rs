@@ -1,0 +1,69 @@
+//! `RoundTripPolicy` in a cluster: probes that are claimed, sent, answered and settled.
+
+use serde_json::{Value, json};
+
+use super::{
+    auth, spec,
+    support::{cluster::Cluster, policies::results, stack::Stack},
+};
+
+/// A policy that sends through `relay`.
+pub fn policy(rest: Value) -> Value {
+    let mut spec = json!({
+        "serverRef": {"name": "relay"}, "to": "probe@example.test",
+        "message": {"body": "please answer this mail"},
+        "interval": "15m", "timeout": "30s",
+        "receive": {"receiverRef": {"name": "inbound"}},
+    });
+    for (key, value) in rest.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
+#[tokio::test]
+async fn a_probe_is_claimed_sent_and_settled_by_what_a_receiver_took() {
+    let (stack, cluster) = (Stack::get(), Cluster::new("rtp").await);
+    let user = super::account(&cluster, &stack, "rtp").await;
+    cluster.receivers().await;
+    let operator = cluster.operator(&["--receiver-namespace", &cluster.namespace]).await;
+    cluster
+        .server(
+            "relay",
+            spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth(), "limits": {"messagesPerMinute": 1000}})),
+        )
+        .await;
+    cluster.apply(json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailReceiver", "metadata": {"name": "inbound"}, "spec": {"domains": ["plain.receiver.test"]}})).await;
+    let cond = json!({"type": "Listening", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    cluster.kubectl(&[
+        "patch",
+        "mailreceiver",
+        "inbound",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &json!({"status": {"conditions": [cond]}}).to_string(),
+    ]);
+    cluster.policy("echo", policy(json!({"to": user}))).await;
+    let status = cluster
+        .policy_when("echo", "sent", |status| status.in_flight.as_ref().is_some_and(|probe| probe.sent_at.is_some()))
+        .await;
+    let probe = status.in_flight.unwrap();
+    let uid = cluster.policies().get("echo").await.unwrap().metadata.uid.unwrap();
+    let now = jiff::Timestamp::now().to_string();
+    cluster
+        .reply(
+            "r1",
+            json!({"policy": {"namespace": cluster.namespace, "name": "echo", "uid": uid}, "probe": probe.id, "receivedAt": now}),
+        )
+        .await;
+    let status = cluster.policy_condition("echo", "Ready", "True", "Succeeded").await;
+    assert_eq!(results(&status), ["Succeeded"]);
+    assert_eq!(stack.mails(&user, "mailverity round trip").len(), 1);
+    assert!(cluster.replies().await.is_empty());
+    let (_, metrics) = operator.get("/metrics").await.unwrap();
+    assert!(metrics.contains("mailverity_roundtrip_duration_seconds_count 1"), "{metrics}");
+        "{}",
+        operator.get("/metrics").await.unwrap().1.lines().filter(|l| l.contains("roundtrip")).collect::<Vec<_>>().join("\n")
+    );
+}

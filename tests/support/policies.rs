@@ -1,0 +1,94 @@
+//! Policies of a test, and what is told of them.
+
+use std::time::{Duration, Instant};
+
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use mailverity::api::v1alpha1::{ProbeReply, RoundTripPolicy, RoundTripPolicyStatus};
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+impl Cluster {
+    pub fn policies(&self) -> Api<RoundTripPolicy> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A `RoundTripPolicy`.
+    pub async fn policy(&self, name: &str, spec: Value) {
+        let kind = "RoundTripPolicy";
+        self.apply(json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}))
+            .await;
+    }
+
+    /// Merges into a policy.
+    pub async fn patch_policy(&self, name: &str, patch: Value) {
+        self.policies().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    pub async fn policy_status(&self, name: &str) -> RoundTripPolicyStatus {
+        self.policies().get(name).await.unwrap().status.unwrap_or_default()
+    }
+
+    /// Waits until a policy's status is as `ready` says; fails with the last one.
+    pub async fn policy_when(
+        &self,
+        name: &str,
+        what: &str,
+        ready: impl Fn(&RoundTripPolicyStatus) -> bool,
+    ) -> RoundTripPolicyStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let status = self.policy_status(name).await;
+            if ready(&status) {
+                return status;
+            }
+            assert!(Instant::now() < end, "{name}: not {what}: {}", serde_json::to_string_pretty(&status).unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a condition of a policy has this status and reason.
+    pub async fn policy_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> RoundTripPolicyStatus {
+        let what = format!("{kind}={status} {reason}");
+        self.policy_when(name, &what, |seen| is_so(seen, kind, status, reason)).await
+    }
+
+    /// What receivers took and no status holds yet, in this test's receiver namespace.
+    pub async fn replies(&self) -> Vec<String> {
+        let api: Api<ProbeReply> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect()
+    }
+
+    /// Lets this test's operator see what receivers take.
+    pub async fn receivers(&self) {
+        let api = "rbac.authorization.k8s.io/v1";
+        let rule =
+            json!({"apiGroups": ["mailverity.dev"], "resources": ["probereplies"], "verbs": ["get", "list", "watch", "delete"]});
+        self.apply(json!({"apiVersion": api, "kind": "Role", "metadata": {"name": "replies"}, "rules": [rule]})).await;
+        let subject = json!({"kind": "ServiceAccount", "name": "mailverity", "namespace": self.namespace});
+        let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "replies"});
+        self.apply(json!({"apiVersion": api, "kind": "RoleBinding", "metadata": {"name": "replies"}, "roleRef": role, "subjects": [subject]})).await;
+    }
+
+    /// A receiver has taken something about a probe.
+    pub async fn reply(&self, name: &str, spec: Value) {
+        let api: Api<ProbeReply> = Api::namespaced(self.client.clone(), &self.namespace);
+        let reply = ProbeReply::new(name, serde_json::from_value(spec).unwrap());
+        api.create(&PostParams::default(), &reply).await.unwrap();
+    }
+}
+
+/// Whether a condition has this status and reason.
+pub fn is_so(status: &RoundTripPolicyStatus, kind: &str, value: &str, reason: &str) -> bool {
+    status.conditions.iter().any(|c| c.type_ == kind && c.status == value && c.reason == reason)
+}
+
+/// What has become of each probe, the newest first.
+pub fn results(status: &RoundTripPolicyStatus) -> Vec<&str> {
+    status.history.iter().map(|row| row.result.as_str()).collect()
+}
