@@ -3,6 +3,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
+use futures::future::{FutureExt, pending};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, sleep},
@@ -146,7 +147,7 @@ impl Watch<'_> {
             let next = Instant::now() + AGAIN;
             mailbox.set_deadline(next + inputs.timeout);
             tokio::select! {
-                came = mailbox.wait(next) => drop(came?),
+                came = mailbox.wait(next, pending().boxed()) => drop(came?),
                 () = gate.ends() => return Ok(()),
             }
         }
@@ -172,7 +173,7 @@ impl Watch<'_> {
             let Some((sent, told)) = self.desk.addressee(&bounce) else { continue };
             if self.cleanup == Cleanup::Delete {
                 // What broke the conversation is told by what is said next. Whoever hears of the report may end this.
-                mailbox.remove(&place).await.ok();
+                mailbox.clear(&place, Cleanup::Delete).await.ok();
             }
             let bounce = bounce.without(&sent.code.to_string());
             // Whoever has gone meanwhile needs it no more.
