@@ -24,7 +24,7 @@ use crate::{
         Endpoint, References,
         gate::Account,
         mail_server,
-        mailbox::{self, attend::Desk},
+        mailbox::{self, desk::Desk},
         resolve::{About, account, host_name, invalid, port_number, trust},
         select::{Chosen, Wanted},
         sharing,
