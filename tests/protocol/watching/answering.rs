@@ -77,7 +77,7 @@ impl Place {
 
 async fn heard(hears: &mut UnboundedReceiver<News>) -> Heard {
     match timeout(seconds(3600), hears.recv()).await.expect("news in time") {
-        Some(News::Mail(heard)) => *heard,
+        Some(News::Mail(mail)) => *mail,
         other => panic!("{other:?}"),
     }
 }
@@ -273,8 +273,8 @@ async fn a_refused_login_is_told_to_all_and_tried_once() {
     let place = Place::new();
     let (mut one, _first) = place.desk.wait_for(wish(1, None));
     let (mut other, _second) = place.desk.wait_for(wish(2, None));
-    let notes = async { place.desk.note().await.unwrap_err() };
-    let (first, second, noted) = join3(place.watches(&scene.inputs), place.watches(&scene.inputs), notes).await;
+    let asks = async { place.desk.note().await.unwrap_err() };
+    let (first, second, noted) = join3(place.watches(&scene.inputs), place.watches(&scene.inputs), asks).await;
     for failure in [first.unwrap_err(), second.unwrap_err(), noted] {
         assert_eq!(failure.reason, Reason::AuthenticationFailed, "{failure}");
     }

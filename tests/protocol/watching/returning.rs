@@ -64,8 +64,8 @@ fn reports_on(awaited: Vec<Awaited>, cleanup: Cleanup) -> Wish {
 
 /// The next report, which is noted.
 async fn reported(hears: &mut UnboundedReceiver<News>) -> (Sent, Bounce) {
-    let News::Mail(heard) = hears.recv().await.unwrap() else { panic!("no mail") };
-    let Heard { tells: Tells::Report(sent, bounce), noted, .. } = *heard else { panic!("no report") };
+    let News::Mail(mail) = hears.recv().await.unwrap() else { panic!("no mail") };
+    let Heard { tells: Tells::Report(sent, bounce), noted, .. } = *mail else { panic!("no report") };
     noted.tell();
     // It is removed behind that.
     tokio::time::sleep(seconds(1)).await;

@@ -66,8 +66,8 @@ pub(super) async fn watch_returns(
     let told = async {
         while let Some(news) = hears.recv().await {
             // A mailbox that cannot be opened has a profile of its own, which says why.
-            let News::Mail(heard) = news else { continue };
-            let Heard { tells: Tells::Report(sent, bounce), noted, .. } = *heard else { continue };
+            let News::Mail(mail) = news else { continue };
+            let Heard { tells: Tells::Report(sent, bounce), noted, .. } = *mail else { continue };
             reports.send_modify(|reports| {
                 // That it came back is the last word.
                 let last = reports.get(&sent.actor).is_some_and(|known| known.action == Action::Failed);

@@ -241,10 +241,10 @@ impl Watch<'_> {
             if gate.ends().now_or_never().is_some() {
                 return Ok(Ended::Leave);
             }
-            let looked = looker.look(mailbox).await?;
+            let result = looker.look(mailbox).await?;
             *has_looked = true;
             desk.standing.send_replace(Standing::Open(looker.cursor.clone()));
-            let wait = match looked {
+            let wait = match result {
                 Looked::Ended => return Ok(Ended::Leave),
                 _ if !mailbox.stays() => return Ok(Ended::ComeBack),
                 Looked::LookAgain => continue,
