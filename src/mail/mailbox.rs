@@ -60,7 +60,7 @@ impl std::str::FromStr for Mark {
 }
 
 /// Where in a mailbox a message stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The folder's name as the server lists it; empty over POP3, which has one.
     pub folder: String,
@@ -138,6 +138,18 @@ impl Earlier<'_> {
     }
 }
 
+/// Whether a mail with this header, or this start of one, is of interest.
+pub type Concerns<'a> = &'a (dyn Fn(&[u8]) -> bool + Send + Sync);
+
+/// What came into a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Where the mails of interest stand, in the order in which they came.
+    pub places: Vec<Place>,
+    /// From where the next look goes on.
+    pub mark: Mark,
+}
+
 /// A mailbox that is open. Every failure names its stage.
 pub trait Mailbox: Send {
     /// What the mailbox shows of itself.
@@ -149,7 +161,14 @@ pub trait Mailbox: Send {
     /// The mails with one of these codes that came since; all that are there, if the mark does not hold any more.
     fn look<'a>(&'a mut self, since: &'a Mark, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>>;
 
+    /// The mails of interest that came since, by their headers; of those that are there, if the mark does not hold any more. Of
+    /// very many the newest few hundred are looked at.
+    fn arrivals<'a>(&'a mut self, since: &'a Mark, concerns: Concerns<'a>) -> BoxFuture<'a, Result<Arrivals, Diagnosis>>;
+
     /// The same in the folders for junk, of what is newest there.
+    fn arrivals_in_junk<'a>(&'a mut self, concerns: Concerns<'a>) -> BoxFuture<'a, Result<Vec<Place>, Diagnosis>>;
+
+    /// As [`Mailbox::look`] in the folders for junk, of what is newest there.
     fn look_in_junk<'a>(&'a mut self, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>>;
 
     /// Does this with these mails, and with no other, and says with how many it was done.
@@ -166,16 +185,19 @@ pub trait Mailbox: Send {
     /// The start of a mail, at most [`MOST`](super::bounce::MOST) octets of it; none where it is gone.
     fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>>;
 
-    /// Removes one mail that was read in this session and found to be a report on ours.
-    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>>;
+    /// Does this with one mail that was read in this session and found to be about ours.
+    fn clear<'a>(&'a mut self, place: &'a Place, how: Cleanup) -> BoxFuture<'a, Result<(), Diagnosis>>;
 
     /// Whether the session stays open and shows what comes. If not, it shows what was there when it began, and looking again
     /// takes a new session.
     fn stays(&self) -> bool;
 
-    /// Waits until there is reason to look again, or until then; whether there is. A second of the deadline is left for what
-    /// follows.
-    fn wait(&mut self, until: Instant) -> BoxFuture<'_, Result<bool, Diagnosis>>;
+    /// Waits until there is reason to look again, or until then, or until it is woken; whether there is reason. A second of the
+    /// deadline is left for what follows.
+    fn wait<'a>(&'a mut self, until: Instant, woken: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<bool, Diagnosis>>;
+
+    /// Something is expected from now on: what comes next is looked at at once, however much came before.
+    fn hurry(&mut self);
 
     /// Moves the moment after which nothing is said or heard.
     fn set_deadline(&mut self, deadline: Instant);

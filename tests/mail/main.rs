@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answering;
 mod command;
 mod documented;
 mod imap;

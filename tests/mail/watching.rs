@@ -41,19 +41,19 @@ use uuid::Uuid;
 use super::{given, password, resolve, spec, support::stack::Stack};
 
 /// A user of the test's own, who sends and whose mailbox is watched.
-struct Owner {
-    stack: Stack,
-    address: String,
+pub struct Owner {
+    pub stack: Stack,
+    pub address: String,
 }
 
 impl Owner {
-    async fn new(name: &str) -> Self {
+    pub async fn new(name: &str) -> Self {
         let stack = Stack::get();
         let address = stack.user(&format!("{name}-{}", Uuid::new_v4().simple()), "own-secret").await;
         Self { stack, address }
     }
 
-    fn inputs(&self, protocol: Protocol) -> Inputs {
+    pub fn inputs(&self, protocol: Protocol) -> Inputs {
         let port = if protocol == Protocol::Pop3 { "POP3S_PORT" } else { "IMAPS_PORT" };
         let login = Login {
             credential: Credential::Password { user: self.address.clone(), password: "own-secret".to_owned().into() },
@@ -81,7 +81,7 @@ impl Owner {
     }
 
     /// Puts a mail into the mailbox, with flags of maildir's (`T` is deleted).
-    fn put(&self, subject: &str, run: &str, flags: &str) {
+    pub fn put(&self, subject: &str, run: &str, flags: &str) {
         let owner = fs::metadata(self.stack.var("MAIL_DIR")).unwrap();
         let dir = self.maildir();
         let name = format!("{}.{}.test:2,{flags}", Timestamp::now().as_nanosecond(), Uuid::new_v4().simple());
@@ -96,7 +96,7 @@ impl Owner {
     }
 
     /// The mails in the mailbox, each with its file's name before it.
-    fn mails(&self) -> Vec<String> {
+    pub fn mails(&self) -> Vec<String> {
         let files = ["new", "cur"].into_iter().flat_map(|part| fs::read_dir(self.maildir().join(part)).unwrap().flatten());
         files.map(|file| format!("{}\n{}", file.file_name().display(), fs::read_to_string(file.path()).unwrap())).collect()
     }
@@ -178,7 +178,7 @@ impl Dispatch for AsksForReports<'_> {
     }
 }
 
-fn vantage() -> Vantage {
+pub fn vantage() -> Vantage {
     Vantage { actor: "default".to_owned(), resolver: Resolver::new(&[]), guard: Guard::open(), proxy: None }
 }
 

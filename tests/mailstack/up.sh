@@ -27,7 +27,7 @@ trap 'exit 143' TERM
 home=$(mktemp -d /tmp/mailverity-mail.XXXXXX)
 echo "$home" >"$dir/home"
 chmod 755 "$home"
-mkdir -p "$home"/{tls,mail,samba,keys/default/HS256,sieve/echo@remote.test,dovecot/{run,state},postfix/{etc,spool,data}}
+mkdir -p "$home"/{tls,mail,samba,keys/default/HS256,sieve,dovecot/{run,state},postfix/{etc,spool,data}}
 chown postfix "$home/postfix/data"
 chown dovecot "$home/samba"
 uid=$(id -u mail) gid=$(id -g mail)
@@ -46,12 +46,16 @@ uid=$(id -u mail) gid=$(id -g mail)
 ) 2>"$home/tls/openssl.log" || { cat "$home/tls/openssl.log" >&2; exit 1; }
 
 # CRAM-MD5, NTLM and APOP need passwords as they are. Dovecot reads the file again whenever it changes.
-users=(alice@example.test probe@example.test inbound@example.test held@example.test boss@example.test echo@remote.test slow@remote.test)
+users=(alice@example.test probe@example.test inbound@example.test held@example.test boss@example.test echo@remote.test slow@remote.test
+  vacation@remote.test away@remote.test forward@remote.test)
 for user in "${users[@]}"; do echo "$user:{PLAIN}${user%@*}-secret::::::"; done >"$home/dovecot/users"
 chmod 644 "$home/dovecot/users"
 jwt_secret=mailstack-hs256-secret-mailstack
 printf %s "$jwt_secret" | base64 -w0 >"$home/keys/default/HS256/default"
-cp "$here/templates/echo.sieve" "$home/sieve/echo@remote.test/active.sieve"
+for name in echo vacation away forward; do
+  mkdir "$home/sieve/$name@remote.test"
+  cp "$here/templates/$name.sieve" "$home/sieve/$name@remote.test/active.sieve"
+done
 # Who logs in by NTLM is in a domain of another name, and has the same mailbox.
 mkdir "$home/mail/alice@example.test" && ln -s alice@example.test "$home/mail/alice@example"
 chown -R "$uid:$gid" "$home/mail" "$home/sieve"

@@ -30,7 +30,7 @@ use crate::{
         budget::Mail,
         email_profile::{Run, RunReport},
         gate::Account,
-        mailbox::attend::Desk,
+        mailbox::desk::Desk,
     },
 };
 

@@ -15,7 +15,7 @@ use crate::{
             inputs::{Returns, returns},
         },
         gate::Account,
-        mailbox::attend::Desk,
+        mailbox::desk::Desk,
     },
 };
 

@@ -29,9 +29,12 @@ impl ImapMailbox {
         Ok(done)
     }
 
-    pub(super) async fn remove_one(&mut self, place: &Place) -> Result<(), Diagnosis> {
+    pub(super) async fn clear_one(&mut self, place: &Place, how: Cleanup) -> Result<(), Diagnosis> {
+        if how == Cleanup::Keep {
+            return Ok(());
+        }
         let uids = BTreeSet::from([place.number]);
-        self.clean_folder(&place.folder, place.validity, uids, Cleanup::Delete).await.map(|_| ()).map_err(at_cleanup)
+        self.clean_folder(&place.folder, place.validity, uids, how).await.map(|_| ()).map_err(at_cleanup)
     }
 
     async fn clean_folder(&mut self, folder: &str, validity: u32, uids: BTreeSet<u32>, how: Cleanup) -> Result<usize, Diagnosis> {

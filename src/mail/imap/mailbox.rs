@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Session, look::Looked};
 use crate::mail::{
     Diagnosis,
-    mailbox::{Cleanup, Earlier, Mailbox, Mark, Place, Shown, Sighting},
+    mailbox::{Arrivals, Cleanup, Concerns, Earlier, Mailbox, Mark, Place, Shown, Sighting},
 };
 
 /// Which mailbox is opened, and how; names as people write them.
@@ -48,6 +48,8 @@ pub struct ImapMailbox {
     pub(super) idle: Idling,
     /// When a message was last a reason to look.
     pub(super) noticed: Option<Instant>,
+    /// When somebody last wanted short steps.
+    pub(super) hurried: Option<Instant>,
     pub(super) looked: Option<Looked>,
     /// Whether what SELECT told still stands.
     fresh: bool,
@@ -73,6 +75,7 @@ impl ImapMailbox {
             has_idled: false,
             idle: if idles { Idling::Offered } else { Idling::Never },
             noticed: None,
+            hurried: None,
             looked: None,
             fresh: true,
         })
@@ -111,6 +114,14 @@ impl Mailbox for ImapMailbox {
         self.look_now(since, codes).boxed()
     }
 
+    fn arrivals<'a>(&'a mut self, since: &'a Mark, concerns: Concerns<'a>) -> BoxFuture<'a, Result<Arrivals, Diagnosis>> {
+        self.arrivals_now(since, concerns).boxed()
+    }
+
+    fn arrivals_in_junk<'a>(&'a mut self, concerns: Concerns<'a>) -> BoxFuture<'a, Result<Vec<Place>, Diagnosis>> {
+        self.arrivals_at_junk(concerns).boxed()
+    }
+
     fn look_in_junk<'a>(&'a mut self, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
         self.look_at_junk(codes).boxed()
     }
@@ -131,16 +142,20 @@ impl Mailbox for ImapMailbox {
         self.read_start(place).boxed()
     }
 
-    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>> {
-        self.remove_one(place).boxed()
+    fn clear<'a>(&'a mut self, place: &'a Place, how: Cleanup) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.clear_one(place, how).boxed()
     }
 
     fn stays(&self) -> bool {
         true
     }
 
-    fn wait(&mut self, until: Instant) -> BoxFuture<'_, Result<bool, Diagnosis>> {
-        self.wait(until).boxed()
+    fn wait<'a>(&'a mut self, until: Instant, woken: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<bool, Diagnosis>> {
+        self.wait_or(until, woken).boxed()
+    }
+
+    fn hurry(&mut self) {
+        self.expect_something();
     }
 
     fn set_deadline(&mut self, deadline: Instant) {

@@ -3,6 +3,7 @@
 //! A conversation begins as a [`Session`], a function a stage; once logged in it becomes an [`ImapMailbox`]. Nothing that a
 //! server sends is kept longer than one command needs, and each command has the wire's bound.
 
+mod arrivals;
 mod capabilities;
 pub mod classify;
 mod cleanup;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use futures::future::{BoxFuture, FutureExt, pending};
+use tokio::time::{Instant, sleep_until};
 
 use super::{ImapMailbox, Status, classify, conversation::Turn, mailbox::Idling, session::COURTESY};
 use crate::mail::{Diagnosis, Stage, wire::broke};
@@ -38,14 +39,27 @@ impl ImapMailbox {
     /// # Errors
     /// What a refusal means, and whatever ends the conversation.
     pub async fn wait(&mut self, until: Instant) -> Result<bool, Diagnosis> {
+        self.wait_or(until, pending().boxed()).await
+    }
+
+    /// The same, which ends when it is woken, too.
+    pub(super) async fn wait_or(&mut self, until: Instant, mut woken: BoxFuture<'_, ()>) -> Result<bool, Diagnosis> {
         let deadline = self.session.wire.deadline();
         let until = until.min(deadline.checked_sub(COURTESY).unwrap_or(deadline));
-        let waited = self.wait_within(until, deadline.saturating_duration_since(until)).await;
+        let waited = self.wait_within(until, deadline.saturating_duration_since(until), &mut woken).await;
         self.session.wire.set_deadline(deadline);
         waited
     }
 
-    async fn wait_within(&mut self, until: Instant, answer: Duration) -> Result<bool, Diagnosis> {
+    /// A short first step again, and no calm before the first notice. Steps at most so often as notices: many may be waiting.
+    pub(super) fn expect_something(&mut self) {
+        self.noticed = None;
+        if self.hurried.is_none_or(|at| at.elapsed() >= MOST) {
+            (self.step, self.hurried) = (Duration::ZERO, Some(Instant::now()));
+        }
+    }
+
+    async fn wait_within(&mut self, until: Instant, answer: Duration, woken: &mut BoxFuture<'_, ()>) -> Result<bool, Diagnosis> {
         self.session.wire.set_deadline(Instant::now() + answer);
         self.back().await?;
         if self.step.is_zero() {
@@ -63,10 +77,16 @@ impl ImapMailbox {
             if self.step > PATIENCE && self.idle != Idling::Never {
                 let most = if std::mem::replace(&mut self.has_idled, true) { RENEWED } else { FIRST };
                 let idle = Idle { before, calm, end: until.min(now + most), answer };
-                self.idle(idle).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))?;
+                if self.idle(idle, woken).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))? {
+                    break;
+                }
             } else {
                 let next = if came { calm } else { now + self.step };
-                sleep_until(until.min(next)).await;
+                tokio::select! {
+                    biased;
+                    () = &mut *woken => break,
+                    () = sleep_until(until.min(next)) => {}
+                }
                 self.step = MOST.min(self.step * 2);
                 self.session.wire.set_deadline(Instant::now() + answer);
                 self.session.accepted(Stage::Fetch, "NOOP").await?;
@@ -75,17 +95,27 @@ impl ImapMailbox {
         Ok(self.session.selected.arrived() > before)
     }
 
-    async fn idle(&mut self, Idle { before, calm, mut end, answer }: Idle) -> Result<(), Diagnosis> {
+    /// Whether it was woken.
+    async fn idle(
+        &mut self,
+        Idle { before, calm, mut end, answer }: Idle,
+        woken: &mut BoxFuture<'_, ()>,
+    ) -> Result<bool, Diagnosis> {
         self.session.wire.set_deadline(Instant::now() + answer);
         tracing::trace!(client = "IDLE", "command");
         let tag = self.session.begin("IDLE").await?;
         self.idle = Idling::Now;
-        let mut idling = false;
+        let (mut idling, mut was_woken) = (false, false);
         loop {
             let turn = if idling {
-                match timeout_at(end, self.session.turn(&tag)).await {
-                    Ok(turn) => turn?,
-                    Err(_) => break,
+                tokio::select! {
+                    biased;
+                    () = &mut *woken => {
+                        was_woken = true;
+                        break;
+                    }
+                    turn = self.session.turn(&tag) => turn?,
+                    () = sleep_until(end) => break,
                 }
             } else {
                 self.session.turn(&tag).await?
@@ -102,7 +132,7 @@ impl ImapMailbox {
                 // Offered and refused, or ended by the server: steps do as well.
                 Turn::Done(_) => {
                     self.idle = Idling::Never;
-                    return Ok(());
+                    return Ok(false);
                 }
             }
             if idling && self.session.selected.arrived() > before {
@@ -117,7 +147,7 @@ impl ImapMailbox {
         self.idle = Idling::Offered;
         loop {
             match self.session.turn(&tag).await? {
-                Turn::Done(said) if said.status == Status::Ok => return Ok(()),
+                Turn::Done(said) if said.status == Status::Ok => return Ok(was_woken),
                 Turn::Done(said) => return Err(classify(Stage::Fetch, &said, &self.session.about)),
                 Turn::Asked(_) => return Err(broke("the order of commands and answers (it asked for more)".to_owned())),
                 Turn::Data(_) => {}

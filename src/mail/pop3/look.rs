@@ -6,7 +6,7 @@ use super::{Pop3Mailbox, Reply, classify, classify::wordings::says_gone, mailbox
 use crate::mail::{
     Diagnosis, Stage,
     bounce::{MOST, announces_report},
-    mailbox::{Earlier, HEADER, REPORTS, Sighting, recognise},
+    mailbox::{Concerns, Earlier, HEADER, Place, REPORTS, Sighting, recognise},
 };
 
 /// The most messages of one look.
@@ -41,19 +41,37 @@ impl Pop3Mailbox {
     pub(super) async fn search(&mut self, noted: u32, codes: &[Uuid]) -> Result<Vec<Sighting>, Diagnosis> {
         let newest = self.shown.messages;
         let depth = if newest > noted { newest - noted } else { AROUND };
-        let (mut sightings, mut refusal, mut seen) = (Vec::new(), None, false);
-        for number in (1..=newest).rev().take(depth.min(NEWEST) as usize) {
+        let (mut sightings, mut reports) = (Vec::new(), std::mem::take(&mut self.reports));
+        let mut take = |place: Place, header: &[u8]| match recognise(header, codes, place.clone()) {
+            Some(sighting) => sightings.push(sighting),
+            None if reports.len() < REPORTS && announces_report(header) => reports.push(place),
+            None => {}
+        };
+        self.pass(depth, &mut take).await?;
+        self.reports = reports;
+        Ok(sightings)
+    }
+
+    /// The mails of interest since so many were there, and the newest few in any case: others may have removed some.
+    pub(super) async fn arrived(&mut self, noted: u32, concerns: Concerns<'_>) -> Result<Vec<Place>, Diagnosis> {
+        let mut places = Vec::new();
+        let depth = self.shown.messages.saturating_sub(noted).max(AROUND);
+        self.pass(depth, &mut |place, header| places.extend(concerns(header).then_some(place))).await?;
+        places.reverse();
+        Ok(places)
+    }
+
+    /// Passes so many of the newest, and hands on the place and the header of each.
+    async fn pass(&mut self, depth: u32, take: &mut (dyn FnMut(Place, &[u8]) + Send)) -> Result<(), Diagnosis> {
+        let (mut refusal, mut seen) = (None, false);
+        for number in (1..=self.shown.messages).rev().take(depth.min(NEWEST) as usize) {
             if self.deleted.contains(&number) {
                 continue;
             }
             match self.top(number).await? {
                 Ok(header) => {
                     seen = true;
-                    match recognise(&header, codes, place(number)) {
-                        Some(sighting) => sightings.push(sighting),
-                        None if self.reports.len() < REPORTS && announces_report(&header) => self.reports.push(place(number)),
-                        None => {}
-                    }
+                    take(place(number), &header);
                 }
                 Err(gone) if says_gone(&gone.words) => {}
                 Err(refused) => refusal = refusal.or(Some(refused)),
@@ -64,7 +82,7 @@ impl Pop3Mailbox {
                 let diagnosis = classify(Stage::Top, &refused, &self.account.about());
                 Err(diagnosis.detail("the server does not show headers by TOP, and a mail is not fetched whole to look at it"))
             }
-            _ => Ok(sightings),
+            _ => Ok(()),
         }
     }
 

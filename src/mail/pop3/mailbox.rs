@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{About, Session, classify, classify::wordings::says_gone, reply};
 use crate::mail::{
     Diagnosis, Stage,
-    mailbox::{Cleanup, Earlier, Mailbox, Mark, Place, Shown, Sighting, recognise},
+    mailbox::{Arrivals, Cleanup, Concerns, Earlier, Mailbox, Mark, Place, Shown, Sighting, recognise},
     smtp::providers::Provider,
     wire::broke,
 };
@@ -132,17 +132,26 @@ impl Mailbox for Pop3Mailbox {
     /// Looks at what came since, the newest first, at most 500. Where the count did not grow since it was noted, others have
     /// removed mail: the newest 50 are looked at then.
     fn look<'a>(&'a mut self, since: &'a Mark, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
-        let noted = match since {
-            Mark::Pop3 { messages } => *messages,
-            // Another protocol's: it does not hold.
-            Mark::Imap { .. } => 0,
-        };
+        let noted = counted(since);
         async move {
             let sightings = self.search(noted, codes).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
             self.keep(&sightings);
             Ok(sightings)
         }
         .boxed()
+    }
+
+    fn arrivals<'a>(&'a mut self, since: &'a Mark, concerns: Concerns<'a>) -> BoxFuture<'a, Result<Arrivals, Diagnosis>> {
+        async move {
+            let places = self.arrived(counted(since), concerns).await.map_err(|diagnosis| diagnosis.at(Stage::Top))?;
+            Ok(Arrivals { places, mark: since.clone() })
+        }
+        .boxed()
+    }
+
+    /// None: POP3 does not show folders.
+    fn arrivals_in_junk<'a>(&'a mut self, _: Concerns<'a>) -> BoxFuture<'a, Result<Vec<Place>, Diagnosis>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     /// None: POP3 does not show folders.
@@ -183,10 +192,10 @@ impl Mailbox for Pop3Mailbox {
         .boxed()
     }
 
-    fn remove<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<(), Diagnosis>> {
+    fn clear<'a>(&'a mut self, place: &'a Place, how: Cleanup) -> BoxFuture<'a, Result<(), Diagnosis>> {
         async move {
             // In another session the number may be somebody else's.
-            if self.read.contains(place) && !self.deleted.contains(&place.number) {
+            if how == Cleanup::Delete && self.read.contains(place) && !self.deleted.contains(&place.number) {
                 self.mark_for_removal(place.number).await.map_err(|diagnosis| diagnosis.at(Stage::Cleanup))?;
             }
             Ok(())
@@ -200,13 +209,19 @@ impl Mailbox for Pop3Mailbox {
     }
 
     /// Only lets the time go by.
-    fn wait(&mut self, until: Instant) -> BoxFuture<'_, Result<bool, Diagnosis>> {
+    fn wait<'a>(&'a mut self, until: Instant, woken: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<bool, Diagnosis>> {
         async move {
-            sleep_until(until).await;
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = woken => {}
+            }
             Ok(false)
         }
         .boxed()
     }
+
+    /// No session shows what comes.
+    fn hurry(&mut self) {}
 
     fn set_deadline(&mut self, deadline: Instant) {
         self.session.wire.set_deadline(deadline);
@@ -219,6 +234,14 @@ impl Mailbox for Pop3Mailbox {
             self.session.quit().await.ok();
         }
         .boxed()
+    }
+}
+
+/// How many there were; another protocol's mark does not hold.
+fn counted(mark: &Mark) -> u32 {
+    match mark {
+        Mark::Pop3 { messages } => *messages,
+        Mark::Imap { .. } => 0,
     }
 }
 

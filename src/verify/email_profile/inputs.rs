@@ -22,7 +22,7 @@ use crate::{
         gate::Account,
         lending::{Errand, Sender, lend},
         mail_server,
-        mailbox::{self, attend::Desk},
+        mailbox::{self, desk::Desk},
         resolve::{About, account, host_name, invalid, port_number, trust},
         select::{Chosen, Wanted},
     },

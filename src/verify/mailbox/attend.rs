@@ -5,12 +5,9 @@
 //! `look`, and what becomes of what was found in `settle`.
 
 mod look;
-mod returns;
 mod search;
 mod settle;
-mod times;
-
-pub use returns::{Desk, Sent, returns};
+pub(super) mod times;
 
 use std::time::Duration;
 

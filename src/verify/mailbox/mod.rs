@@ -1,7 +1,9 @@
 //! The staged check of a mailbox, from here: connect, greet, protect, log in, open. Nothing in it is changed. Who watches
-//! for a mail in it opens it the same way, in [`attend`](attend()).
+//! for a mail in it opens it the same way, in [`attend`](attend()); who waits for what comes of mails of ours does so at its
+//! [`desk`].
 
 pub mod attend;
+pub mod desk;
 mod imap;
 mod pop3;
 

@@ -1,6 +1,7 @@
 //! Watching a mailbox for a mail, from the note before it is sent to the sweep behind it (promises 6, 9, 10 and 11), on a clock
 //! that leaps from event to event: a search of fifteen minutes takes none.
 
+mod answering;
 mod bouncing;
 mod finding;
 mod losing;

@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch as channel,
+    time::{Instant, sleep},
+};
 
 use super::{Permits, Setting, post};
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
         Gate,
         email_profile::{Begin, Run},
         gate::Account,
-        mailbox::attend::{Sent, returns},
+        mailbox::desk::{Awaited, Heard, News, Sent, Tells, Wish, watch},
         report::LoginOutcome,
     },
 };
@@ -34,8 +37,8 @@ pub(super) async fn watch_returns(
     setting: Setting<'_>,
     permits: &dyn Permits,
     run: &Run,
-    reports: &watch::Sender<Reports>,
-    done: watch::Receiver<bool>,
+    reports: &channel::Sender<Reports>,
+    done: channel::Receiver<bool>,
 ) {
     let inputs = setting.inputs;
     let Some(place) = inputs.returns.as_ref().filter(|_| inputs.mode == VerificationMode::Automatic) else { return };
@@ -49,17 +52,22 @@ pub(super) async fn watch_returns(
     };
     let mails = run.errands.iter().filter(|errand| errand.begin != Begin::Visit).map(|errand| {
         let envelope = setting.codes.message(&run.id, &errand.actor).to_string();
-        Sent {
+        Awaited::Reports(Sent {
             actor: errand.actor.clone(),
             code: setting.codes.of(&run.id, &errand.actor),
             message_id: post::domain(inputs).map(|domain| format!("<{envelope}@{domain}>")),
             envelope_id: Some(envelope),
-        }
+        })
     });
+    let cleanup = if setting.observes { Cleanup::Keep } else { place.cleanup };
+    let wish = Wish { awaited: mails.collect(), cleanup, since: None, begun: Instant::now(), until: None };
     // From the beginning: somebody else may watch already, and reads each report once.
-    let (mut hears, _waits) = place.desk.wait_for(mails.collect());
+    let (mut hears, _waits) = place.desk.wait_for(wish);
     let told = async {
-        while let Some((sent, bounce)) = hears.recv().await {
+        while let Some(news) = hears.recv().await {
+            // A mailbox that cannot be opened has a profile of its own, which says why.
+            let News::Mail(mail) = news else { continue };
+            let Heard { tells: Tells::Report(sent, bounce), noted, .. } = *mail else { continue };
             reports.send_modify(|reports| {
                 // That it came back is the last word.
                 let last = reports.get(&sent.actor).is_some_and(|known| known.action == Action::Failed);
@@ -67,9 +75,9 @@ pub(super) async fn watch_returns(
                     reports.insert(sent.actor, bounce);
                 }
             });
+            noted.tell();
         }
     };
-    let cleanup = if setting.observes { Cleanup::Keep } else { place.cleanup };
     let watches = async {
         loop {
             tokio::select! {
@@ -80,7 +88,7 @@ pub(super) async fn watch_returns(
                 break;
             }
         }
-        returns(&place.mailbox, setting.vantage, &gate, cleanup, &place.desk).await;
+        watch(&place.mailbox, setting.vantage, &gate, &place.desk).await.ok();
         // Somebody else may go on watching.
         gate.ends().await;
     };
@@ -93,7 +101,7 @@ pub(super) async fn watch_returns(
 /// A gate that ends what goes through it once something is over.
 pub(super) struct Until<'a> {
     pub(super) gate: &'a dyn Gate,
-    pub(super) over: watch::Receiver<bool>,
+    pub(super) over: channel::Receiver<bool>,
 }
 
 impl Gate for Until<'_> {
@@ -127,7 +135,7 @@ impl Gate for Until<'_> {
 }
 
 /// Ends once an actor's mail came back.
-pub(super) async fn came_back(mut reports: watch::Receiver<Reports>, actor: &str) {
+pub(super) async fn came_back(mut reports: channel::Receiver<Reports>, actor: &str) {
     let failed = |reports: &Reports| reports.get(actor).is_some_and(|bounce| bounce.action == Action::Failed);
     if reports.wait_for(failed).await.is_err() {
         std::future::pending::<()>().await;

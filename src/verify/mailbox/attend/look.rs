@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::{FutureExt, pending};
 use tokio::time::Instant;
 
 use super::Search;
@@ -95,7 +96,7 @@ impl<'a> Quest<'a> {
             let next = if self.junk_seen { self.until } else { third.min(self.until) };
             mailbox.set_deadline(self.deadline(next));
             tokio::select! {
-                came = mailbox.wait(next) => drop(came?),
+                came = mailbox.wait(next, pending().boxed()) => drop(came?),
                 () = gate.ends() => return Ok(Ending::Unwanted),
             }
         }
@@ -147,7 +148,7 @@ impl<'a> Quest<'a> {
             }
             if self.search.cleanup == Cleanup::Delete {
                 // What broke the conversation is told by what is said next.
-                mailbox.remove(&place).await.ok();
+                mailbox.clear(&place, Cleanup::Delete).await.ok();
             }
         }
         Ok(None)

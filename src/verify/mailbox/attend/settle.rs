@@ -52,7 +52,7 @@ pub(super) async fn settle(
 pub(super) async fn settle_report(search: &Search<'_>, place: &Place, mailbox: &mut dyn Mailbox, stages: &mut Stages) {
     if search.cleanup == Cleanup::Delete {
         mailbox.set_deadline(Instant::now() + GRACE);
-        stages.run(Stage::Cleanup, mailbox.remove(place)).await.ok();
+        stages.run(Stage::Cleanup, mailbox.clear(place, Cleanup::Delete)).await.ok();
     }
 }
 

@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 /// When the next session looks, for who holds none: the first time behind `now`, and the end at last. Where sessions are
 /// scarce, as each locks the maildrop, there are seven looks at most, those of a person's mail in the person's own steps.
-pub(super) fn next_look(now: Duration, timeout: Duration, patience: Patience, scarce: bool) -> Duration {
+pub(in crate::verify::mailbox) fn next_look(now: Duration, timeout: Duration, patience: Patience, scarce: bool) -> Duration {
     let next = match patience {
         Patience::Return { every } if !scarce => {
             let every = every.max(SHORTEST);
@@ -42,11 +42,11 @@ fn next_of_few(now: Duration, timeout: Duration, first: [Duration; 4]) -> Durati
 
 /// How long to wait before a session is opened again: 1 s, 2 s, 4 s and so on, a minute at most.
 #[derive(Debug, Default)]
-pub(super) struct BackOff(u32);
+pub(in crate::verify::mailbox) struct BackOff(u32);
 
 impl BackOff {
     /// The wait behind a session that lasted so long.
-    pub(super) fn after(&mut self, session: Duration) -> Duration {
+    pub(in crate::verify::mailbox) fn after(&mut self, session: Duration) -> Duration {
         if session >= LONGEST {
             self.0 = 0;
         }
