@@ -13,6 +13,7 @@ pub mod actors;
 pub mod checks;
 pub mod context;
 pub mod dependents;
+pub mod desks;
 pub mod email_profile;
 pub mod glance;
 pub mod ground;

@@ -13,7 +13,10 @@ use futures::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use tokio::sync::{Notify, OnceCell, watch};
 
-use super::ground::{Ground, Settings};
+use super::{
+    desks::Desks,
+    ground::{Ground, Settings},
+};
 use crate::{
     metrics::{Object, Objects},
     runtime::{Name, Who, limits::Limits, lock, patch::Teller, pause, roster::Roster, stop::Stop},
@@ -36,6 +39,8 @@ pub struct Term {
     pub roster: Arc<Roster>,
     /// Bounds on checks in flight.
     pub limits: Limits,
+    /// Where mails are waited for.
+    pub desks: Desks,
     /// Wakes those who wait for a login with their credentials to end.
     pub judged: Notify,
     /// When the term began.
@@ -80,6 +85,7 @@ impl Term {
             pause: pause::Pause::default(),
             roster: Arc::default(),
             limits,
+            desks: Desks::default(),
             judged: Notify::new(),
             since: Timestamp::now(),
             ends,

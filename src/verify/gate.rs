@@ -3,6 +3,7 @@
 //! The operator's gate keeps the login breaker, the budgets and the claims; a person at a shell has none of them.
 
 use futures::future::{BoxFuture, FutureExt};
+use tokio::sync::watch as channel;
 
 use super::report::LoginOutcome;
 use crate::mail::Diagnosis;
@@ -45,6 +46,44 @@ pub trait Gate: Send + Sync {
     /// Ends when a search is not wanted any more: it leaves the mailbox in order, and comes to nothing.
     fn ends(&self) -> BoxFuture<'_, ()> {
         std::future::pending().boxed()
+    }
+}
+
+/// A gate that ends what goes through it once something is over.
+pub struct Until<'a> {
+    /// Through which it goes.
+    pub gate: &'a dyn Gate,
+    /// Says when it is over.
+    pub over: channel::Receiver<bool>,
+}
+
+impl Gate for Until<'_> {
+    fn login<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.gate.login(account)
+    }
+
+    fn logged_in(&self, account: &Account, outcome: LoginOutcome) {
+        self.gate.logged_in(account, outcome);
+    }
+
+    fn send<'a>(&'a self, recipient: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.gate.send(recipient)
+    }
+
+    fn still(&self) -> Result<(), Diagnosis> {
+        self.gate.still()
+    }
+
+    fn ends(&self) -> BoxFuture<'_, ()> {
+        let mut over = self.over.clone();
+        async move {
+            tokio::select! {
+                // An error means that nobody is left to say so.
+                _ = over.wait_for(|over| *over) => {}
+                () = self.gate.ends() => {}
+            }
+        }
+        .boxed()
     }
 }
 

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    auth, spec,
+    auth,
+    profiles::setting::{mailbox as profile, mailboxes, relay},
+    spec,
     support::{cluster::Cluster, policies::results, stack::Stack},
 };
 
@@ -63,4 +65,28 @@ async fn a_probe_is_claimed_sent_and_settled_by_what_a_receiver_took() {
     assert!(cluster.replies().await.is_empty());
     let (_, metrics) = operator.get("/metrics").await.unwrap();
     assert!(metrics.contains("mailverity_roundtrip_duration_seconds_count 1"), "{metrics}");
+}
+
+/// The relay, and a profile whose mailbox is read: that of a user of this test's own.
+async fn mailbox(cluster: &Cluster, stack: &Stack, test: &str) -> String {
+    let [user] = mailboxes(cluster, stack, test).await;
+    relay(cluster, stack, json!({"sender": {"address": user}, "auth": auth()})).await;
+    cluster.profile("box", profile(stack, &user, json!({}))).await;
+    user
+}
+
+#[tokio::test]
+async fn an_out_of_office_reply_and_a_redirect_come_to_a_mailbox() {
+    let (stack, cluster) = (Stack::get(), Cluster::new("rtp-box").await);
+    let operator = cluster.operator(&[]).await;
+    let user = mailbox(&cluster, &stack, "rtp-box").await;
+    let receive = json!({"profileRef": {"name": "box"}});
+    for (name, to, expect) in [("away", "vacation@remote.test", "OutOfOffice"), ("forward", "forward@remote.test", "Redirect")] {
+        cluster.policy(name, policy(json!({"to": to, "expect": expect, "receive": receive}))).await;
+    }
+    for name in ["away", "forward"] {
+        let status = cluster.policy_condition(name, "Ready", "True", "Succeeded").await;
+        assert_eq!((results(&status), status.return_address.as_deref()), (vec!["Succeeded"], Some(user.as_str())));
+    }
+    operator.shows_no_secret().await;
 }

@@ -6,11 +6,7 @@ mod reconcile;
 mod returns;
 mod run;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -29,8 +25,6 @@ use crate::{
     verify::{
         budget::Mail,
         email_profile::{Run, RunReport},
-        gate::Account,
-        mailbox::desk::Desk,
     },
 };
 
@@ -44,8 +38,6 @@ pub struct EmailProfiles {
     servers: Dependents,
     /// Which addresses profiles read.
     readers: Dependents,
-    /// Where runs wait for what comes back to a mailbox.
-    desks: Mutex<HashMap<Account, Weak<Desk>>>,
 }
 
 /// An address, as the profiles of a namespace may read it.

@@ -1,21 +1,15 @@
 //! Where a profile's mails come back to: the mailbox of the sender's address, if a profile of the same namespace reads it.
 
-use std::sync::{Arc, Weak};
-
 use kube::{Api, ResourceExt, core::DeserializeGuard};
 
 use super::{Context, address};
 use crate::{
     api::v1alpha1::EmailProfile,
     controllers::reconcile::about,
-    runtime::{Name, bounded, lock},
-    verify::{
-        email_profile::{
-            Inputs,
-            inputs::{Returns, returns},
-        },
-        gate::Account,
-        mailbox::desk::Desk,
+    runtime::{Name, bounded},
+    verify::email_profile::{
+        Inputs,
+        inputs::{Returns, returns},
     },
 };
 
@@ -34,19 +28,7 @@ pub async fn find(inputs: &Inputs, name: &Name, ctx: &Context) -> Option<Returns
         let uid = profile.uid().unwrap_or_default();
         let Some(found) = returns(&profile, &about(&reader, &uid, ctx), &ctx.references).await else { continue };
         let account = found.mailbox.login.as_ref()?.account(&found.mailbox.endpoint.host);
-        return Some(Returns { desk: desk(ctx, account), ..found });
+        return Some(Returns { desk: ctx.term.desks.of(account, &found.mailbox.mailbox), ..found });
     }
     None
-}
-
-/// The desk of a mailbox, as long as anybody waits there.
-fn desk(ctx: &Context, account: Account) -> Arc<Desk> {
-    let mut desks = lock(&ctx.own.desks);
-    desks.retain(|_, desk| desk.strong_count() > 0);
-    let known = desks.get(&account).and_then(Weak::upgrade);
-    known.unwrap_or_else(|| {
-        let desk = Arc::default();
-        desks.insert(account, Arc::downgrade(&desk));
-        desk
-    })
 }

@@ -1,34 +1,46 @@
 //! A probe as this process takes it up: what it is begun with, and what is counted and logged of it. It runs beside its object's
 //! reconciliations, so that a change of mind (a pause, a new spec, a lost lease) reaches it at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{Context, RoundTripPolicies, gate::ProbeGate, reconcile::Sight};
+use super::{Context, RoundTripPolicies, gate::OperatorPermits, reconcile::Sight};
 use crate::{
     controllers::{
         Kind,
         checks::{self, OVERDUE},
     },
-    mail::Stage,
+    mail::{Stage, mailbox::Cleanup},
     runtime::{Name, limits::Place, stop::Stop},
-    verify::round_trip::{Inputs, Posting, Probe, ProbeReport, send},
+    verify::{
+        halt::Mode,
+        round_trip::{
+            Back, Begin, Inputs, Posting, Probe, ProbeReport,
+            exchange::{self, Opening, exchange},
+            matching::Expectation,
+            send,
+        },
+    },
 };
 
-/// Begins to send a probe. At its end the object is reconciled, and finds the report.
-pub fn start(ctx: &Arc<Context>, name: &Name, sight: Sight, inputs: Inputs, probe: Probe, place: Place) {
+/// How long after its time a probe is given up, at the most: for a fault of ours, which must not last for ever. Opening the mailbox
+/// and sending come before that time begins.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Begins to send a probe, or to look for its answer. At its end the object is reconciled, and finds the report.
+pub fn start(ctx: &Arc<Context>, name: &Name, sight: Sight, inputs: Inputs, probe: Probe, place: Option<Place>) {
     let uid = sight.object.metadata.uid.clone().unwrap_or_default();
     let id = id(ctx, &uid, &probe);
     // Not a part of the reconciliation that began it, which ends long before.
     let span = tracing::info_span!(parent: None, "probe", object = %name, probe = %id, attempt = probe.attempt);
-    let (mine, object, part, inputs) = (Arc::clone(ctx), name.clone(), probe.clone(), Arc::new(inputs));
+    let (mine, object, part) = (Arc::clone(ctx), name.clone(), probe.clone());
     checks::start(ctx, name, uid, part, |stop| {
         let work = async move {
-            let _place = place;
-            Box::pin(post(&mine, &object, sight, inputs, probe, id, stop)).await
+            let mut work = Work { ctx: mine, name: object, probe, id, inputs: Arc::new(inputs) };
+            Box::pin(work.run(sight, place, stop)).await
         };
         work.instrument(span)
     });
@@ -40,43 +52,78 @@ fn id(ctx: &Context, uid: &str, probe: &Probe) -> Uuid {
     known.unwrap_or_else(|| ctx.term.ground.key.code(&[uid.as_bytes(), probe.part.as_bytes(), b"probe"]))
 }
 
-async fn post(
-    ctx: &Arc<Context>,
-    name: &Name,
-    sight: Sight,
-    inputs: Arc<Inputs>,
+struct Work {
+    ctx: Arc<Context>,
+    name: Name,
     probe: Probe,
     id: Uuid,
-    stop: Stop,
-) -> Option<ProbeReport> {
-    let (settings, text) = (ctx.settings(), id.to_string());
-    tracing::debug!(trigger = ?probe.trigger, "begins");
-    let gate = ProbeGate::new(ctx, sight, probe, &text, Arc::clone(&inputs), None, stop);
-    let posting = Posting { inputs: &inputs, vantage: &settings.vantage, installation: &settings.installation, watcher: None };
-    let most = inputs.sender.server.timeout + OVERDUE;
-    let (report, sent) = tokio::select! {
-        sent = timeout(most, send(posting, &gate, id)) => sent.ok()?,
-        // What was claimed stays so: its mail may have gone, and its answer is waited for.
-        () = gate.mandate.cut() => {
+    inputs: Arc<Inputs>,
+}
+
+impl Work {
+    async fn run(&mut self, sight: Sight, place: Option<Place>, stop: Stop) -> Option<ProbeReport> {
+        let (ctx, probe, inputs) = (&self.ctx, self.probe.clone(), Arc::clone(&self.inputs));
+        tracing::debug!(trigger = ?probe.trigger, begin = ?probe.begin, "begins");
+        let expected = Expectation::new(&sight.object.spec, self.id, &inputs.from);
+        let in_flight = sight.object.status.as_ref().and_then(|status| status.in_flight.clone());
+        let permits = OperatorPermits::new(ctx, sight, probe, self.id.to_string(), Arc::clone(&inputs), place, stop);
+        let work = async {
+            match &inputs.back {
+                Back::Receiver { .. } => Some(self.post(&permits).await),
+                Back::Mailbox { mailbox, cleanup, .. } => {
+                    let account = mailbox.login.as_ref()?.account(&mailbox.endpoint.host);
+                    let desk = ctx.term.desks.of(account, &mailbox.mailbox);
+                    let observes = ctx.settings().mode == Mode::Observe;
+                    let cleanup = if observes { Cleanup::Keep } else { *cleanup };
+                    let place = exchange::Place { mailbox, desk: &desk, cleanup };
+                    let opening = match (self.probe.begin, &in_flight) {
+                        (Begin::Look, Some(probe)) => {
+                            Opening::Look { mark: probe.mailbox_mark.as_deref(), deadline: probe.deadline.0 }
+                        }
+                        _ => Opening::Send,
+                    };
+                    exchange(self.posting(), place, &permits, &expected, opening).await
+                }
+            }
+        };
+        let most = inputs.sender.server.timeout + inputs.timeout + PATIENCE + OVERDUE;
+        let report = tokio::select! {
+            report = timeout(most, work) => report.ok().flatten(),
+            // What was claimed stays so: its mail may have gone, and its answer is waited for.
+            () = permits.mandate.cut() => None,
+        }?;
+        if !permits.mandate.stands(report.report.failure.is_some()) {
             tracing::info!("cut short");
             return None;
         }
-    };
-    if !gate.mandate.stands(report.failure.is_some()) {
-        tracing::info!("cut short");
-        return None;
+        self.count(&report);
+        Some(report)
     }
-    let metrics = &ctx.term.ground.metrics;
-    metrics.checked(RoundTripPolicies::KIND, name, &report.stages, None);
-    if sent.is_some() {
-        metrics.sent("RoundTrip");
+
+    fn posting(&self) -> Posting<'_> {
+        let settings = self.ctx.settings();
+        Posting { inputs: &self.inputs, vantage: &settings.vantage, installation: &settings.installation, watcher: None }
     }
-    match &report.failure {
-        Some(failure) if sent.is_none() => {
-            let stage = failure.stage.map(Stage::as_str);
-            tracing::info!(reason = %failure.reason, stage, duration = ?report.duration, "not sent");
+
+    /// Sends the mail; its answer comes to a receiver.
+    async fn post(&self, permits: &OperatorPermits) -> ProbeReport {
+        let (report, sent) = send(self.posting(), &permits.gate(None), self.id).await;
+        ProbeReport { id: self.id.to_string(), report, sent, looked: false }
+    }
+
+    /// Counts and logs what became of the sending, or of the look.
+    fn count(&self, report: &ProbeReport) {
+        let metrics = &self.ctx.term.ground.metrics;
+        metrics.checked(RoundTripPolicies::KIND, &self.name, &report.report.stages, None);
+        if report.sent.is_some() {
+            metrics.sent("RoundTrip");
         }
-        _ => tracing::info!(duration = ?report.duration, "sent"),
+        match &report.report.failure {
+            Some(failure) if report.sent.is_none() => {
+                let stage = failure.stage.map(Stage::as_str);
+                tracing::info!(reason = %failure.reason, stage, looked = report.looked, "failed");
+            }
+            _ => tracing::info!(duration = ?report.report.duration, looked = report.looked, "done"),
+        }
     }
-    Some(ProbeReport { id: text, report, sent, claimed: gate.has_claimed(), looked: false })
 }

@@ -42,12 +42,13 @@ pub struct Sight {
     pause: Option<Pause>,
     crowded: bool,
     running: Option<Probe>,
-    /// What receivers took, by the name that each is forgotten by.
-    came: Vec<(String, Came)>,
+    /// What came: what receivers took by the name that it is forgotten by.
+    pub came: Vec<(Option<String>, Came)>,
     target: Option<ObjectReference>,
     mode: Mode,
     since: Timestamp,
-    now: Timestamp,
+    /// Now.
+    pub now: Timestamp,
 }
 
 impl Sight {
@@ -180,7 +181,14 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
     if ctx.term.is_draining() {
         return Ok(());
     }
-    let Some(place) = ctx.term.limits.enter(&Context::who(name), &place_of(&inputs)) else { return Ok(()) };
+    let place = match probe.begin {
+        // Whoever only looks connects to a mailbox that others may watch already.
+        Begin::Look => None,
+        Begin::Send => match ctx.term.limits.enter(&Context::who(name), &place_of(&inputs)) {
+            Some(place) => Some(place),
+            None => return Ok(()),
+        },
+    };
     tell(&mut sight, plan, None, ctx).await?;
     probe::start(ctx, name, sight, inputs, probe.clone(), place);
     Ok(())
@@ -188,7 +196,10 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
 
 /// Writes the status that follows, if it is worth it, the Events that go with it, on the policy and on what it watches over, and
 /// counts what has ended. Afterwards `sight` holds the object as it then is, and what is told of what came is forgotten.
-async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&ProbeReport>, ctx: &Context) -> Result<(), Error> {
+///
+/// # Errors
+/// That it was not written.
+pub async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&ProbeReport>, ctx: &Context) -> Result<(), Error> {
     let seen = sight.seen();
     let new = status(&seen, plan, report);
     if seen.deleted {
@@ -213,7 +224,7 @@ async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&ProbeReport>, ctx:
     }
     let (told, open): (Vec<_>, Vec<_>) = std::mem::take(&mut sight.came).into_iter().partition(|(_, came)| is_told(came, &new));
     sight.came = open;
-    for (reply, _) in told {
+    for reply in told.into_iter().filter_map(|(reply, _)| reply) {
         replies::delete(&reply, ctx).await;
     }
     Ok(())

@@ -43,10 +43,10 @@ impl Replies {
 
     /// What came for a policy: with the name that each is forgotten by.
     #[must_use]
-    pub fn of(&self, policy: &Name, uid: &str) -> Vec<(String, Came)> {
+    pub fn of(&self, policy: &Name, uid: &str) -> Vec<(Option<String>, Came)> {
         let all = lock(&self.all);
         let mine = all.iter().filter(|(_, reply)| reply.policy == *policy && reply.uid == uid);
-        let mut mine: Vec<_> = mine.map(|(name, reply)| (name.clone(), reply.came.clone())).collect();
+        let mut mine: Vec<_> = mine.map(|(name, reply)| (Some(name.clone()), reply.came.clone())).collect();
         mine.sort_by(|one, other| (one.1.received, &one.0).cmp(&(other.1.received, &other.0)));
         mine
     }

@@ -23,6 +23,7 @@ use crate::{
     verify::{
         Gate, Report,
         fingerprint::Key,
+        gate::Until,
         mail_server,
         mailbox::attend::{self, Patience, Search},
         report::LoginOutcome,
@@ -30,7 +31,7 @@ use crate::{
 };
 use note::Note;
 use post::Post;
-use returns::{Reports, Until, came_back, judged, watch_returns};
+use returns::{Reports, came_back, judged, watch_returns};
 pub use stand::{Agent, Noted, Outcome, Stand};
 
 /// In mode Manual a person takes their time: a look a minute, where nobody waits at a terminal.

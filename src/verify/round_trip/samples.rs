@@ -128,7 +128,7 @@ impl World {
         self.status = Some(claim(&self.seen(), probe, &id, None, self.now));
     }
 
-    /// Sends the probe that is due: claimed, and taken by the server.
+    /// Sends the probe that is due: and taken by the server.
     pub fn send(&mut self) {
         let probe = self.probe();
         self.tell();
@@ -176,17 +176,17 @@ fn report(dot_sent: bool, accepted: Option<&str>, failure: Option<Diagnosis>) ->
 /// The server took the mail.
 pub fn taken(sent: Timestamp) -> ProbeReport {
     let report = report(true, Some("250 2.0.0 queued"), None);
-    ProbeReport { id: ID.to_owned(), report, sent: Some(sent), claimed: true, looked: false }
+    ProbeReport { id: ID.to_owned(), report, sent: Some(sent), looked: false }
 }
 
 /// The mail may have gone.
 pub fn uncertain() -> ProbeReport {
     let report = report(true, None, Some(Diagnosis::new(Reason::DeliveryUncertain)));
-    ProbeReport { id: ID.to_owned(), report, sent: None, claimed: true, looked: false }
+    ProbeReport { id: ID.to_owned(), report, sent: None, looked: false }
 }
 
 /// The mail did not go.
-pub fn failed(reason: Reason, claimed: bool) -> ProbeReport {
+pub fn failed(reason: Reason) -> ProbeReport {
     let report = report(false, None, Some(Diagnosis::new(reason)));
-    ProbeReport { id: ID.to_owned(), report, sent: None, claimed, looked: false }
+    ProbeReport { id: ID.to_owned(), report, sent: None, looked: false }
 }

@@ -33,9 +33,8 @@ pub struct ProbeReport {
     pub report: Report,
     /// When the server took it.
     pub sent: Option<Timestamp>,
-    /// Whether the right to send it was taken.
-    pub claimed: bool,
-    /// A mailbox was looked at for the answer until the probe's time was over.
+    /// It is of the look for the answer in a mailbox, until the probe's time was over: the report says why that could not be had,
+    /// where it could not.
     pub looked: bool,
 }
 

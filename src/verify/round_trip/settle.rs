@@ -167,7 +167,9 @@ fn failure(came: &Came) -> Option<Reason> {
 /// whether the mail left.
 fn weight(reason: &str) -> u8 {
     let known = |reasons: &[Reason]| reasons.iter().any(|known| known.as_str() == reason);
-    if known(&[Reason::ReplyBodyMissing]) {
+    if known(&[Reason::MessageInJunk]) {
+        6
+    } else if known(&[Reason::ReplyBodyMissing]) {
         5
     } else if known(&[Reason::ReplySubjectMissing]) {
         4

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 use super::{
-    Because, Begin, Plan, Probe, ProbeReport, Seen, What,
+    Because, Plan, Probe, ProbeReport, Seen, What,
     decide::slot_after,
     judge::{self, Finding},
     settle::{Outcome, duration, note, took},
@@ -146,10 +146,10 @@ fn found(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, probe: &Probe, rep
     let timeout = seen.spec.timeout().get();
     let failure = report.report.failure.clone();
     let claimed = status.in_flight.as_mut().filter(|known| known.id == report.id);
-    if probe.begin == Begin::Look {
+    if report.looked {
         return match (failure, claimed) {
             (Some(failure), Some(_)) if !is_open(&failure) => settle(status, seen, &Outcome::failed(seen, failure, None)),
-            (None, Some(known)) if report.looked => {
+            (None, Some(known)) => {
                 let outcome = Outcome::timed_out(seen, known);
                 settle(status, seen, &outcome)
             }

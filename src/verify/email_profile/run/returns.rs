@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::{BoxFuture, FutureExt};
 use tokio::{
     sync::watch as channel,
     time::{Instant, sleep},
@@ -20,9 +19,8 @@ use crate::{
     verify::{
         Gate,
         email_profile::{Begin, Run},
-        gate::Account,
+        gate::Until,
         mailbox::desk::{Awaited, Heard, News, Sent, Tells, Wish, watch},
-        report::LoginOutcome,
     },
 };
 
@@ -95,42 +93,6 @@ pub(super) async fn watch_returns(
     tokio::select! {
         () = told => {}
         () = watches => {}
-    }
-}
-
-/// A gate that ends what goes through it once something is over.
-pub(super) struct Until<'a> {
-    pub(super) gate: &'a dyn Gate,
-    pub(super) over: channel::Receiver<bool>,
-}
-
-impl Gate for Until<'_> {
-    fn login<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result<(), Diagnosis>> {
-        self.gate.login(account)
-    }
-
-    fn logged_in(&self, account: &Account, outcome: LoginOutcome) {
-        self.gate.logged_in(account, outcome);
-    }
-
-    fn send<'a>(&'a self, recipient: &'a str) -> BoxFuture<'a, Result<(), Diagnosis>> {
-        self.gate.send(recipient)
-    }
-
-    fn still(&self) -> Result<(), Diagnosis> {
-        self.gate.still()
-    }
-
-    fn ends(&self) -> BoxFuture<'_, ()> {
-        let mut over = self.over.clone();
-        async move {
-            tokio::select! {
-                // An error means that nobody is left to say so.
-                _ = over.wait_for(|over| *over) => {}
-                () = self.gate.ends() => {}
-            }
-        }
-        .boxed()
     }
 }
 

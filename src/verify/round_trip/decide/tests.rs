@@ -141,7 +141,7 @@ fn what_was_not_sent_is_tried_again_with_the_same_id_while_its_time_lasts() {
     let probe = world.probe();
     world.tell();
     world.claim(&probe);
-    world.tell_of(&probe, &failed(Reason::Greylisted, true));
+    world.tell_of(&probe, &failed(Reason::Greylisted));
     let retry = world.told().in_flight.clone().unwrap().retry_at.unwrap().0;
     assert!(retry > at(20) && retry <= at(30), "{retry}");
     assert_eq!(world.decide().next, Some(retry));
@@ -162,7 +162,7 @@ fn what_is_never_taken_fails_when_its_time_is_over() {
     while let What::Probe(probe) = world.decide().what {
         attempts += 1;
         world.tell();
-        world.tell_of(&probe, &failed(Reason::ConnectionRefused, false));
+        world.tell_of(&probe, &failed(Reason::ConnectionRefused));
         let Some(in_flight) = world.told().in_flight.clone() else { break };
         world.now = in_flight.retry_at.unwrap().0;
         assert!(attempts < 20);
@@ -178,7 +178,7 @@ fn a_refusal_that_needs_the_user_ends_the_probe_at_once() {
     let probe = world.probe();
     world.tell();
     world.claim(&probe);
-    world.tell_of(&probe, &failed(Reason::SenderRejected, true));
+    world.tell_of(&probe, &failed(Reason::SenderRejected));
     assert_eq!(world.results(), ["SenderRejected"]);
     assert_eq!(world.decide().what, What::Rest(Because::NotDue));
 }

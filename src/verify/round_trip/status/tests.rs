@@ -122,7 +122,7 @@ fn our_own_limits_are_no_verdict_and_name_the_time_when_there_is_room() {
     let mut world = world();
     let probe = world.probe();
     world.tell();
-    let mut report = failed(Reason::RateBudgetExceeded, false);
+    let mut report = failed(Reason::RateBudgetExceeded);
     let room = at(1200);
     report.report.failure = report.report.failure.map(|failure| failure.fact("next", room.to_string()));
     world.tell_of(&probe, &report);
@@ -142,7 +142,7 @@ fn trouble_on_the_way_is_told_at_once_and_counted_once() {
     let probe = world.probe();
     world.tell();
     world.claim(&probe);
-    world.tell_of(&probe, &failed(Reason::ServerBusy, true));
+    world.tell_of(&probe, &failed(Reason::ServerBusy));
     assert_eq!((world.condition(c::READY), world.condition(c::DEGRADED)), (("True", "Succeeded"), ("True", "ServerBusy")));
     assert_eq!(world.told().consecutive_failures, None);
 }
@@ -153,7 +153,7 @@ fn a_refusal_that_needs_the_user_stalls() {
     let probe = world.probe();
     world.tell();
     world.claim(&probe);
-    world.tell_of(&probe, &failed(Reason::RecipientRejected, true));
+    world.tell_of(&probe, &failed(Reason::RecipientRejected));
     assert_eq!(world.condition(c::READY), ("False", "RecipientRejected"));
     assert_eq!(world.condition(c::STALLED).0, "True");
     assert_eq!(world.told().in_flight, None);
