@@ -361,3 +361,78 @@ async fn over_pop3_many_share_eight_logins_in_ten_minutes() {
         assert!(at.iter().filter(|at| (*from..from + 599.0).contains(*at)).count() <= 8, "{at:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_note_alone_hears_why_there_is_none() {
+    let scene = Scene::imap().await.with(|scene| {
+        scene.office.state().trouble =
+            Box::new(|line, _| line.starts_with("SELECT").then_some("TAG NO [NOPERM] Permission denied"));
+    });
+    let place = Place::new();
+    let (mut hears, _waits) = place.desk.wait_for(wish(1, None));
+    let (watched, noted) = join(place.watches(&scene.inputs), timeout(seconds(60), place.desk.note())).await;
+    assert_eq!(watched.unwrap_err().reason, Reason::MailboxAccessDenied);
+    assert_eq!(noted.unwrap().unwrap_err().reason, Reason::MailboxAccessDenied);
+    assert!(matches!(hears.recv().await, Some(News::Failed { over: true, .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_who_watches_is_cut_off_the_next_goes_on_and_what_was_not_noted_is_told_again() {
+    let scene = Scene::imap().await;
+    scene.office.put("INBOX", &right(1));
+    let place = Place::new();
+    let (mut hears, _waits) = place.desk.wait_for(wish(1, Some(Mark::Imap { validity: 9, next: 21 })));
+    // It is told, and nobody is left to remove it.
+    assert!(timeout(seconds(5), place.watches(&scene.inputs)).await.is_err());
+    heard(&mut hears).await.noted.tell();
+    assert_eq!(scene.office.left("INBOX").len(), 6);
+    let hears = async {
+        let mail = heard(&mut hears).await;
+        assert_eq!(reason(&mail, 1), None);
+        mail.noted.tell();
+        sleep(seconds(1)).await;
+        assert_eq!(scene.office.left("INBOX").len(), 5);
+        place.ends();
+    };
+    assert_eq!(join(place.watches(&scene.inputs), hears).await.0, Ok(()));
+    assert_eq!(scene.office.said("AUTHENTICATE").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_much_comes_it_is_looked_at_every_20_seconds_and_so_much_at_a_time() {
+    // promise 10
+    let scene = Scene::imap().await;
+    let place = Place::new();
+    let hears = async {
+        let mark = place.desk.note().await.unwrap();
+        let (mut hears, _waits) = place.desk.wait_for(wish(1, Some(mark)));
+        sleep(seconds(30)).await;
+        let before = scene.office.said("").len();
+        for n in 0..240 {
+            later(&scene.office, seconds(n + 1), "INBOX", "Subject: hello\r\n\r\nyou\r\n".to_owned());
+        }
+        sleep(seconds(240)).await;
+        let said = scene.office.said("").len() - before;
+        assert!(said < 60, "{said} commands in 4 minutes");
+        // Everybody writes about our probe.
+        for _ in 0..3000 {
+            scene.office.put("INBOX", &answer(1, "stranger@else.test"));
+        }
+        scene.office.put("INBOX", &right(1));
+        let mut strange = 0;
+        loop {
+            let mail = heard(&mut hears).await;
+            let is_right = reason(&mail, 1).is_none();
+            mail.noted.tell();
+            if is_right {
+                break;
+            }
+            strange += 1;
+        }
+        assert_eq!(strange, 100);
+        let bodies = scene.office.state().said.iter().filter(|(_, line)| line.contains("BODY.PEEK[]")).count();
+        assert!(bodies <= 500, "{bodies}");
+        place.ends();
+    };
+    assert_eq!(join(place.watches(&scene.inputs), hears).await.0, Ok(()));
+}

@@ -79,13 +79,19 @@ async fn goodbye(mut mailbox: Box<dyn Mailbox>) {
     mailbox.close().await;
 }
 
-/// Where nobody watches, nobody knows how the mailbox stands.
+/// Where nobody watches, nobody knows how the mailbox stands. Why it could not be opened is still to be heard.
 struct Leaves<'a>(&'a Desk);
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {
         if self.0.queue.load(Ordering::SeqCst) == 0 {
-            self.0.standing.send_replace(Standing::Closed);
+            self.0.standing.send_if_modified(|standing| {
+                let is_open = matches!(standing, Standing::Open(_));
+                if is_open {
+                    *standing = Standing::Closed;
+                }
+                is_open
+            });
         }
     }
 }
