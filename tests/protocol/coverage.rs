@@ -7,7 +7,7 @@ use mailverity::api::Reason;
 use crate::{logging_in, mailboxes, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 33] = [
+const NOT_OF_A_CHECK: [Reason; 54] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -43,6 +43,29 @@ const NOT_OF_A_CHECK: [Reason; 33] = [
     Reason::UsageNotPermitted,
     Reason::AccountMismatch,
     Reason::DependencyNotReady,
+    // Of round trips: tests/cluster/policies, tests/protocol/watching/answering, and the tests of a policy's status.
+    Reason::NoDefaultServer,
+    Reason::ReceiverNotFound,
+    Reason::ProfileNotFound,
+    Reason::RefNotFound,
+    Reason::SelfAddressed,
+    Reason::DomainNotAuthorized,
+    Reason::AwaitingReply,
+    Reason::ReplyTimeout,
+    Reason::ReplyLate,
+    Reason::ReplyFromMismatch,
+    Reason::ReplySubjectMissing,
+    Reason::ReplyBodyMissing,
+    Reason::SlowReply,
+    Reason::FromRewritten,
+    Reason::ProbeLost,
+    // Of a MailReceiver: tests/cluster/receivers.
+    Reason::NoListener,
+    Reason::PortUnavailable,
+    Reason::CertificateInvalid,
+    Reason::CertificateKeyMismatch,
+    Reason::MXRecordMissing,
+    Reason::MXPointsElsewhere,
 ];
 
 #[test]

@@ -24,6 +24,10 @@ pub enum Hold {
     Claim,
     /// The API server has taken it, and the operator has not heard of it.
     Claimed,
+    /// The API server has not seen that a server took the mail.
+    Sending,
+    /// It has, and the operator has not heard of it.
+    Sent,
     /// The API server has not seen that a mail was found.
     Finding,
     /// It has, and the operator has not heard of it.
@@ -82,9 +86,9 @@ impl ApiProxy {
         Self { port, state, release }
     }
 
-    /// Holds the next claim, or note, of this `EmailProfile` there.
-    pub fn hold(&self, hold: Hold, name: &str) {
-        *self.state.hold.lock().unwrap() = Some((hold, format!("/emailprofiles/{name}/")));
+    /// Holds the next claim, or note, of this object there: one such as `emailprofiles/box`.
+    pub fn hold(&self, hold: Hold, object: &str) {
+        *self.state.hold.lock().unwrap() = Some((hold, format!("/{object}/")));
         self.release.send_replace(false);
     }
 
@@ -141,14 +145,28 @@ fn whole(bytes: &[u8]) -> Option<usize> {
 fn holds(request: &[u8]) -> Option<(Hold, Hold)> {
     let text = String::from_utf8_lossy(request);
     let line = text.lines().next().unwrap_or_default();
-    let to_a_status = line.starts_with("PATCH ") && line.contains("/emailprofiles/") && line.contains("/status");
-    if !to_a_status || !text.contains("\"claims\":[{") {
+    let to_a_status = line.starts_with("PATCH ") && line.contains("/status");
+    if to_a_status && line.contains("/roundtrippolicies/") {
+        return of_a_policy(text.split_once("\r\n\r\n")?.1);
+    }
+    if !to_a_status || !line.contains("/emailprofiles/") || !text.contains("\"claims\":[{") {
         return None;
     }
     if text.contains("\"AwaitingMessage\"") {
         return Some((Hold::Claim, Hold::Claimed));
     }
     text.contains("\"receivedTime\"").then_some((Hold::Finding, Hold::Found))
+}
+
+/// The same of a policy's status.
+fn of_a_policy(body: &str) -> Option<(Hold, Hold)> {
+    let status = serde_json::from_str::<Value>(body).ok()?["status"].take();
+    let probe = &status["inFlight"];
+    match (probe.is_object(), probe["sentAt"].is_string()) {
+        (true, true) => Some((Hold::Sending, Hold::Sent)),
+        (true, false) => Some((Hold::Claim, Hold::Claimed)),
+        (false, _) => status["lastRoundTrip"].is_object().then_some((Hold::Finding, Hold::Found)),
+    }
 }
 
 async fn requests(

@@ -106,7 +106,16 @@ impl Sight {
 ///
 /// # Errors
 /// [`Error`].
-pub async fn go(object: RoundTripPolicy, name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
+pub async fn go(mut object: RoundTripPolicy, name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
+    if let Some(ended) = ctx.checks.ended(name)
+        && is_older(&object, &ended.report)
+    {
+        // It was read before the claim was written, and the probe ended since: what is told rests on the claim.
+        let Some(found) = ctx.read(name).await? else { return Ok(None) };
+        // One that cannot be read any more is told so by whoever reads it next.
+        let Ok(found) = found.0 else { return Ok(None) };
+        object = found;
+    }
     let resolved = observe(&object, name, ctx).await?;
     let mut sight = Sight::new(object, &resolved, name, ctx);
     if let Some(ended) = ctx.checks.ended(name) {
@@ -127,6 +136,14 @@ pub async fn go(object: RoundTripPolicy, name: &Name, ctx: &Arc<Context>) -> Res
         // What was settled is told before anything else is begun.
         tell(&mut sight, &plan, None, ctx).await?;
     }
+}
+
+/// Whether an object is of a time before the claim of a probe that this tells of.
+fn is_older(object: &RoundTripPolicy, report: &ProbeReport) -> bool {
+    let status = object.status.as_ref();
+    let in_flight = status.and_then(|status| status.in_flight.as_ref()).is_some_and(|probe| probe.id == report.id);
+    let settled = status.is_some_and(|status| status.history.iter().any(|row| row.id == report.id));
+    report.report.delivery.is_some() && !in_flight && !settled
 }
 
 type Resolved = Result<(Inputs, Option<ObjectReference>), Diagnosis>;

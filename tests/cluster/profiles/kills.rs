@@ -90,7 +90,7 @@ async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became
     for (number, point) in points.into_iter().enumerate() {
         let name = format!("box-{number}");
         match point {
-            At::Api(hold) => api.hold(hold, &name),
+            At::Api(hold) => api.hold(hold, &format!("emailprofiles/{name}")),
             At::Mail(point) => mail.hold(point),
         }
         cluster.profile(&name, mailbox(&stack, &users[number], json!({}))).await;

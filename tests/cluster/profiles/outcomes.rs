@@ -162,7 +162,7 @@ async fn what_was_found_is_noted_and_its_mail_removed_though_somebody_touches_th
     let api = ApiProxy::to(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).await;
     let _operator = cluster.operator_behind(&api, &[]).await;
     relay(&cluster, &stack, json!({})).await;
-    api.hold(Hold::Finding, "box");
+    api.hold(Hold::Finding, "emailprofiles/box");
     cluster.profile("box", mailbox(&stack, &user, json!({}))).await;
     api.reached().await;
     cluster.patch_profile("box", json!({"metadata": {"annotations": {"team": "mail"}}})).await;

@@ -1,10 +1,12 @@
 //! `RoundTripPolicy` in a cluster: probes that are claimed, sent, answered and settled.
 
+mod kills;
+
 use serde_json::{Value, json};
 
 use super::{
     auth,
-    profiles::setting::{mailbox as profile, mailboxes, relay},
+    profiles::setting::{mailbox as profile, mailboxes, open_relay, relay},
     spec,
     support::{cluster::Cluster, policies::results, stack::Stack},
 };
@@ -67,12 +69,29 @@ async fn a_probe_is_claimed_sent_and_settled_by_what_a_receiver_took() {
     assert!(metrics.contains("mailverity_roundtrip_duration_seconds_count 1"), "{metrics}");
 }
 
-/// The relay, and a profile whose mailbox is read: that of a user of this test's own.
+/// The relay, and a verified profile whose mailbox is read: that of a user of this test's own.
 async fn mailbox(cluster: &Cluster, stack: &Stack, test: &str) -> String {
     let [user] = mailboxes(cluster, stack, test).await;
-    relay(cluster, stack, json!({"sender": {"address": user}, "auth": auth()})).await;
+    relay(cluster, stack, json!({"sender": {"address": user}})).await;
     cluster.profile("box", profile(stack, &user, json!({}))).await;
+    cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
     user
+}
+
+/// The same, where a proxy reads along at the relay's port.
+async fn mailbox_behind(cluster: &Cluster, stack: &Stack, port: u16, test: &str) -> String {
+    let [user] = mailboxes(cluster, stack, test).await;
+    let limits = json!({"messagesPerMinute": 1000, "connections": 8});
+    open_relay(cluster, stack, port, json!({"sender": {"address": user}, "limits": limits})).await;
+    cluster.profile("box", profile(stack, &user, json!({}))).await;
+    cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    user
+}
+
+/// A policy whose answers are out-of-office replies to the mailbox, within so long.
+fn away(timeout: &str) -> Value {
+    let receive = json!({"profileRef": {"name": "box"}});
+    policy(json!({"to": "vacation@remote.test", "expect": "OutOfOffice", "timeout": timeout, "receive": receive}))
 }
 
 #[tokio::test]
