@@ -28,7 +28,7 @@ enum Exit {
 /// Why a command could not do its work; it ends in exit code 2.
 type Error = Box<dyn std::error::Error>;
 
-/// Ask about MailServers and EmailProfiles, and have them verified now.
+/// Ask about mailverity's objects, and have them verified now.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-mail", bin_name = "kubectl mail", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {

@@ -1,5 +1,6 @@
 //! `kubectl mail verify`: asks the operator to look now, and waits for what it finds.
 
+mod seen;
 mod target;
 
 use std::time::Duration;
@@ -8,7 +9,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 
-use self::target::{Seen, Target};
+use self::{seen::Seen, target::Target};
 use super::{Connect, Error, Exit};
 
 /// Between two looks at a status.
@@ -16,14 +17,15 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How long an operator may take to notice a request before what stands in its way is told.
 const NOTICED: Duration = Duration::from_secs(10);
 
-/// Have EmailProfiles and MailServers verified now.
+/// Have EmailProfiles, MailServers, RoundTripPolicies and MailReceivers verified now.
 ///
-/// A profile in mode Automatic sends its mails; one in mode Manual asks for a new one (see `kubectl mail code`).
+/// A profile in mode Automatic sends its mails; one in mode Manual asks for a new one (see `kubectl mail code`). A policy sends a
+/// probe, as soon as none is under way.
 ///
 /// Exit codes: 0 asked, or with --wait verified; 1 not verified, or not in time; 2 bad usage, or no such object.
 #[derive(Args, Debug)]
 pub struct Verify {
-    /// An EmailProfile's name, or KIND/NAME: emailprofile (emp) or mailserver (ms).
+    /// An EmailProfile's name, or KIND/NAME: emailprofile (emp), mailserver (ms), roundtrippolicy (rtp) or mailreceiver (mr).
     #[arg(required = true, value_name = "[KIND/]NAME")]
     names: Vec<Target>,
     /// Wait until the run is over, and tell what it found; at most so long, such as 90s or 5m (20m if absent).

@@ -1,9 +1,9 @@
 //! What a person would not want of an `EmailProfile`, alone and beside the `MailServer`s that it names.
 
-use super::{Files, Say, account, address, certificates, windows};
+use super::{Files, Say, account, address, certificates, named::named, windows};
 use crate::{
-    api::v1alpha1::{EmailProfileSpec, MailServerSpec, MailboxProtocol, NamespacesFrom, ObjectRef, Security, VerificationMode},
-    manifest::{Document, Finding, Severity, suggest},
+    api::v1alpha1::{EmailProfileSpec, MailServerSpec, MailboxProtocol, ObjectRef, Security, VerificationMode},
+    manifest::{Document, Finding, Severity},
 };
 
 /// Warnings and notes about each `EmailProfile`.
@@ -106,29 +106,7 @@ impl Profile<'_> {
 
     /// The `MailServer` that is named, where the files hold it; what is wrong with naming it is said.
     fn find(&self, field: &str, reference: &ObjectRef, files: &Files, say: Say) -> Option<&MailServerSpec> {
-        let mine = files.namespace_of(self.document);
-        let namespace = reference.namespace.as_deref().unwrap_or(mine);
-        let there: Vec<_> = self.servers.iter().filter(|(server, _)| files.namespace_of(server) == namespace).collect();
-        let name = reference.name.as_str();
-        let Some((_, spec)) = there.iter().find(|(server, _)| server.name() == name) else {
-            // Files without any server of that namespace say nothing about it: another repository may hold them.
-            if !there.is_empty() {
-                let meant = suggest::nearest(name, there.iter().map(|(server, _)| server.name()));
-                let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-                let message =
-                    format!("MailServer {namespace}/{name} is not among these files; it has to be in the cluster{meant}");
-                say(Severity::Warning, field, message);
-            }
-            return None;
-        };
-        let from = spec.allowed_namespaces.as_ref().map(|allowed| allowed.from).unwrap_or_default();
-        if namespace != mine && from == NamespacesFrom::Same {
-            let message = format!(
-                "MailServer {namespace}/{name} is for its own namespace only; its allowedNamespaces has to admit {mine} (RefNotPermitted)"
-            );
-            say(Severity::Warning, field, message);
-        }
-        Some(spec)
+        named(self.document, field, reference, self.servers, files, say)
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod account;
 mod email_profile;
+mod mail_receiver;
 mod mail_server;
+mod named;
+mod round_trip_policy;
 
 use serde::de::DeserializeOwned;
 
@@ -22,6 +25,8 @@ pub fn lint(documents: &[&Document], namespace: &str) -> Vec<Finding> {
     let files = Files { documents, namespace };
     let mut findings = mail_server::lint(&files);
     findings.extend(email_profile::lint(&files));
+    findings.extend(mail_receiver::lint(&files));
+    findings.extend(round_trip_policy::lint(&files));
     findings
 }
 

@@ -174,7 +174,8 @@ fn in_subject(subject: &str) -> Vec<Uuid> {
 }
 
 /// A text without what quoting and wrapping change: white space, and the marks at the beginnings of lines.
-fn folded(text: &str) -> String {
+#[must_use]
+pub fn folded(text: &str) -> String {
     let quoting = |c: char| c == '>' || c == '|' || c.is_whitespace();
     let visible = |c: &char| !c.is_whitespace() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{ad}');
     text.lines().flat_map(|line| line.trim_start_matches(quoting).chars().filter(visible)).collect()
