@@ -34,7 +34,7 @@ pub struct Receiver {
     /// The name that it greets with; the first domain if absent
     #[arg(long, value_name = "NAME", value_parser = domain)]
     hostname: Option<String>,
-    /// Whether mail comes in by TLS (STARTTLS); Opportunistic with a certificate, else Off
+    /// Whether mail comes in by TLS (STARTTLS); Opportunistic with a certificate, else None
     #[arg(long, value_name = "MODE", value_enum)]
     tls: Option<Tls>,
     /// File with the certificate and its chain, PEM; read again when it changes, and the old one kept while the new one is bad
@@ -73,7 +73,7 @@ pub struct Receiver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "PascalCase")]
 enum Tls {
-    Off,
+    None,
     Opportunistic,
     Required,
 }
@@ -98,7 +98,7 @@ impl Receiver {
             Some(Tls::Required) => TlsMode::Required,
             Some(Tls::Opportunistic) => TlsMode::Opportunistic,
             None if identity.is_some() => TlsMode::Opportunistic,
-            Some(Tls::Off) | None => TlsMode::Off,
+            Some(Tls::None) | None => TlsMode::None,
         };
         let mut site = Site {
             name: "the command line".to_owned(),
@@ -151,7 +151,7 @@ impl Receiver {
 
     fn files(&self) -> Result<Option<Files>, Error> {
         match (&self.tls_cert, &self.tls_key, self.tls) {
-            (Some(chain), Some(key), tls) if tls != Some(Tls::Off) => Ok(Some(Files::new(chain, key))),
+            (Some(chain), Some(key), tls) if tls != Some(Tls::None) => Ok(Some(Files::new(chain, key))),
             (None, None, Some(tls @ (Tls::Opportunistic | Tls::Required))) => {
                 Err(Error::Usage(format!("--tls {tls:?} needs a certificate: give --tls-cert and --tls-key")))
             }
