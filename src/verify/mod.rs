@@ -12,6 +12,7 @@ pub mod fingerprint;
 pub mod gate;
 pub mod halt;
 pub mod login;
+pub mod mail_receiver;
 pub mod mail_server;
 pub mod mailbox;
 pub mod maintenance;

@@ -1,0 +1,7 @@
+//! `MailReceiver`: who has a domain, what its conditions say, and when its MX records are looked at. What is needed by the
+//! processes that take mail, too, is [`domains`], [`inputs`], [`handing`] and [`presence`].
+
+pub mod domains;
+pub mod handing;
+pub mod inputs;
+pub mod presence;
