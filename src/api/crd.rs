@@ -44,7 +44,7 @@ fn mend(mut crd: Value) -> Value {
                 schema["properties"]["status"]["default"] = json!({"observedGeneration": -1});
             }
             // Where others than the operator write to a status, it may be there before the operator has looked.
-            if let Some(status) = schema["properties"]["status"]["properties"].as_object_mut()
+            if let Some(status) = schema.pointer_mut("/properties/status/properties").and_then(Value::as_object_mut)
                 && status.contains_key("listeners")
             {
                 status["observedGeneration"]["default"] = json!(-1);

@@ -65,6 +65,12 @@ pub trait Kind: Default + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What goes on beside all reconciliations for as long as a term lasts, such as a watch of what is no kind of its own.
+    fn beside(ctx: &Arc<Context<Self>>) -> impl Future<Output = ()> + Send {
+        let _ = ctx;
+        std::future::ready(())
+    }
+
     /// How many objects of this kind name `other`.
     fn users(&self, other: &Who) -> usize {
         let _ = other;

@@ -19,6 +19,7 @@ pub mod ground;
 pub mod kind;
 pub mod known;
 pub mod lead;
+pub mod mail_receiver;
 pub mod mail_server;
 mod malformed;
 pub mod mandate;
@@ -36,5 +37,9 @@ pub use memory::Memory;
 /// The kinds that are looked after: a new one is one line more.
 #[must_use]
 pub fn kinds() -> Vec<Entry> {
-    vec![Entry::of::<mail_server::MailServers>(), Entry::of::<email_profile::EmailProfiles>()]
+    vec![
+        Entry::of::<mail_server::MailServers>(),
+        Entry::of::<email_profile::EmailProfiles>(),
+        Entry::of::<mail_receiver::MailReceivers>(),
+    ]
 }

@@ -22,6 +22,7 @@ mod plugin;
 mod probes;
 mod profiles;
 mod proxy;
+mod receivers;
 mod scale;
 mod schema;
 mod secrets;

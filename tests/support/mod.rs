@@ -12,5 +12,6 @@ pub mod fleet;
 pub mod leaks;
 pub mod maildir;
 pub mod profiles;
+pub mod receivers;
 pub mod references;
 pub mod stack;

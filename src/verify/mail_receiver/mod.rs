@@ -5,3 +5,14 @@ pub mod domains;
 pub mod handing;
 pub mod inputs;
 pub mod presence;
+
+mod certificate;
+mod decide;
+pub mod mx;
+mod seen;
+mod status;
+
+pub use certificate::{Certificate, Pair};
+pub use decide::{Plan, What, decide};
+pub use seen::{Look, Records, Seen};
+pub use status::{differs, status};
