@@ -5,6 +5,7 @@
 //! - [`cli`]: one file per subcommand of the program.
 //! - [`manifest`]: manifests on disk: read with lines, judged as the API server would, linted. [`sandbox`]: a mail server to try.
 //! - [`receiver`]: mail that comes in over SMTP, for whoever wants it. Knows no Kubernetes.
+//! - [`reception`]: the receivers of a cluster: what joins [`receiver`] to `MailReceivers` and `RoundTripPolicies`.
 //! - [`agent`]: what an agent does: the tasks that the operator puts into its namespace, and its sign of life.
 //! - [`controllers`]: a folder per kind: observe, decide, act, tell; around them what all kinds share.
 //! - [`runtime`]: what a controller needs of a cluster, whatever its kinds: Lease, Secrets, places, writing.
@@ -25,6 +26,7 @@ pub mod mail;
 pub mod manifest;
 pub mod metrics;
 pub mod receiver;
+pub mod reception;
 pub mod runtime;
 pub mod sandbox;
 pub mod server;

@@ -19,6 +19,7 @@ use prometheus_client::{
 use crate::{
     api::Reason,
     mail::stage::Record,
+    receiver::Counters,
     runtime::{Name, lock},
     verify::report::LoginOutcome,
 };
@@ -129,12 +130,10 @@ fn reconcile_buckets() -> Histogram {
     Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
-impl Default for Metrics {
+impl Default for Inner {
     fn default() -> Self {
-        let mut registry = Registry::default();
-        let objects = Arc::new(Mutex::new(None));
-        let inner = Inner {
-            objects: Arc::clone(&objects),
+        Self {
+            objects: Arc::default(),
             stages: Family::new_with_constructor(stage_buckets),
             failures: Family::default(),
             sent: Family::default(),
@@ -147,8 +146,14 @@ impl Default for Metrics {
             times: Family::new_with_constructor(reconcile_buckets),
             active: Family::default(),
             registry: Registry::default(),
-        };
-        registry.register_collector(Box::new(Scrape(objects)));
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let (mut registry, inner) = (Registry::default(), Inner::default());
+        registry.register_collector(Box::new(Scrape(Arc::clone(&inner.objects))));
         let mail = registry.sub_registry_with_prefix("mailverity");
         mail.register("check_stage_duration_seconds", "Time that a stage of a check took", inner.stages.clone());
         mail.register("check_failures", "Checks that ended unverified", inner.failures.clone());
@@ -167,6 +172,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Those of a receiver: what became of what came in, and nothing else.
+    #[must_use]
+    pub fn of_receiver(counters: &Counters) -> Self {
+        let mut registry = Registry::default();
+        counters.register(registry.sub_registry_with_prefix("mailverity"));
+        Self(Arc::new(Inner { registry, ..Inner::default() }))
+    }
+
     /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
     ///
     /// # Errors

@@ -176,7 +176,7 @@ fn serve() -> Result<()> {
         notify_local_part: "notify".to_owned(),
         max_message_bytes: 10 << 20,
         allowed_sources: Vec::new(),
-        tls: TlsMode::Off,
+        tls: TlsMode::None,
         identity: None,
         is_suspended: false,
     };

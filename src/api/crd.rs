@@ -43,6 +43,12 @@ fn mend(mut crd: Value) -> Value {
             if schema["properties"]["status"]["properties"].get("observedGeneration").is_some() {
                 schema["properties"]["status"]["default"] = json!({"observedGeneration": -1});
             }
+            // Where others than the operator write to a status, it may be there before the operator has looked.
+            if let Some(status) = schema.pointer_mut("/properties/status/properties").and_then(Value::as_object_mut)
+                && status.contains_key("listeners")
+            {
+                status["observedGeneration"]["default"] = json!(-1);
+            }
         }
     }
     crd

@@ -114,7 +114,8 @@ pub fn main() -> ExitCode {
             several(operator.run()).map(|()| Exit::Good).map_err(|error| Error::Usage(error.to_string()))
         }
         Command::Agent(agent) => several(agent.run()).map(|()| Exit::Good).map_err(|error| Error::Usage(error.to_string())),
-        Command::Receiver(receiver) => alone(receiver.run()),
+        Command::Receiver(receiver) if receiver.is_alone() => alone(receiver.run()),
+        Command::Receiver(receiver) => several(receiver.serve()).map_err(|error| Error::Usage(error.to_string())),
         Command::Sandbox(args) => alone(sandbox::run(args)).map_err(|error| Error::Usage(error.to_string())),
     };
     match done {

@@ -125,6 +125,9 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A receiver cannot listen where it should.
+    #[error("{0}")]
+    Receiver(String),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),

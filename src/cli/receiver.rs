@@ -1,6 +1,8 @@
-//! `mailverity receiver`: takes mail in and prints it, without a cluster.
+//! `mailverity receiver`: takes mail in. With `--domain` it prints what comes, without a cluster; else it takes mail for the
+//! `MailReceivers` of a cluster, and asks for nothing but what `deploy/receiver/` grants.
 
 mod certificate;
+mod cluster;
 mod print;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -11,45 +13,46 @@ use ipnet::IpNet;
 use super::{Error, Exit, interrupt::Interrupt};
 use crate::{
     api::v1alpha1::Span,
-    receiver::{self, Counters, Limits, Options, Rules, Site, TlsMode},
+    receiver::{self, Consumer, Counters, Limits, Options, Rules, Running, Site, TlsMode},
     telemetry,
 };
 use certificate::Files;
 
-/// Take mail for domains of ours over SMTP and print what comes, until SIGINT or SIGTERM.
+/// Take mail in over SMTP: for the MailReceivers of a cluster, or, with --domain, for these domains, and print what comes.
 ///
 /// It is never a relay: what is not for one of the domains is refused. Taken is what goes to the notify address, with or
-/// without +TAG, and to postmaster. Nothing of a mail's text is printed, and nothing is kept.
+/// without +TAG, and to postmaster. Nothing of a mail's text is printed, and nothing is kept. It ends on SIGINT or SIGTERM.
 #[derive(Args, Clone, Debug)]
 pub struct Receiver {
-    /// Where to listen; port 0 takes a free one
+    /// Where to listen; port 0 takes a free one; may be repeated. A MailReceiver is heard on the port that it names.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2525")]
-    listen: SocketAddr,
-    /// A domain to take mail for; may be repeated
-    #[arg(long = "domain", value_name = "DOMAIN", required = true, value_parser = domain)]
+    listen: Vec<SocketAddr>,
+    /// A domain to take mail for, without a cluster; may be repeated
+    #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
     domains: Vec<String>,
     /// The local part to take mail for, besides postmaster
-    #[arg(long, value_name = "NAME", default_value = "notify", value_parser = local_part)]
+    #[arg(long, value_name = "NAME", default_value = "notify", value_parser = local_part, requires = "domains")]
     notify_local_part: String,
-    /// The name that it greets with; the first domain if absent
+    /// The name that it greets with; the first domain if absent, in a cluster the oldest MailReceiver's expectedMX
     #[arg(long, value_name = "NAME", value_parser = domain)]
     hostname: Option<String>,
-    /// Whether mail comes in by TLS (STARTTLS); Opportunistic with a certificate, else Off
-    #[arg(long, value_name = "MODE", value_enum)]
+    /// Whether mail comes in by TLS (STARTTLS); Opportunistic with a certificate, else None
+    #[arg(long, value_name = "MODE", value_enum, requires = "domains")]
     tls: Option<Tls>,
     /// File with the certificate and its chain, PEM; read again when it changes, and the old one kept while the new one is bad
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "domains"])]
     tls_cert: Option<PathBuf>,
     /// File with the certificate's key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// A network that may send; may be repeated; everybody if absent
-    #[arg(long = "allow-source", value_name = "CIDR", value_parser = network)]
+    #[arg(long = "allow-source", value_name = "CIDR", value_parser = network, requires = "domains")]
     allowed_sources: Vec<IpNet>,
     /// The most bytes of a mail
-    #[arg(long, value_name = "N", default_value_t = 10_485_760, value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
+    #[arg(long, value_name = "N", default_value_t = 10_485_760, requires = "domains",
+        value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
     max_message_bytes: u64,
-    /// The most connections; one more, and the one that has been silent longest is sent away
+    /// The most connections, on each port; one more, and the one that has been silent longest is sent away
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
     /// The most connections of one address, or of one /64 network with IPv6
@@ -62,18 +65,24 @@ pub struct Receiver {
     #[arg(long, value_name = "DURATION", default_value = "20s")]
     grace: Span,
     /// How to print
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    #[arg(short, long, value_enum, default_value_t = Output::Text, requires = "domains")]
     output: Output,
-    /// What is logged on standard error: error, warn, info, debug or trace. RUST_LOG in the environment overrides it.
-    #[arg(long, default_value = "warn")]
-    log_level: String,
+    #[command(flatten)]
+    cluster: cluster::Flags,
+    /// How log lines are written.
+    #[arg(long, value_enum, default_value_t = telemetry::Format::Text)]
+    log_format: telemetry::Format,
+    /// What is logged on standard error: error, warn, info, debug or trace; with --domain warn if absent, else info. RUST_LOG
+    /// in the environment overrides it.
+    #[arg(long)]
+    log_level: Option<String>,
 }
 
 /// `tls.mode`, as manifests write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "PascalCase")]
 enum Tls {
-    Off,
+    None,
     Opportunistic,
     Required,
 }
@@ -88,9 +97,14 @@ enum Output {
 }
 
 impl Receiver {
-    /// Runs until it is told to end.
+    /// Whether it works without a cluster.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.domains.is_empty()
+    }
+
+    /// Runs without a cluster until it is told to end.
     pub(super) async fn run(self) -> Result<Exit, Error> {
-        telemetry::init(telemetry::Format::Text, &self.log_level)
+        telemetry::init(self.log_format, self.log_level.as_deref().unwrap_or("warn"))
             .map_err(|error| Error::Usage(format!("--log-level: {error}")))?;
         let mut files = self.files()?;
         let identity = files.as_mut().map(Files::read).transpose()?;
@@ -98,7 +112,7 @@ impl Receiver {
             Some(Tls::Required) => TlsMode::Required,
             Some(Tls::Opportunistic) => TlsMode::Opportunistic,
             None if identity.is_some() => TlsMode::Opportunistic,
-            Some(Tls::Off) | None => TlsMode::Off,
+            Some(Tls::None) | None => TlsMode::None,
         };
         let mut site = Site {
             name: "the command line".to_owned(),
@@ -116,21 +130,12 @@ impl Receiver {
         // Set up first, so that no signal is lost between the announcement and the wait.
         let interrupt = Interrupt::listen()?;
         let (printer, mut printing) = print::Printer::start(self.output == Output::Json);
-        let running = receiver::start(Options {
-            listen: self.listen,
-            rules: rules(&site),
-            consumers: vec![Arc::new(printer.clone())],
-            limits: Limits {
-                connections: self.max_connections as usize,
-                connections_per_source: self.max_connections_per_source as usize,
-                ..Limits::default()
-            },
-            proxies: self.proxy_protocol_from.clone(),
-            counters: Counters::default(),
-        })
-        .await
-        .map_err(|error| Error::Usage(format!("--listen: {error}")))?;
-        printer.listening(running.address, &self.domains).await;
+        let (consumer, counters): (Arc<dyn Consumer>, _) = (Arc::new(printer.clone()), Counters::default());
+        let running = self.listeners(&rules(&site), &consumer, &counters).await?;
+        drop(consumer);
+        for listener in &running {
+            printer.listening(listener.address, &self.domains).await;
+        }
         loop {
             tokio::select! {
                 () = interrupt.heard() => break,
@@ -138,20 +143,43 @@ impl Receiver {
                 _ = &mut printing => return Ok(Exit::Good),
                 identity = certificate::changed(&mut files) => {
                     site.identity = Some(identity);
-                    running.apply(rules(&site));
+                    running.iter().for_each(|listener| listener.apply(rules(&site)));
                 }
             }
         }
-        running.stop(self.grace.get()).await;
+        futures::future::join_all(running.into_iter().map(|listener| listener.stop(self.grace.get()))).await;
         drop(printer);
         // All that was taken is printed before the end.
         let _ = printing.await;
         Ok(Exit::Good)
     }
 
+    /// Listens on each address. What all of them keep of mails on their way in fits into the memory of one.
+    async fn listeners(&self, rules: &Rules, consumer: &Arc<dyn Consumer>, counters: &Counters) -> Result<Vec<Running>, Error> {
+        let mut running = Vec::new();
+        let limits = Limits::default();
+        for listen in &self.listen {
+            let options = Options {
+                listen: *listen,
+                rules: rules.clone(),
+                consumers: vec![Arc::clone(consumer)],
+                limits: Limits {
+                    connections: self.max_connections as usize,
+                    connections_per_source: self.max_connections_per_source as usize,
+                    kept_in_all: limits.kept_in_all / self.listen.len().max(1),
+                    ..limits
+                },
+                proxies: self.proxy_protocol_from.clone(),
+                counters: counters.clone(),
+            };
+            running.push(receiver::start(options).await.map_err(|error| Error::Usage(format!("--listen: {error}")))?);
+        }
+        Ok(running)
+    }
+
     fn files(&self) -> Result<Option<Files>, Error> {
         match (&self.tls_cert, &self.tls_key, self.tls) {
-            (Some(chain), Some(key), tls) if tls != Some(Tls::Off) => Ok(Some(Files::new(chain, key))),
+            (Some(chain), Some(key), tls) if tls != Some(Tls::None) => Ok(Some(Files::new(chain, key))),
             (None, None, Some(tls @ (Tls::Opportunistic | Tls::Required))) => {
                 Err(Error::Usage(format!("--tls {tls:?} needs a certificate: give --tls-cert and --tls-key")))
             }

@@ -9,7 +9,7 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::{
-    api::v1alpha1::{ObjectRef, condition as c},
+    api::v1alpha1::{ListenerStatus, ObjectRef, condition as c},
     runtime::Name,
 };
 
@@ -71,6 +71,8 @@ struct Spec {
     server: Option<Box<ObjectRef>>,
     #[serde(default, deserialize_with = "lenient")]
     receive: Receive,
+    #[serde(default, deserialize_with = "lenient")]
+    domains: Box<[Box<str>]>,
 }
 
 /// The server that an object sends by, where it names one.
@@ -126,6 +128,9 @@ pub struct Told {
     /// Until when they are held.
     #[serde(default, deserialize_with = "lenient")]
     pub credential_held_until: Option<Time>,
+    /// The receivers that take mail for it.
+    #[serde(default, deserialize_with = "lenient")]
+    pub listeners: Box<[ListenerStatus]>,
     /// How often in a row they were refused.
     #[serde(default, deserialize_with = "lenient")]
     pub credential_refusals: Option<u32>,
@@ -150,6 +155,12 @@ impl<O> Glance<O> {
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.spec.address.as_deref()
+    }
+
+    /// The domains that mail is taken for.
+    #[must_use]
+    pub fn domains(&self) -> &[Box<str>] {
+        &self.spec.domains
     }
 
     /// The servers that it names.

@@ -65,10 +65,10 @@ pub trait Kind: Default + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Follows what else brings objects of this kind here, for as long as the term lasts.
-    fn follow(ctx: &Arc<Context<Self>>) -> impl Future<Output = ()> + Send {
+    /// What goes on beside all reconciliations for as long as a term lasts, such as a watch of what is no kind of its own.
+    fn beside(ctx: &Arc<Context<Self>>) -> impl Future<Output = ()> + Send {
         let _ = ctx;
-        std::future::pending()
+        std::future::ready(())
     }
 
     /// How many objects of this kind name `other`.

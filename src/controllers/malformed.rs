@@ -35,7 +35,11 @@ pub async fn tell<K: Kind>(object: &Name, error: &str, ctx: &Context<K>) -> Resu
     let api: Api<DynamicObject> = Api::namespaced_with(term.ground.client.clone(), &object.namespace, &kind);
     let Some(raw) = bounded(api.get_opt(&object.name)).await? else { return Ok(()) };
     let fault = fault(&raw, error);
-    let old = raw.data.get("status").cloned().unwrap_or_else(|| json!({}));
+    let mut old = raw.data.get("status").cloned().unwrap_or_else(|| json!({}));
+    // Written by the receivers: what is applied here would be ours.
+    if let Some(old) = old.as_object_mut() {
+        old.remove("listeners");
+    }
     let new = status(&old, raw.metadata.generation.unwrap_or_default(), &fault, jiff::Timestamp::now());
     if old == new {
         return Ok(());

@@ -20,6 +20,7 @@ pub mod ground;
 pub mod kind;
 pub mod known;
 pub mod lead;
+pub mod mail_receiver;
 pub mod mail_server;
 mod malformed;
 pub mod mandate;
@@ -42,5 +43,6 @@ pub fn kinds() -> Vec<Entry> {
         Entry::of::<mail_server::MailServers>(),
         Entry::of::<email_profile::EmailProfiles>(),
         Entry::of::<round_trip::RoundTripPolicies>(),
+        Entry::of::<mail_receiver::MailReceivers>(),
     ]
 }

@@ -70,7 +70,7 @@ async fn look_after<K: Kind>(ctx: Arc<Context<K>>, controllers: Vec<BoxFuture<'s
     };
     let feeds = async {
         // Asked for here as well, as a kind without objects has nobody else to ask.
-        tokio::join!(ctx.ready(), each(changes, |name| ctx.wake(&name)), K::follow(&ctx));
+        tokio::join!(ctx.ready(), each(changes, |name| ctx.wake(&name)), K::beside(&ctx));
     };
     tokio::select! {
         _ = join_all(controllers) => {}

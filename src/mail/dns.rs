@@ -9,15 +9,36 @@ use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts},
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
-    proto::op::ResponseCode,
+    proto::{
+        op::ResponseCode,
+        rr::{RData, Record},
+    },
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::{Diagnosis, guard::bare};
+use super::{Diagnosis, domain::canonical, guard::bare};
 use crate::api::Reason;
 
 /// The most addresses of one name that are tried.
 pub const ADDRESSES: usize = 16;
+
+/// The most MX records of one domain that are read.
+pub const EXCHANGES: usize = 16;
+
+/// An MX record (RFC 5321 section 5.1). The most preferred come first where they are sorted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exchange {
+    /// The lower, the more preferred.
+    pub preference: u16,
+    /// The server's name in lower case, without a dot at its end; empty where mail is not wanted at all (RFC 7505).
+    pub name: String,
+}
+
+impl std::fmt::Display for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.preference, if self.name.is_empty() { "." } else { &self.name })
+    }
+}
 
 /// Without a time: a message must not change from check to check.
 const NO_ANSWER: &str = "no answer from the name server in time";
@@ -77,6 +98,41 @@ impl Resolver {
         }
         if addresses.is_empty() { Err(no_address(host)) } else { Ok(addresses) }
     }
+
+    /// The MX records of a domain, sorted, at most [`EXCHANGES`]; none where it has none, or does not exist.
+    ///
+    /// # Errors
+    /// `DNSLookupFailed` with the name server's answer.
+    pub async fn exchanges(&self, domain: &str, deadline: Instant) -> Result<Vec<Exchange>, Diagnosis> {
+        let failed = |rcode: String| {
+            Diagnosis::new(Reason::DNSLookupFailed)
+                .fact("host", domain)
+                .detail(format!("MX of {domain}: {rcode}"))
+                .fact("rcode", rcode)
+        };
+        let resolver = self.inner.as_ref().map_err(|error| failed(format!("no name server is known ({error})")))?;
+        // With a dot at its end, or the machine's search list would be tried as well.
+        let found = match timeout_at(deadline, resolver.mx_lookup(format!("{}.", canonical(domain)))).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none))))
+                if [ResponseCode::NoError, ResponseCode::NXDomain].contains(&none.response_code) =>
+            {
+                return Ok(Vec::new());
+            }
+            Ok(Err(error)) => return Err(explain(domain, &error, failed)),
+            Err(_) => return Err(failed(NO_ANSWER.to_owned())),
+        };
+        let mut exchanges: Vec<Exchange> = found.answers().iter().filter_map(exchange).collect();
+        exchanges.sort();
+        exchanges.truncate(EXCHANGES);
+        Ok(exchanges)
+    }
+}
+
+fn exchange(record: &Record) -> Option<Exchange> {
+    let RData::MX(mx) = &record.data else { return None };
+    let name = mx.exchange.to_ascii();
+    Some(Exchange { preference: mx.preference, name: canonical(&name).into_owned() })
 }
 
 fn tune(options: &mut ResolverOpts) {

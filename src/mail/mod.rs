@@ -7,6 +7,7 @@ pub mod authentication;
 pub mod bounce;
 pub mod diagnosis;
 pub mod dns;
+pub mod domain;
 pub mod guard;
 pub mod imap;
 pub mod letter;

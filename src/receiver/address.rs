@@ -7,6 +7,8 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
+use crate::mail::domain::canonical;
+
 /// RFC 5321 section 4.5.3.1.1.
 const LOCAL_PART: usize = 64;
 /// RFC 5321 section 4.5.3.1.2.
@@ -59,14 +61,6 @@ impl Spelled<'_> {
     pub fn to_address(&self) -> Address {
         Address { local: self.local.clone().into_owned(), domain: canonical(self.domain).into_owned() }
     }
-}
-
-/// A domain in the one form in which domains are compared.
-pub(super) fn canonical(domain: &str) -> Cow<'_, str> {
-    if !domain.is_ascii() {
-        return idna::domain_to_ascii(domain).map_or_else(|_| domain.to_lowercase().into(), Cow::from);
-    }
-    if domain.bytes().any(|byte| byte.is_ascii_uppercase()) { domain.to_ascii_lowercase().into() } else { domain.into() }
 }
 
 /// Reads `<...>` and returns what is in it, none for the null sender `<>`, and what stands behind it.

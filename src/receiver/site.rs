@@ -5,17 +5,17 @@ use std::{borrow::Cow, collections::HashMap, net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    address::{Address, Spelled, canonical},
+    address::{Address, Spelled},
     outcome::Outcome,
 };
-use crate::mail::tls::ServerIdentity;
+use crate::mail::{domain::canonical, tls::ServerIdentity};
 
 /// Whether mail comes in by TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsMode {
     /// STARTTLS is not offered.
     #[default]
-    Off,
+    None,
     /// STARTTLS is offered (RFC 3207), as Postfix's `may`.
     Opportunistic,
     /// No mail comes in without. RFC 3207 section 4 forbids it where the whole world sends mail.
@@ -49,7 +49,7 @@ impl Site {
     }
 
     fn offers_tls(&self) -> bool {
-        self.tls != TlsMode::Off && self.identity.is_some()
+        self.tls != TlsMode::None && self.identity.is_some()
     }
 
     /// Who it is, among those who have mail here. Nobody else is known (RFC 5321 section 4.5.1: postmaster is).
@@ -223,7 +223,7 @@ mod tests {
             notify_local_part: "notify".to_owned(),
             max_message_bytes: 1000,
             allowed_sources: Vec::new(),
-            tls: TlsMode::Off,
+            tls: TlsMode::None,
             identity: None,
             is_suspended: false,
         }

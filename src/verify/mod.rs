@@ -13,6 +13,7 @@ pub mod gate;
 pub mod halt;
 pub mod lending;
 pub mod login;
+pub mod mail_receiver;
 pub mod mail_server;
 pub mod mailbox;
 pub mod maintenance;

@@ -23,6 +23,7 @@ mod policies;
 mod probes;
 mod profiles;
 mod proxy;
+mod receivers;
 mod scale;
 mod schema;
 mod secrets;

@@ -32,6 +32,10 @@ pub enum Hold {
     Finding,
     /// It has, and the operator has not heard of it.
     Found,
+    /// The API server has not seen what a receiver took.
+    Reply,
+    /// It has, and the receiver has not heard of it.
+    Replied,
 }
 
 #[derive(Default)]
@@ -39,6 +43,8 @@ struct State {
     /// Where, and in what path.
     hold: Mutex<Option<(Hold, String)>>,
     reached: Notify,
+    /// Nothing gets through in either direction.
+    dark: AtomicBool,
 }
 
 /// A proxy in front of the API server.
@@ -92,6 +98,17 @@ impl ApiProxy {
         self.release.send_replace(false);
     }
 
+    /// Holds the next `ProbeReply` there.
+    pub fn hold_reply(&self, hold: Hold) {
+        *self.state.hold.lock().unwrap() = Some((hold, "/probereplies".to_owned()));
+        self.release.send_replace(false);
+    }
+
+    /// From now on nothing gets through, and nobody is told; or everything does again.
+    pub fn dark(&self, dark: bool) {
+        self.state.dark.store(dark, Ordering::SeqCst);
+    }
+
     /// Waits until a claim is held.
     pub async fn reached(&self) {
         let reached = self.state.reached.notified();
@@ -126,6 +143,12 @@ impl State {
         is_here
     }
 
+    async fn light(&self) {
+        while self.dark.load(Ordering::SeqCst) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     async fn wait(&self, released: &mut watch::Receiver<bool>) {
         self.reached.notify_one();
         released.wait_for(|released| *released).await.ok();
@@ -145,6 +168,9 @@ fn whole(bytes: &[u8]) -> Option<usize> {
 fn holds(request: &[u8]) -> Option<(Hold, Hold)> {
     let text = String::from_utf8_lossy(request);
     let line = text.lines().next().unwrap_or_default();
+    if line.starts_with("POST ") && line.contains("/probereplies") {
+        return Some((Hold::Reply, Hold::Replied));
+    }
     let to_a_status = line.starts_with("PATCH ") && line.contains("/status");
     if to_a_status && line.contains("/roundtrippolicies/") {
         return of_a_policy(text.split_once("\r\n\r\n")?.1);
@@ -187,6 +213,7 @@ async fn requests(
                 }
                 answer.store(state.takes(after, &request), Ordering::SeqCst);
             }
+            state.light().await;
             if to.write_all(&request).await.is_err() || to.flush().await.is_err() {
                 return;
             }
@@ -207,6 +234,7 @@ async fn answers(
         if answer.swap(false, Ordering::SeqCst) {
             state.wait(&mut released).await;
         }
+        state.light().await;
         if to.write_all(&chunk[..read]).await.is_err() {
             return;
         }

@@ -338,7 +338,7 @@ impl Cluster {
         }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let mut operator =
-            Operator { child: None, args, kubeconfig, metrics, log: self.dir().join("operator.log"), within: None };
+            Operator { child: None, args, kubeconfig, metrics, log: self.dir().join("operator.log"), within: None, pod: None };
         operator.start();
         operator
     }
@@ -387,7 +387,7 @@ pub fn signal(name: &str, pid: &str) -> bool {
 
 /// A port of loopback that nobody listens on, and that is no other test's. Not one of those that the kernel hands out to
 /// clients: while an operator is being started again, a check elsewhere must not take its port.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let [first, second, ..] = *uuid::Uuid::new_v4().as_bytes();
     let start = u16::from_be_bytes([first, second]);
@@ -409,12 +409,14 @@ pub struct Operator {
     pub log: PathBuf,
     /// The network namespace that it runs in, if not this one.
     within: Option<String>,
+    /// The pod that it takes itself for.
+    pod: Option<String>,
 }
 
 impl Operator {
     /// An agent, which has no HTTP server.
     pub fn agent(args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
-        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within: None };
+        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within: None, pod: None };
         agent.start();
         agent
     }
@@ -422,9 +424,16 @@ impl Operator {
     /// An agent in a network namespace.
     pub fn agent_within(network: &str, args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
         let within = Some(network.to_owned());
-        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within };
+        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within, pod: None };
         agent.start();
         agent
+    }
+
+    /// A receiver, in a pod of this name.
+    pub fn receiver(pod: &str, args: Vec<String>, metrics: String, kubeconfig: PathBuf, log: PathBuf) -> Self {
+        let mut receiver = Self { child: None, args, kubeconfig, metrics, log, within: None, pod: Some(pod.to_owned()) };
+        receiver.start();
+        receiver
     }
 
     /// Starts it, or starts it again.
@@ -443,6 +452,7 @@ impl Operator {
             .args(&self.args)
             .env("KUBECONFIG", &self.kubeconfig)
             .env_remove("RUST_LOG")
+            .envs(self.pod.iter().map(|pod| ("POD_NAME", pod)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -13,5 +13,6 @@ pub mod leaks;
 pub mod maildir;
 pub mod policies;
 pub mod profiles;
+pub mod receivers;
 pub mod references;
 pub mod stack;

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use kube::{
-    Api, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    Api,
+    api::{Patch, PatchParams},
 };
-use mailverity::api::v1alpha1::{ProbeReply, RoundTripPolicy, RoundTripPolicyStatus};
+use mailverity::api::v1alpha1::{RoundTripPolicy, RoundTripPolicyStatus};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
@@ -56,30 +56,6 @@ impl Cluster {
     pub async fn policy_condition(&self, name: &str, kind: &str, status: &str, reason: &str) -> RoundTripPolicyStatus {
         let what = format!("{kind}={status} {reason}");
         self.policy_when(name, &what, |seen| is_so(seen, kind, status, reason)).await
-    }
-
-    /// What receivers took and no status holds yet, in this test's receiver namespace.
-    pub async fn replies(&self) -> Vec<String> {
-        let api: Api<ProbeReply> = Api::namespaced(self.client.clone(), &self.namespace);
-        api.list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect()
-    }
-
-    /// Lets this test's operator see what receivers take.
-    pub async fn receivers(&self) {
-        let api = "rbac.authorization.k8s.io/v1";
-        let rule =
-            json!({"apiGroups": ["mailverity.dev"], "resources": ["probereplies"], "verbs": ["get", "list", "watch", "delete"]});
-        self.apply(json!({"apiVersion": api, "kind": "Role", "metadata": {"name": "replies"}, "rules": [rule]})).await;
-        let subject = json!({"kind": "ServiceAccount", "name": "mailverity", "namespace": self.namespace});
-        let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "replies"});
-        self.apply(json!({"apiVersion": api, "kind": "RoleBinding", "metadata": {"name": "replies"}, "roleRef": role, "subjects": [subject]})).await;
-    }
-
-    /// A receiver has taken something about a probe.
-    pub async fn reply(&self, name: &str, spec: Value) {
-        let api: Api<ProbeReply> = Api::namespaced(self.client.clone(), &self.namespace);
-        let reply = ProbeReply::new(name, serde_json::from_value(spec).unwrap());
-        api.create(&PostParams::default(), &reply).await.unwrap();
     }
 }
 

@@ -91,7 +91,7 @@ impl Kind for RoundTripPolicies {
         self.named.of(other).len()
     }
 
-    fn follow(ctx: &Arc<Context>) -> impl Future<Output = ()> + Send {
+    fn beside(ctx: &Arc<Context>) -> impl Future<Output = ()> + Send {
         replies::follow(ctx)
     }
 }

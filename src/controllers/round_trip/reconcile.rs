@@ -106,19 +106,17 @@ impl Sight {
 ///
 /// # Errors
 /// [`Error`].
-pub async fn go(mut object: RoundTripPolicy, name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
-    if let Some(ended) = ctx.checks.ended(name)
-        && is_older(&object, &ended.report)
-    {
-        // It was read before the claim was written, and the probe ended since: what is told rests on the claim.
-        let Some(found) = ctx.read(name).await? else { return Ok(None) };
-        // One that cannot be read any more is told so by whoever reads it next.
-        let Ok(found) = found.0 else { return Ok(None) };
-        object = found;
-    }
+pub async fn go(object: RoundTripPolicy, name: &Name, ctx: &Arc<Context>) -> Result<Option<Duration>, Error> {
     let resolved = observe(&object, name, ctx).await?;
     let mut sight = Sight::new(object, &resolved, name, ctx);
     if let Some(ended) = ctx.checks.ended(name) {
+        if is_older(&sight.object, &ended.report) {
+            // It was read before the claim was written, and the probe has ended since: what is told rests on the claim.
+            let Some(found) = ctx.read(name).await? else { return Ok(None) };
+            // One that cannot be read any more is told so by whoever reads it next.
+            let Ok(object) = found.0 else { return Ok(None) };
+            sight = Sight::new(object, &resolved, name, ctx);
+        }
         if sight.object.metadata.uid.as_deref() == Some(ended.uid.as_str()) {
             let plan = Plan { what: What::Probe(ended.check.clone()), next: None, state: State::Active };
             tell(&mut sight, &plan, Some(&ended.report), ctx).await?;

@@ -5,10 +5,13 @@ mod kills;
 use serde_json::{Value, json};
 
 use super::{
-    auth,
     profiles::setting::{mailbox as profile, mailboxes, open_relay, relay},
-    spec,
-    support::{cluster::Cluster, policies::results, stack::Stack},
+    support::{
+        cluster::{Cluster, Operator},
+        policies::results,
+        receivers::Receivers,
+        stack::Stack,
+    },
 };
 
 /// A policy that sends through `relay`.
@@ -25,48 +28,42 @@ pub fn policy(rest: Value) -> Value {
     spec
 }
 
+/// The domain of receivers, by which Postfix knows where they listen.
+fn domain(receivers: &Receivers) -> String {
+    format!("p{}.receiver.test", receivers.port)
+}
+
+/// A relay, and a receiver that takes the answers.
+async fn receiver(cluster: &Cluster, stack: &Stack, receivers: &Receivers) -> Operator {
+    cluster.account("account", "probe", "probe-secret").await;
+    cluster.ca(&stack.ca()).await;
+    relay(cluster, stack, json!({})).await;
+    let started = receivers.start(cluster, "receiver-1", &[]);
+    cluster.mail_receiver("inbound", receivers.spec(&domain(receivers), json!({}))).await;
+    cluster.received("inbound", "Ready", "True", "Succeeded").await;
+    started
+}
+
 #[tokio::test]
-async fn a_probe_is_claimed_sent_and_settled_by_what_a_receiver_took() {
+async fn answers_come_through_a_receiver() {
     let (stack, cluster) = (Stack::get(), Cluster::new("rtp").await);
-    let user = super::account(&cluster, &stack, "rtp").await;
-    cluster.receivers().await;
-    let operator = cluster.operator(&["--receiver-namespace", &cluster.namespace]).await;
-    cluster
-        .server(
-            "relay",
-            spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth(), "limits": {"messagesPerMinute": 1000}})),
-        )
-        .await;
-    cluster.apply(json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "MailReceiver", "metadata": {"name": "inbound"}, "spec": {"domains": ["plain.receiver.test"]}})).await;
-    let cond = json!({"type": "Listening", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-    cluster.kubectl(&[
-        "patch",
-        "mailreceiver",
-        "inbound",
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        &json!({"status": {"conditions": [cond]}}).to_string(),
-    ]);
-    cluster.policy("echo", policy(json!({"to": user}))).await;
-    let status = cluster
-        .policy_when("echo", "sent", |status| status.in_flight.as_ref().is_some_and(|probe| probe.sent_at.is_some()))
-        .await;
-    let probe = status.in_flight.unwrap();
-    let uid = cluster.policies().get("echo").await.unwrap().metadata.uid.unwrap();
-    let now = jiff::Timestamp::now().to_string();
-    cluster
-        .reply(
-            "r1",
-            json!({"policy": {"namespace": cluster.namespace, "name": "echo", "uid": uid}, "probe": probe.id, "receivedAt": now}),
-        )
-        .await;
-    let status = cluster.policy_condition("echo", "Ready", "True", "Succeeded").await;
-    assert_eq!(results(&status), ["Succeeded"]);
-    assert_eq!(stack.mails(&user, "mailverity round trip").len(), 1);
-    assert!(cluster.replies().await.is_empty());
+    let receivers = cluster.receivers().await;
+    let operator = cluster.operator_with(&receivers, &[]).await;
+    let receiver = receiver(&cluster, &stack, &receivers).await;
+    for (name, to, expect) in [("away", "vacation@remote.test", "OutOfOffice"), ("forward", "forward@remote.test", "Redirect")] {
+        cluster.policy(name, policy(json!({"to": to, "expect": expect}))).await;
+    }
+    let address = format!("notify@{}", domain(&receivers));
+    for name in ["away", "forward"] {
+        let status = cluster.policy_condition(name, "Ready", "True", "Succeeded").await;
+        assert_eq!((results(&status), status.return_address.as_deref()), (vec!["Succeeded"], Some(address.as_str())));
+    }
+    cluster.until("what was taken is settled and gone", async || receivers.replies().await.is_empty().then_some(())).await;
     let (_, metrics) = operator.get("/metrics").await.unwrap();
-    assert!(metrics.contains("mailverity_roundtrip_duration_seconds_count 1"), "{metrics}");
+    assert!(metrics.contains("mailverity_roundtrip_duration_seconds_count 2"), "{metrics}");
+    assert!(metrics.contains("mailverity_messages_sent_total{purpose=\"RoundTrip\"} 2"), "{metrics}");
+    operator.shows_no_secret().await;
+    receiver.shows_no_secret().await;
 }
 
 /// The relay, and a verified profile whose mailbox is read: that of a user of this test's own.

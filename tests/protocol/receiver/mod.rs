@@ -59,7 +59,7 @@ pub fn site(domain: &str) -> Site {
         notify_local_part: "notify".to_owned(),
         max_message_bytes: 1_000_000,
         allowed_sources: Vec::new(),
-        tls: TlsMode::Off,
+        tls: TlsMode::None,
         identity: None,
         is_suspended: false,
     }
