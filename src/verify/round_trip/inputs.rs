@@ -11,7 +11,7 @@ use crate::{
         Reason,
         v1alpha1::{ObjectRef, RoundTripPolicySpec, condition as c},
     },
-    mail::{Diagnosis, Stage, mailbox::Cleanup},
+    mail::{Diagnosis, mailbox::Cleanup},
     verify::{
         References, email_profile,
         gate::Account,
@@ -117,16 +117,8 @@ impl Inputs {
 /// Resolves a spec.
 ///
 /// # Errors
-/// What is missing or wrong among the references, at [`Stage::Secrets`]: nothing has touched the network then.
+/// What is missing or wrong among the references: nothing has touched the network then.
 pub async fn resolve(spec: &RoundTripPolicySpec, about: &About<'_>, references: &dyn References) -> Result<Inputs, Diagnosis> {
-    resolve_unstaged(spec, about, references).await.map_err(|diagnosis| diagnosis.at(Stage::Secrets))
-}
-
-async fn resolve_unstaged(
-    spec: &RoundTripPolicySpec,
-    about: &About<'_>,
-    references: &dyn References,
-) -> Result<Inputs, Diagnosis> {
     let reference = match &spec.server_ref {
         Some(reference) => reference.clone(),
         None => default_server(about, references).await?,

@@ -1,6 +1,7 @@
 //! `RoundTripPolicy` in a cluster: probes that are claimed, sent, answered and settled.
 
 mod kills;
+mod outcomes;
 
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use super::{
 /// A policy that sends through `relay`.
 pub fn policy(rest: Value) -> Value {
     let mut spec = json!({
-        "serverRef": {"name": "relay"}, "to": "probe@example.test",
+        "serverRef": {"name": "relay"}, "to": "alice@example.test",
         "message": {"body": "please answer this mail"},
         "interval": "15m", "timeout": "30s",
         "receive": {"receiverRef": {"name": "inbound"}},
