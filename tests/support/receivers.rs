@@ -294,9 +294,7 @@ impl NameServer {
              port: {port}\n do-ip6: no\n module-config: \"iterator\"\n local-zone: \"{}\" static\n",
             self.zone
         );
-        for record in records {
-            config.push_str(&format!(" local-data: \"{record}\"\n"));
-        }
+        config.extend(records.iter().map(|record| format!(" local-data: \"{record}\"\n")));
         // Nobody else is asked.
         config.push_str("forward-zone:\n name: \".\"\n forward-addr: 127.0.0.1@9\nremote-control:\n control-enable: no\n");
         let path = self.dir.join("unbound.conf");
