@@ -71,12 +71,10 @@ async fn a_receiver_makes_a_mail_receiver_ready_and_what_it_takes_is_there_befor
         let failure = receivers.reply(&format!("{wrong}-{kind}")).await.spec.failure.unwrap();
         assert_eq!(failure.reason, reason);
     }
-    let report = format!(
-        "From: MAILER-DAEMON@relay.test\nSubject: Undelivered\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; \
+    let report = "From: MAILER-DAEMON@relay.test\nSubject: Undelivered\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; \
          boundary=b\n\n--b\n\nsorry\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; relay.test\n\nFinal-Recipient: rfc822; \
-         echo@partner.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n\n--b--"
-    );
-    assert!(receivers.bring("", &at(&bounced), &report).await.starts_with("250"));
+         echo@partner.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n\n--b--";
+    assert!(receivers.bring("", &at(&bounced), report).await.starts_with("250"));
     let failure = receivers.reply(&format!("{bounced}-bounced")).await.spec.failure.unwrap();
     assert_eq!(failure.reason, "MessageBounced");
     assert!(failure.words.unwrap().contains("no such user"));
