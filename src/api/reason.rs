@@ -111,7 +111,7 @@ reasons! {
     ActorNotFound: User, Some(c::RESOLVED_REFS), "An Actor that the spec names does not exist.", "Create Actor {name}, or leave it out: without any, the operator itself checks.";
     NoActorSelected: User, Some(c::RESOLVED_REFS), "The selector matches no Actor.", "The selector matches no Actor; see `kubectl get actors --show-labels`. Without a selector the operator itself checks.";
     ActorNotPermitted: User, Some(c::RESOLVED_REFS), "An Actor that the spec names is not for this namespace.", "Actor {name} is not for namespace {me}; whoever looks after it must widen its allowedNamespaces.";
-    RefUnreadable: Transient, Some(c::RESOLVED_REFS), "The API server did not let the operator read a Secret or ConfigMap.", "{kind} {name} could not be read: {fault}.";
+    RefUnreadable: Transient, Some(c::RESOLVED_REFS), "The API server did not let the operator read, or hand to the receivers, a Secret or ConfigMap.", "{kind} {name}: {fault}.";
     RefNotPermitted: User, Some(c::RESOLVED_REFS), "An object of another namespace is not shared with this one.", "{kind} {name} is not shared with namespace {me}; its owner must widen allowedNamespaces.";
 
     // The spec as a whole

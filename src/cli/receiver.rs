@@ -143,7 +143,9 @@ impl Receiver {
                 _ = &mut printing => return Ok(Exit::Good),
                 identity = certificate::changed(&mut files) => {
                     site.identity = Some(identity);
-                    running.iter().for_each(|listener| listener.apply(rules(&site)));
+                    for listener in &running {
+                        listener.apply(rules(&site));
+                    }
                 }
             }
         }

@@ -123,13 +123,11 @@ impl Answers {
                     probes.set(policy);
                 }
             }
-            match page.metadata.continue_.filter(|more| !more.is_empty()) {
-                Some(more) => params = params.continue_token(&more),
-                None => {
-                    probes.keep(scope, &names);
-                    return Ok(());
-                }
-            }
+            let Some(more) = page.metadata.continue_.filter(|more| !more.is_empty()) else {
+                probes.keep(scope, &names);
+                return Ok(());
+            };
+            params = params.continue_token(&more);
         }
     }
 

@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    fn receiver(name: &str, second: i64, spec: Value) -> (Name, MailReceiver) {
+    fn receiver(name: &str, second: i64, spec: &Value) -> (Name, MailReceiver) {
         let made = Timestamp::from_second(second).unwrap().to_string();
         let object = json!({
             "apiVersion": "mailverity.dev/v1alpha1", "kind": "MailReceiver",
@@ -196,10 +196,10 @@ mod tests {
     fn each_port_has_the_sites_that_name_it_and_the_oldest_has_a_domain() {
         let drawn = drawn(
             vec![
-                receiver("a-new", 9, json!({"domains": ["one.test", "two.test"], "listener": {"port": 25}})),
-                receiver("b-old", 5, json!({"domains": ["ONE.test"]})),
-                receiver("c-lost", 9, json!({"domains": ["one.TEST"]})),
-                receiver("d-else", 9, json!({"domains": ["three.test"], "listener": {"port": 26}})),
+                receiver("a-new", 9, &json!({"domains": ["one.test", "two.test"], "listener": {"port": 25}})),
+                receiver("b-old", 5, &json!({"domains": ["ONE.test"]})),
+                receiver("c-lost", 9, &json!({"domains": ["one.TEST"]})),
+                receiver("d-else", 9, &json!({"domains": ["three.test"], "listener": {"port": 26}})),
             ],
             &Pause::default(),
         );
@@ -221,10 +221,10 @@ mod tests {
             let drawn = drawn(vec![one], pause);
             (drawn.sites[0][0].is_suspended, drawn.until.map(jiff::Timestamp::as_second))
         };
-        let plain = || receiver("r", 5, json!({"domains": ["one.test"]}));
+        let plain = || receiver("r", 5, &json!({"domains": ["one.test"]}));
         assert_eq!(waits(plain(), None, &Pause::default()), (false, None));
         assert_eq!(
-            waits(receiver("r", 5, json!({"domains": ["one.test"], "suspend": true})), None, &Pause::default()),
+            waits(receiver("r", 5, &json!({"domains": ["one.test"], "suspend": true})), None, &Pause::default()),
             (true, None)
         );
         assert_eq!(waits(plain(), Some("1970-01-01T01:00:00Z"), &Pause::default()), (true, Some(3600)));
@@ -232,14 +232,14 @@ mod tests {
         let paused = Pause::default();
         paused.set(BTreeMap::from([("mail".to_owned(), Timestamp::from_second(2000).ok())]));
         assert_eq!(waits(plain(), None, &paused), (true, Some(2000)));
-        let unread = receiver("r", 5, json!({"domains": ["one.test"], "listener": {"allowedSources": ["1.2.3"]}}));
+        let unread = receiver("r", 5, &json!({"domains": ["one.test"], "listener": {"allowedSources": ["1.2.3"]}}));
         assert_eq!(waits(unread, None, &Pause::default()), (true, None));
     }
 
     #[test]
     fn a_certificate_that_is_not_there_is_told_and_mail_that_needs_it_waits() {
         let spec = json!({"domains": ["one.test"], "tls": {"mode": "Required", "certificateRef": {"name": "mx"}}});
-        let drawn = drawn(vec![receiver("r", 5, spec)], &Pause::default());
+        let drawn = drawn(vec![receiver("r", 5, &spec)], &Pause::default());
         assert_eq!(drawn.sites[0][0].tls, TlsMode::Required);
         assert!(drawn.sites[0][0].identity.is_none());
         assert_eq!(told(&drawn, "r"), (None, "the operator has not handed over its certificate".to_owned()));

@@ -29,7 +29,7 @@ pub(super) enum Change<K> {
 
 /// Follows the objects in `namespaces` (all, if there are none) that match the label selector. A watch that fails is taken up
 /// again, however long that takes.
-pub(super) fn follow<K>(client: &Client, namespaces: &[String], labels: Option<String>) -> BoxStream<'static, Change<K>>
+pub(super) fn follow<K>(client: &Client, namespaces: &[String], labels: Option<&str>) -> BoxStream<'static, Change<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -40,7 +40,7 @@ where
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        let config = watcher::Config { label_selector: labels.clone(), ..watcher::Config::default() };
+        let config = watcher::Config { label_selector: labels.map(str::to_owned), ..watcher::Config::default() };
         let mut listed = BTreeSet::new();
         // A connection that died without a word is noticed after the watch's own end.
         let events = watcher(api, config.page_size(50).timeout(60)).default_backoff();

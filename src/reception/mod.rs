@@ -93,12 +93,11 @@ pub async fn run(client: Client, settings: Settings, running: Vec<Running>, answ
         tokio::select! {
             () = stop.stopped() => break,
             () = desk.hear() => {
-                if let Some(drawn) = desk.drawn(&running) {
-                    for (listener, sites) in running.iter().zip(drawn.sites) {
-                        listener.apply(Rules::new(&desk.hostname(), sites));
-                    }
-                    wanted.send_replace(drawn.told);
+                let drawn = desk.drawn(&running);
+                for (listener, sites) in running.iter().zip(drawn.sites) {
+                    listener.apply(Rules::new(&desk.hostname(), sites));
                 }
+                wanted.send_replace(drawn.told);
             }
         }
     }
@@ -158,7 +157,7 @@ impl Desk {
             pairs: Pairs::default(),
             missing: [settings.namespaces.len().max(1), 1, 1],
             of_receivers: follow(client, &settings.namespaces, None),
-            of_secrets: follow(client, std::slice::from_ref(&settings.namespace), Some(handing::selector())),
+            of_secrets: follow(client, std::slice::from_ref(&settings.namespace), Some(&handing::selector())),
             of_pauses: pause.follow(client.clone(), &settings.operator_namespace).boxed(),
             pause,
             changed: None,
@@ -226,7 +225,7 @@ impl Desk {
     }
 
     /// The rules as they follow now.
-    fn drawn(&mut self, running: &[Running]) -> Option<Drawn> {
+    fn drawn(&mut self, running: &[Running]) -> Drawn {
         let listening: Vec<SocketAddr> = running.iter().map(|listener| listener.address).collect();
         let ground = Ground {
             receivers: &self.receivers,
@@ -237,7 +236,7 @@ impl Desk {
         };
         let drawn = draw(&ground, &mut self.pairs);
         self.until = drawn.until;
-        Some(drawn)
+        drawn
     }
 
     /// How it greets: as the first of the `MailReceivers` is called by others.

@@ -122,7 +122,9 @@ impl Probes {
     pub fn keep(&mut self, scope: Option<&str>, names: &BTreeSet<Name>) {
         let here = |name: &Name| scope.is_none_or(|scope| scope == name.namespace);
         let gone: Vec<Name> = self.policies.keys().filter(|name| here(name) && !names.contains(name)).cloned().collect();
-        gone.iter().for_each(|name| self.forget(name));
+        for name in &gone {
+            self.forget(name);
+        }
     }
 
     /// The first of these ids that is a probe's whose answers come to one of these receivers.

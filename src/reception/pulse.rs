@@ -78,7 +78,7 @@ impl Pulse {
                     RETRY
                 }
             };
-            let alive = self.renewed.is_some_and(|renewed| renewed.elapsed() < SILENCE - RENEW);
+            let alive = self.renewed.is_some_and(|renewed| renewed.elapsed() + RENEW < SILENCE);
             self.alive.send_if_modified(|known| std::mem::replace(known, alive) != alive);
             tokio::select! {
                 () = stop.stopped() => break,

@@ -74,12 +74,10 @@ async fn a_receiver_makes_a_mail_receiver_ready_and_what_it_takes_is_there_befor
         let failure = receivers.reply(&format!("{wrong}-{kind}")).await.spec.failure.unwrap();
         assert_eq!(failure.reason, reason);
     }
-    let report = format!(
-        "From: MAILER-DAEMON@relay.test\nSubject: Undelivered\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; \
+    let report = "From: MAILER-DAEMON@relay.test\nSubject: Undelivered\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; \
          boundary=b\n\n--b\n\nsorry\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; relay.test\n\nFinal-Recipient: rfc822; \
-         echo@partner.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n\n--b--"
-    );
-    assert!(receivers.bring("", &at(&bounced), &report).await.starts_with("250"));
+         echo@partner.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n\n--b--";
+    assert!(receivers.bring("", &at(&bounced), report).await.starts_with("250"));
     let failure = receivers.reply(&format!("{bounced}-bounced")).await.spec.failure.unwrap();
     assert_eq!(failure.reason, "MessageBounced");
     assert!(failure.words.unwrap().contains("no such user"));
@@ -380,4 +378,65 @@ async fn a_receiver_that_is_killed_over_a_mail_loses_none_and_makes_no_second_re
         assert_eq!(there, 1);
     }
     assert!(signal("0", &receiver.pid().to_string()));
+}
+
+#[tokio::test]
+async fn what_somebody_else_made_among_the_receivers_secrets_is_left_alone_and_what_is_left_over_is_swept() {
+    let cluster = Cluster::new("handing").await;
+    let receivers = cluster.receivers().await;
+    let _receiver = receivers.start(&cluster, "receiver-1", &[]);
+    let tls = json!({"tls": {"mode": "Opportunistic", "certificateRef": {"name": "mx"}}});
+    cluster.certificate("mx", &pair(2020, 2999)).await;
+    cluster.mail_receiver("inbound", receivers.spec("corp.test", tls.clone())).await;
+    cluster.mail_receiver("other", receivers.spec("other.test", tls)).await;
+    let uid = async |name: &str| cluster.mail_receivers().get(name).await.unwrap().metadata.uid.unwrap();
+    let name = format!("mailverity-tls-{}", uid("inbound").await);
+    let theirs = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": "theirs", "tls.key": "theirs"}});
+    cluster.apply_at(&theirs, Some(&receivers.namespace)).await;
+    let mut operator = cluster.operator_with(&receivers, &[]).await;
+    let status = cluster.received("inbound", "Listening", "False", "RefUnreadable").await;
+    let told = status.conditions.iter().find(|c| c.type_ == "Listening").unwrap();
+    assert!(told.message.contains("somebody else has made it; delete it"), "{}", told.message);
+    cluster.received("other", "Ready", "True", "Succeeded").await;
+    let secret = receivers.secret(&name).await.unwrap();
+    assert_eq!(secret.data.unwrap()["tls.crt"].0, b"theirs");
+    // It is deleted, as was asked for.
+    receivers.delete_secret(&name).await;
+    cluster.received("inbound", "Ready", "True", "Succeeded").await;
+
+    // What goes while no operator runs is swept when one comes. What was deleted among the receivers comes back.
+    operator.kill();
+    cluster.mail_receivers().delete("other", &DeleteParams::default()).await.unwrap();
+    operator.start();
+    cluster.until("swept", async || (receivers.secrets().await == [name.clone()]).then_some(())).await;
+    receivers.delete_secret(&name).await;
+    cluster.until("handed over again", async || receivers.secret(&name).await).await;
+    cluster.received("inbound", "Ready", "True", "Succeeded").await;
+}
+
+#[tokio::test]
+async fn a_receiver_may_read_no_secret_but_those_that_were_handed_over() {
+    let cluster = Cluster::new("rights").await;
+    let receivers = cluster.receivers().await;
+    let account = format!("system:serviceaccount:{}:mailverity-receiver", receivers.namespace);
+    let (own, theirs) = (receivers.namespace.as_str(), cluster.namespace.as_str());
+    for (verb, what, namespace, granted) in [
+        ("list", "secrets", own, true),
+        ("create", "probereplies.mailverity.dev", own, true),
+        ("get", "mailreceivers.mailverity.dev", theirs, true),
+        ("patch", "mailreceivers.mailverity.dev/status", theirs, true),
+        ("watch", "configmaps/mailverity-pause", theirs, true),
+        ("get", "secrets", theirs, false),
+        ("list", "secrets", theirs, false),
+        ("create", "secrets", own, false),
+        ("delete", "probereplies.mailverity.dev", own, false),
+        ("get", "probereplies.mailverity.dev", own, false),
+        ("patch", "mailreceivers.mailverity.dev", theirs, false),
+        ("patch", "roundtrippolicies.mailverity.dev/status", theirs, false),
+        ("get", "mailservers.mailverity.dev", theirs, false),
+        ("get", "configmaps", theirs, false),
+    ] {
+        assert_eq!(cluster.may(&account, verb, what, namespace).await, granted, "{verb} {what} in {namespace}");
+    }
 }

@@ -7,10 +7,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::Secret};
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    core::v1::Secret,
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use mailverity::api::v1alpha1::{MailReceiver, MailReceiverStatus, ProbeReply, RoundTripPolicy};
 use serde_json::{Value, json};
@@ -115,6 +118,30 @@ impl Cluster {
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 
+    /// Whether RBAC lets an account do this; `what` is `resource.group/subresource`, or `configmaps/name`.
+    pub async fn may(&self, account: &str, verb: &str, what: &str, namespace: &str) -> bool {
+        let (what, part) = what.split_once('/').map_or((what, None), |(what, part)| (what, Some(part.to_owned())));
+        let (resource, group) = what.split_once('.').unwrap_or((what, ""));
+        let (subresource, name) = if resource == "configmaps" { (None, part) } else { (part, None) };
+        let attributes = ResourceAttributes {
+            verb: Some(verb.to_owned()),
+            resource: Some(resource.to_owned()),
+            group: Some(group.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            subresource,
+            name,
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(account.to_owned()),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
+    }
+
     /// A Secret with a chain and its key.
     pub async fn certificate(&self, name: &str, (chain, key): &(String, String)) {
         self.apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/tls",
@@ -183,8 +210,13 @@ impl Receivers {
         api.list(&ListParams::default()).await.unwrap().into_iter().map(|secret| secret.name_any()).collect()
     }
 
-    pub fn leases(&self) -> Api<Lease> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+    pub async fn secret(&self, name: &str) -> Option<Secret> {
+        Api::<Secret>::namespaced(self.client.clone(), &self.namespace).get_opt(name).await.unwrap()
+    }
+
+    pub async fn delete_secret(&self, name: &str) {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Brings a mail; the last reply.
@@ -262,9 +294,7 @@ impl NameServer {
              port: {port}\n do-ip6: no\n module-config: \"iterator\"\n local-zone: \"{}\" static\n",
             self.zone
         );
-        for record in records {
-            config.push_str(&format!(" local-data: \"{record}\"\n"));
-        }
+        config.extend(records.iter().map(|record| format!(" local-data: \"{record}\"\n")));
         // Nobody else is asked.
         config.push_str("forward-zone:\n name: \".\"\n forward-addr: 127.0.0.1@9\nremote-control:\n control-enable: no\n");
         let path = self.dir.join("unbound.conf");

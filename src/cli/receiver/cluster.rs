@@ -47,7 +47,9 @@ impl Receiver {
         telemetry::init(self.log_format, self.log_level.as_deref().unwrap_or("info"))?;
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
-        let config = kube::Config::infer().await?;
+        let config = kube::Config::infer()
+            .await
+            .map_err(|error| Error::Receiver(format!("no cluster is configured: {error}; with --domain none is needed")))?;
         let flags = &self.cluster;
         let given = flags.receiver_namespace.clone().filter(|given| !given.is_empty());
         let settings = Settings {

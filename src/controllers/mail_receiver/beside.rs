@@ -47,7 +47,10 @@ async fn leases(ctx: &Arc<Context>, namespace: &str) {
                 Some(Ok(event)) => take(ctx, event, &mut listed),
                 Some(Err(error)) => {
                     let missing = matches!(&error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if [403, 404].contains(&status.code));
-                    tracing::warn!(%error, namespace, "the receivers' Leases cannot be watched for the moment");
+                    // Where nobody wants mail taken in there need not be any.
+                    if !ctx.known.all().is_empty() {
+                        tracing::warn!(%error, namespace, "the receivers' Leases cannot be watched for the moment");
+                    }
                     // Without the right to see them there are none, as far as anybody can tell.
                     missing && !ctx.own.heard.send_replace(true)
                 }

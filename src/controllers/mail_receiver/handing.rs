@@ -1,5 +1,5 @@
 //! Certificates on their way to the receivers: a Secret of the operator's own making in their namespace. What somebody else
-//! made or changed there is never written over.
+//! made there is never written over.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,10 +9,11 @@ use std::{
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
     core::PartialObjectMeta,
 };
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::Context;
 use crate::{
@@ -44,12 +45,12 @@ impl Handed {
     }
 }
 
-/// Hands a pair over, if that was not done yet.
+/// Hands a pair over, if that was not done yet, or not all receivers show it: somebody may have deleted it there.
 ///
 /// # Errors
 /// Those of the API server; a conflict where the Secret is somebody else's.
-pub(super) async fn hand_over(ctx: &Context, name: &Name, uid: &str, pair: &Pair) -> Result<(), ApiError> {
-    if ctx.own.handed.has(name, uid, &pair.fingerprint) {
+pub(super) async fn hand_over(ctx: &Context, name: &Name, uid: &str, pair: &Pair, shown: bool) -> Result<(), ApiError> {
+    if shown && ctx.own.handed.has(name, uid, &pair.fingerprint) {
         return Ok(());
     }
     let settings = ctx.settings();
@@ -71,8 +72,23 @@ pub(super) async fn hand_over(ctx: &Context, name: &Name, uid: &str, pair: &Pair
         ..Secret::default()
     };
     let api: Api<Secret> = Api::namespaced(ctx.term.ground.client.clone(), &settings.receiver_namespace);
-    // Without force: what is another's stays so.
-    bounded(api.patch(&secret_name(uid), &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&secret))).await?;
+    match bounded(api.create(&PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }, &secret))
+        .await
+    {
+        Err(error) if error.is_conflict() => {
+            let this = format!("metadata.name={}", secret_name(uid));
+            let ours = ListParams::default().labels(&format!("{},{INSTALLATION}={installation}", selector())).fields(&this);
+            // One without our labels is somebody else's.
+            let Some(known) = bounded(api.list_metadata(&ours)).await?.items.into_iter().next() else { return Err(error) };
+            let body = json!({
+                "metadata": {"uid": known.uid(), "resourceVersion": known.resource_version()},
+                "data": secret.data,
+            });
+            let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            bounded(api.patch(&secret_name(uid), &params, &Patch::Merge(&body))).await?;
+        }
+        made => _ = made?,
+    }
     lock(&ctx.own.handed.0).insert(name.clone(), (uid.to_owned(), pair.fingerprint.clone()));
     tracing::info!(object = %name, until = pair.status.not_after, "a certificate was handed to the receivers");
     Ok(())

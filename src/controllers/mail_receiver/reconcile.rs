@@ -13,10 +13,11 @@ use serde_json::json;
 use super::{Context, handing, look};
 use crate::{
     api::{
-        Class,
+        Class, Reason,
         v1alpha1::{ListenerStatus, MailReceiver, SUSPEND_UNTIL, VERIFY_REQUESTED_AT},
     },
     controllers::reconcile::{Error, wait},
+    mail::Diagnosis,
     runtime::{
         Name, lock,
         secrets::{Kind, Reference},
@@ -24,7 +25,7 @@ use crate::{
     verify::{
         events::transitions,
         halt::Pause,
-        mail_receiver::{Certificate, Look, Records, Seen, What, decide, differs, inputs, status},
+        mail_receiver::{Certificate, Look, Records, Seen, What, decide, differs, handing::secret_name, inputs, status},
         schedule::later,
     },
 };
@@ -85,7 +86,7 @@ pub async fn go(object: MailReceiver, name: &Name, ctx: &Arc<Context>) -> Result
     // Nothing is said of who listens before it is known who is at work. It cannot fail: we hold the sender.
     let _ = ctx.own.heard.subscribe().wait_for(|heard| *heard).await;
     let mut sight = observe(object, name, ctx).await?;
-    let handed = hand_over(&sight, name, ctx).await;
+    let handed = hand_over(&mut sight, name, ctx).await;
     if let Some(ended) = ctx.checks.ended(name) {
         if sight.object.metadata.uid.as_deref() == Some(ended.uid.as_str()) {
             let unknown = ended.report.iter().any(|found| found.records.is_err());
@@ -153,8 +154,9 @@ async fn observe(mut object: MailReceiver, name: &Name, ctx: &Context) -> Result
     })
 }
 
-/// Gives the receivers the certificate, where there is a good one. Says whether they have what they should have.
-async fn hand_over(sight: &Sight, name: &Name, ctx: &Context) -> bool {
+/// Gives the receivers the certificate, where there is a good one. Says whether they have what they should have. Where the API
+/// server does not let us, that is told.
+async fn hand_over(sight: &mut Sight, name: &Name, ctx: &Context) -> bool {
     let pair = match &sight.certificate {
         Certificate::Good(pair) => pair,
         Certificate::Bad(_) => return true,
@@ -169,13 +171,25 @@ async fn hand_over(sight: &Sight, name: &Name, ctx: &Context) -> bool {
         return true;
     }
     let uid = sight.object.uid().unwrap_or_default();
-    match handing::hand_over(ctx, name, &uid, pair).await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(object = %name, %error, "its certificate could not be handed to the receivers; tried again");
-            false
-        }
+    let shown = sight.listeners.iter().all(|one| one.certificate == pair.status.sha256);
+    let Err(error) = handing::hand_over(ctx, name, &uid, pair, shown).await else { return true };
+    tracing::warn!(object = %name, %error, "its certificate could not be handed to the receivers; tried again");
+    // An API server that is away is no news about the object.
+    if error.code().is_some() {
+        let secret = Name::new(&sight.receiver_namespace, secret_name(&uid));
+        let fault = if error.is_conflict() {
+            "it exists, and somebody else has made it; delete it".to_owned()
+        } else {
+            error.to_string()
+        };
+        let fault = Diagnosis::new(Reason::RefUnreadable)
+            .detail("the certificate could not be handed to the receivers")
+            .fact("kind", "Secret")
+            .fact("name", secret.to_string())
+            .fact("fault", fault);
+        sight.certificate = Certificate::Bad(fault);
     }
+    false
 }
 
 /// Writes the status that follows, if it is worth it, and the Events that go with it.

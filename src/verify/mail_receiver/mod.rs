@@ -16,3 +16,8 @@ pub use certificate::{Certificate, Pair};
 pub use decide::{Plan, What, decide};
 pub use seen::{Look, Records, Seen};
 pub use status::{differs, status};
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

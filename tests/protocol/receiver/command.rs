@@ -104,7 +104,10 @@ impl Drop for Folder {
 
 /// What a command that cannot start says.
 async fn refused(flags: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_mailverity")).arg("receiver").args(flags).output().await.unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailverity"));
+    // Nobody's own cluster is to be found.
+    command.env("KUBECONFIG", "/nonexistent").env_remove("KUBERNETES_SERVICE_HOST");
+    let output = command.arg("receiver").args(flags).output().await.unwrap();
     assert_eq!(output.status.code(), Some(2), "{flags:?}");
     String::from_utf8(output.stderr).unwrap()
 }
@@ -172,7 +175,10 @@ async fn a_new_certificate_is_shown_and_a_bad_one_is_not() {
 async fn what_cannot_be_meant_names_its_flag_and_what_to_do() {
     let nowhere = "/nonexistent.pem";
     for (flags, parts) in [
-        (vec![], ["--domain", "required"]),
+        (vec![], ["no cluster is configured", "--domain"]),
+        (vec!["--allow-source", "192.0.2.0/24"], ["--domain", "required"]),
+        (vec!["--domain", "a.test", "--namespaces", "mail"], ["--namespaces", "cannot be used"]),
+        (vec!["--domain", "a.test", "--tls", "Off"], ["--tls", "None"]),
         (vec!["--domain", "a.test,b.test"], ["--domain", "repeat the flag"]),
         (vec!["--domain", "localhost"], ["--domain", "fully qualified"]),
         (vec!["--domain", "a.test", "--tls", "Required"], ["--tls Required", "--tls-cert"]),
