@@ -34,6 +34,14 @@ fn trips(ran: &Ran) -> Vec<Value> {
     ran.lines().into_iter().filter(|line| line["kind"] == "RoundTripPolicy").collect()
 }
 
+/// What JSON tells of a round trip that works, and of one that only a cluster can prove.
+pub async fn both(test: &str) -> Vec<Value> {
+    let receiver = json!({"receive": {"receiverRef": {"name": "inbound"}}});
+    let policies = policy("forward", "forward@remote.test", json!({"expect": "Redirect"}))
+        + &policy("echo", "forward@remote.test", receiver);
+    trips(&check(&Owner::new(test).await, &policies, json!({}), &["-o", "json"]))
+}
+
 #[tokio::test]
 async fn a_probe_is_sent_and_its_answer_found_and_removed_over_imap_and_over_pop3() {
     for (protocol, port, look) in [("IMAP", "IMAPS_PORT", "Fetch"), ("POP3", "POP3S_PORT", "Top")] {
