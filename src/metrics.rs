@@ -432,6 +432,8 @@ mod tests {
         metrics.reconciled("mailserver", "error", Duration::from_millis(2));
         metrics.logged_in(LoginOutcome::Refused);
         metrics.sent("Test");
+        metrics.round_trip(Duration::from_millis(1200));
+        metrics.bounced();
         metrics.leads(true);
         let text = metrics.encode().unwrap();
         for start in [
@@ -441,6 +443,8 @@ mod tests {
             r#"controller_runtime_active_workers{controller="mailserver"} 1"#,
             r#"mailverity_logins_total{outcome="refused"} 1"#,
             r#"mailverity_messages_sent_total{purpose="Test"} 1"#,
+            "mailverity_roundtrip_duration_seconds_count 1",
+            "mailverity_bounces_total 1",
             "mailverity_leader 1",
         ] {
             assert!(text.lines().any(|l| l == start), "{start} in\n{text}");

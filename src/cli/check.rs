@@ -12,19 +12,20 @@ use super::{
     live::{Checker, LEVELS, Target, Way, named},
     output::{self, Format, Outcome, Subject},
     practice::Practice,
-    prove,
+    prove, round_trip,
 };
 use crate::{
     api::{
         crd,
-        v1alpha1::{EmailProfileSpec, Level, MailServerSpec},
+        v1alpha1::{EmailProfileSpec, Level, MailReceiverSpec, MailServerSpec, RoundTripPolicySpec},
     },
     manifest::{self, Document, Finding, Judge, Severity, stored},
 };
 
 /// Check manifests as the API server would, and for what is allowed and unwise.
 ///
-/// Exit codes: 0 all are valid (with --live: and verified), 1 a server or a mailbox is not verified, 2 a manifest is bad.
+/// Exit codes: 0 all are valid (with --live: and verified), 1 a server, a mailbox or a round trip is not verified, 2 a manifest is
+/// bad.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
 pub struct Check {
@@ -38,10 +39,11 @@ pub struct Check {
     #[arg(short, long, default_value = "default")]
     namespace: String,
     /// Check the servers, too, from here: stage by stage, as far as their verification.level says. Prove the mailboxes: a mail
-    /// with a code is sent to each through its MailServer, found and removed.
+    /// with a code is sent to each through its MailServer, found and removed. Prove the round trips whose answers come to a
+    /// mailbox: a probe is sent, and its answer waited for.
     #[arg(long)]
     live: bool,
-    /// Take Secrets, ConfigMaps and MailServers that are not in the files from the current cluster.
+    /// Take what is named and not in the files from the current cluster: Secrets, ConfigMaps, MailServers, EmailProfiles.
     #[arg(long, requires = "live")]
     secrets_from_cluster: bool,
     /// Check against a mail sandbox that is started for it, instead of the servers themselves.
@@ -71,16 +73,17 @@ impl Check {
         if outcomes.iter().all(|outcome| outcome.skipped) {
             return Err(Error::Usage(format!("there is no object of {} in these files", crd::GROUP)));
         }
-        let none = |outcome: &Outcome| outcome.verdict().is_none() && !outcome.is_invalid();
+        let none = |outcome: &Outcome| !outcome.is_checked() && !outcome.is_invalid();
         if self.live && whole && outcomes.iter().all(none) {
-            return Err(Error::Usage("there is no MailServer and no EmailProfile in these files".to_owned()));
+            let words = "there is no MailServer, no EmailProfile and no RoundTripPolicy in these files";
+            return Err(Error::Usage(words.to_owned()));
         }
         let exit = exit(&outcomes);
         Ok(if whole { exit } else { exit.max(Exit::Unverified) })
     }
 
-    /// Checks each server and proves each mailbox whose manifest is valid, in the order of the files; what was found goes to its
-    /// outcome. Whether it came to the end: a person may have had enough.
+    /// Checks each server and proves each mailbox and each round trip whose manifest is valid, in the order of the files; what was
+    /// found goes to its outcome. Whether it came to the end: a person may have had enough.
     async fn check(&self, documents: &[Document], outcomes: &mut [Outcome]) -> Result<bool, Error> {
         let interrupt = Interrupt::listen()?;
         let practice = if self.sandbox { Some(Practice::start().await?) } else { None };
@@ -90,7 +93,7 @@ impl Check {
         let mut left = Vec::new();
         for (document, outcome) in documents.iter().zip(outcomes) {
             let kind = document.kind();
-            if outcome.is_invalid() || outcome.skipped || !["MailServer", "EmailProfile"].contains(&kind) {
+            if outcome.is_invalid() || outcome.skipped || !["MailServer", "EmailProfile", "RoundTripPolicy"].contains(&kind) {
                 continue;
             }
             let (namespace, name) = (document.namespace(&self.namespace), document.name());
@@ -102,6 +105,10 @@ impl Check {
                     practice.redirect(&mut spec);
                 }
                 outcome.report = checker.check(&Target { namespace, name, spec: &spec }, &given, |_| {}).await;
+            } else if kind == "RoundTripPolicy" {
+                let spec: RoundTripPolicySpec = serde_json::from_value(judge.pruned(document))?;
+                let target = round_trip::Target { namespace, name, spec: &spec, practises: practice.is_some() };
+                outcome.proof = Box::pin(checker.round_trip(&target, &given)).await.map(Box::new);
             } else {
                 let mut spec: EmailProfileSpec = serde_json::from_value(judge.pruned(document))?;
                 let mut stand_in = None;
@@ -115,7 +122,7 @@ impl Check {
                 let target = prove::Target { namespace, name, spec: &spec };
                 outcome.proof = Box::pin(checker.prove(&target, &given, adjust)).await.map(Box::new);
             }
-            if outcome.verdict().is_none() && left.is_empty() {
+            if !outcome.is_checked() && left.is_empty() {
                 left.push(format!("{kind} {namespace}/{name}"));
             }
         }
@@ -134,13 +141,24 @@ impl Check {
         practice: Option<&Practice>,
     ) -> Result<Given, Error> {
         let mut given = Given::files(documents, &self.namespace);
-        for (document, outcome) in documents.iter().zip(outcomes).filter(|(document, _)| document.kind() == "MailServer") {
+        for (document, outcome) in documents.iter().zip(outcomes).filter(|(document, _)| document.group() == crd::GROUP) {
             let spec = Some(judge.pruned(document)).filter(|_| !outcome.is_invalid() && !outcome.skipped);
-            let mut spec: Option<MailServerSpec> = spec.map(serde_json::from_value).transpose()?;
-            if let (Some(practice), Some(spec)) = (practice, &mut spec) {
-                practice.lend(spec);
+            let (namespace, name) = (document.namespace(&self.namespace), document.name());
+            match document.kind() {
+                "MailServer" => {
+                    let mut spec: Option<MailServerSpec> = spec.map(serde_json::from_value).transpose()?;
+                    if let (Some(practice), Some(spec)) = (practice, &mut spec) {
+                        practice.lend(spec);
+                    }
+                    given.add_server(namespace, name, spec);
+                }
+                "EmailProfile" => given.add_profile(namespace, name, spec.map(serde_json::from_value).transpose()?),
+                "MailReceiver" => {
+                    let spec: Option<MailReceiverSpec> = spec.map(serde_json::from_value).transpose()?;
+                    given.add_receiver(namespace, name, spec);
+                }
+                _ => {}
             }
-            given.add_server(document.namespace(&self.namespace), document.name(), spec);
         }
         if self.secrets_from_cluster {
             let client = kube::Client::try_default().await;

@@ -1,5 +1,7 @@
 //! What specs name, as a person at a shell gives it: in files, from the current cluster, or by the sandbox. Secrets and
-//! `ConfigMap`s, the `MailServer`s that profiles name, and the labels of namespaces.
+//! `ConfigMap`s, the objects of ours that others name (`named`), and the labels of namespaces.
+
+mod named;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,10 +9,11 @@ use futures::future::{BoxFuture, FutureExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{Api, Client};
 
+use self::named::Named;
 use crate::{
     api::{
         Reason,
-        v1alpha1::{MailServer, MailServerSpec},
+        v1alpha1::{EmailProfile, EmailProfileSpec, MailReceiver, MailReceiverSpec, MailServer, MailServerSpec},
     },
     mail::Diagnosis,
     manifest::{Document, stored},
@@ -22,8 +25,11 @@ use crate::{
 pub struct Given {
     secrets: HashMap<(String, String), Stored>,
     config_maps: HashMap<(String, String), Stored>,
-    /// None where the manifest is bad.
-    servers: HashMap<(String, String), Option<MailServerSpec>>,
+    servers: Named<MailServerSpec>,
+    profiles: Named<EmailProfileSpec>,
+    receivers: Named<MailReceiverSpec>,
+    /// The `MailServer` that is annotated as the default, by namespace: the first of several.
+    defaults: HashMap<String, String>,
     labels: HashMap<String, BTreeMap<String, String>>,
     cluster: Option<Client>,
     fallback: Option<Fallback>,
@@ -46,6 +52,10 @@ impl Given {
     pub fn files(documents: &[Document], namespace: &str) -> Self {
         let mut given = Self::default();
         for document in documents {
+            if named::is_default(document) {
+                let namespace = document.namespace(namespace).to_owned();
+                given.defaults.entry(namespace).or_insert_with(|| document.name().to_owned());
+            }
             if document.kind() == "Namespace" && document.text(&["apiVersion"]) == "v1" {
                 given.labels.insert(document.name().to_owned(), labels(document));
             }
@@ -77,7 +87,17 @@ impl Given {
 
     /// Adds a `MailServer`; none where its manifest is bad.
     pub fn add_server(&mut self, namespace: &str, name: &str, server: Option<MailServerSpec>) {
-        self.servers.insert((namespace.to_owned(), name.to_owned()), server);
+        self.servers.add(namespace, name, server);
+    }
+
+    /// Adds an `EmailProfile`; none where its manifest is bad.
+    pub fn add_profile(&mut self, namespace: &str, name: &str, profile: Option<EmailProfileSpec>) {
+        self.profiles.add(namespace, name, profile);
+    }
+
+    /// Adds a `MailReceiver`; none where its manifest is bad.
+    pub fn add_receiver(&mut self, namespace: &str, name: &str, receiver: Option<MailReceiverSpec>) {
+        self.receivers.add(namespace, name, receiver);
     }
 
     /// Asks a cluster for what is not given.
@@ -132,17 +152,37 @@ impl References for Given {
     /// Without a status, from wherever it comes: what it is worth from here is proved from here.
     fn mail_server<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailServer>, Diagnosis>> {
         async move {
-            if let Some(known) = self.servers.get(&(namespace.to_owned(), name.to_owned())) {
-                let Some(spec) = known else { return Err(bad_server(namespace, name)) };
-                return Ok(Some(MailServer::new(name, spec.clone())));
-            }
-            if let Some(fallback) = &self.fallback {
-                return Ok(Some(MailServer::new(name, fallback.server.clone())));
-            }
-            let Some(client) = &self.cluster else { return Ok(None) };
-            let server = Api::<MailServer>::namespaced(client.clone(), namespace).get_opt(name).await;
-            let server = server.map_err(|error| unreadable("MailServer", namespace, name, &error))?;
-            Ok(server.map(|server| MailServer { status: None, ..server }))
+            let found = self.servers.find::<MailServer>(self.cluster.as_ref(), namespace, name).await?;
+            let found = found.or_else(|| self.fallback.as_ref().map(|fallback| fallback.server.clone()));
+            Ok(found.map(|spec| MailServer::new(name, spec)))
+        }
+        .boxed()
+    }
+
+    fn default_server<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<Option<String>, Diagnosis>> {
+        async move {
+            let known = self.defaults.get(namespace).cloned();
+            let known = known.or_else(|| self.fallback.as_ref().map(|_| "(default)".to_owned()));
+            let (None, Some(client)) = (&known, &self.cluster) else { return Ok(known) };
+            named::default_of(client, namespace).await
+        }
+        .boxed()
+    }
+
+    /// The same.
+    fn mail_receiver<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<MailReceiver>, Diagnosis>> {
+        async move {
+            let found = self.receivers.find::<MailReceiver>(self.cluster.as_ref(), namespace, name).await?;
+            Ok(found.map(|spec| MailReceiver::new(name, spec)))
+        }
+        .boxed()
+    }
+
+    /// The same.
+    fn email_profile<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<EmailProfile>, Diagnosis>> {
+        async move {
+            let found = self.profiles.find::<EmailProfile>(self.cluster.as_ref(), namespace, name).await?;
+            Ok(found.map(|spec| EmailProfile::new(name, spec)))
         }
         .boxed()
     }
@@ -157,16 +197,6 @@ impl References for Given {
         }
         .boxed()
     }
-}
-
-/// That a `MailServer` of the files cannot be used as it is written.
-fn bad_server(namespace: &str, name: &str) -> Diagnosis {
-    let (name, why) = (format!("{namespace}/{name}"), "its manifest is not valid, see above");
-    Diagnosis::new(Reason::DependencyNotReady)
-        .detail(format!("MailServer {name}: {why}"))
-        .fact("kind", "MailServer")
-        .fact("name", name)
-        .fact("reason", why)
 }
 
 fn labels(document: &Document) -> BTreeMap<String, String> {

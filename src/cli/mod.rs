@@ -20,6 +20,7 @@ mod probe;
 mod prove;
 mod reach;
 mod receiver;
+mod round_trip;
 mod sandbox;
 
 use std::process::ExitCode;

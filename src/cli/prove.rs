@@ -176,7 +176,7 @@ impl Checker {
             let from = from.map(|from| from.address.clone()).unwrap_or_default();
             failure.fact("to", inputs.address.as_str()).fact("from", from)
         });
-        Proof { report, mail: actor.mail, found: actor.found, sending, outgoing, level: self.most }
+        Proof { mail: actor.mail, found: actor.found, sending, outgoing, ..Proof::new(report, self.most) }
     }
 
     fn codes<'a>(&'a self, inputs: &'a Inputs) -> Codes<'a> {

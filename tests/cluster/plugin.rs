@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::{
     account,
+    policies::policy,
     profiles::mailbox,
     spec,
-    support::{cluster::Cluster, leaks, stack::Stack},
+    support::{cluster::Cluster, leaks, policies::results, stack::Stack},
 };
 
 /// What a plugin printed, and its exit code.
@@ -112,6 +113,34 @@ async fn a_verification_is_asked_for_and_waited_for() {
     assert!(begun.elapsed() < std::time::Duration::from_mins(1), "it waited for what will not come");
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.out.contains("not answered yet; DependencyNotReady: "), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn a_probe_is_asked_for_and_followed_to_its_end() {
+    let (stack, cluster) = (Stack::get(), Cluster::new("plugin-probe").await);
+    profile(&cluster, &stack, "plugin-probe", json!({})).await;
+    let _operator = cluster.operator(&[]).await;
+    cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    let receive = json!({"profileRef": {"name": "box"}});
+    let forward = json!({"to": "forward@remote.test", "expect": "Redirect", "timeout": "1m", "receive": receive});
+    cluster.policy("forward", policy(forward)).await;
+    cluster.policy_condition("forward", "Ready", "True", "Succeeded").await;
+    let ran = mail(&cluster, &["verify", "rtp/forward", "--wait=1m"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let (row, verdict) = ran.out.split_once('\n').unwrap();
+    assert!(row.starts_with("  probe      Succeeded  sent 2") && row.contains(", answered after "), "{row}");
+    assert!(verdict.starts_with(&format!("Verified  RoundTripPolicy {}/forward  Succeeded: ", cluster.namespace)), "{verdict}");
+    assert_eq!(results(&cluster.policy_status("forward").await), ["Succeeded", "Succeeded"]);
+
+    // One that is not answered as asked is told with what came.
+    let vacation =
+        json!({"to": "vacation@remote.test", "expect": "OutOfOffice", "timeout": "5s", "match": {"containsBody": true}});
+    cluster.patch_policy("forward", json!({"spec": vacation})).await;
+    cluster.policy_condition("forward", "Ready", "False", "ReplyBodyMissing").await;
+    let ran = mail(&cluster, &["verify", "roundtrippolicy/forward", "--wait=1m"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.starts_with("  probe      ReplyBodyMissing  sent 2"), "{}", ran.out);
+    assert!(ran.out.contains("/forward  ReplyBodyMissing: "), "{}", ran.out);
 }
 
 #[test]

@@ -58,6 +58,11 @@ async fn json_has_the_documented_names_and_no_others() {
     for line in run(&["check", "-f", "-", "-o", "json"], BAD).lines() {
         used(&line, &mut found);
     }
+    for mut trip in super::trips::both("documented-trips").await {
+        let sending = trip["sending"].take();
+        used(&trip, &mut found);
+        used(&sending, &mut found);
+    }
     let mut proof = super::profiles::proved("documented").await;
     // Each has the names of a server that was checked.
     let parts = ["sending", "outgoing"].map(|part| proof[part].take());

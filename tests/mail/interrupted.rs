@@ -20,13 +20,13 @@ use super::{
 };
 
 /// Sends a signal. Nothing shows that it was heard, so there is a moment for that.
-fn tell(child: &Child, signal: &str) {
+pub fn tell(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     std::thread::sleep(Duration::from_millis(300));
 }
 
 /// Waits for a command's end; what it printed shows no secret.
-fn ended(child: Child) -> Ran {
+pub fn ended(child: Child) -> Ran {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let ran = Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };

@@ -22,6 +22,7 @@ mod pop3;
 mod profiles;
 mod receiver;
 mod send;
+mod trips;
 mod watching;
 
 use jiff::Timestamp;

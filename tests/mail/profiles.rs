@@ -34,7 +34,7 @@ impl Owner {
         Self { stack, address, password }
     }
 
-    fn server(&self, port: &str, security: &str) -> Value {
+    pub fn server(&self, port: &str, security: &str) -> Value {
         json!({"host": "localhost", "port": self.stack.port(port), "security": security, "tls": {"caRef": {"name": "ca"}}})
     }
 
@@ -71,7 +71,7 @@ impl Owner {
     }
 
     /// The mails in the mailbox, read or not.
-    fn mails(&self) -> Vec<String> {
+    pub fn mails(&self) -> Vec<String> {
         let dir = PathBuf::from(self.stack.var("MAIL_DIR")).join(&self.address);
         let files = ["new", "cur"].into_iter().flat_map(|part| fs::read_dir(dir.join(part)).into_iter().flatten().flatten());
         files.map(|file| fs::read_to_string(file.path()).unwrap()).collect()

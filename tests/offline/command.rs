@@ -86,14 +86,11 @@ fn completions_are_to_be_had_for_every_shell() {
 fn crds_are_printed_as_they_are_kept() {
     // In the order in which users meet the kinds.
     let users = ["mailservers", "emailprofiles", "roundtrippolicies", "mailreceivers", "actors"];
-    let kept: Vec<String> = users
-        .into_iter()
-        .chain(["actortasks", "probereplies"])
-        .map(|plural| {
-            let path = format!("{}/crds/mailverity.dev_{plural}.yaml", env!("CARGO_MANIFEST_DIR"));
-            std::fs::read_to_string(path).unwrap()
-        })
-        .collect();
+    let kept = users.into_iter().chain(["actortasks", "probereplies"]).map(|plural| {
+        let path = format!("{}/crds/mailverity.dev_{plural}.yaml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    });
+    let kept: Vec<_> = kept.collect();
     assert!(String::from_utf8(run(&["crds"], "").stdout).unwrap() == kept.join("---\n"));
 }
 
@@ -172,6 +169,24 @@ fn a_laptop_without_a_cluster_and_a_mail_server_proves_a_mailbox_against_the_san
     }
 }
 
+#[test]
+fn of_a_round_trip_the_server_is_checked_against_the_sandbox_and_the_rest_is_skipped_with_the_reason() {
+    for (sample, why) in [("mailbox", "the sandbox answers no mail; "), ("receiver", "so only a cluster can prove it; ")] {
+        let sample = &format!("{}/deploy/samples/round-trip-{sample}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let output = practise(&[sample], "");
+        let lines = json_lines(&output);
+        let trips: Vec<_> = lines.iter().filter(|line| line["kind"] == "RoundTripPolicy").collect();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!trips.is_empty());
+        for trip in trips {
+            assert_eq!((&trip["result"], &trip["sending"]["result"]), (&"Skipped".into(), &"Verified".into()), "{trip:#}");
+            assert!(trip["message"].as_str().unwrap().contains(why), "{trip:#}");
+            let sent = trip["sending"]["stages"].as_array().unwrap().iter().any(|stage| stage["name"] == "DATA");
+            assert!(!sent, "{trip:#}");
+        }
+    }
+}
+
 const PROFILE: &str = "---\napiVersion: mailverity.dev/v1alpha1\nkind: EmailProfile\nmetadata: {name: box}\nspec:\n  address: demo@sandbox.test\n  protocol: POP3\n  server: {host: localhost, port: 2995, tls: {insecureSkipVerify: true}}\n  account: {type: Password, allowPlaintext: true, secretRef: {name: s}}\n";
 
 #[test]
@@ -197,7 +212,7 @@ fn files_with_neither_a_server_nor_a_mailbox_have_nothing_to_check() {
     let output = run(&["check", "--live", "-f", "-"], "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(told, "mailverity: there is no MailServer and no EmailProfile in these files\n");
+    assert_eq!(told, "mailverity: there is no MailServer, no EmailProfile and no RoundTripPolicy in these files\n");
 }
 
 #[test]

@@ -73,6 +73,10 @@ fn whole(page: &Path, part: &str) -> String {
         let needed = json!({"address": "mailbox@corp.test", "protocol": "IMAP", "server": {"host": "imap.corp.test"},
             "account": account, "verification": verification});
         ("EmailProfile", needed)
+    } else if page.ends_with("round-trip.md") {
+        let message = json!({"body": "please answer this mail"});
+        let receive = json!({"profileRef": {"name": "mailbox"}});
+        ("RoundTripPolicy", json!({"to": "echo@partner.test", "message": message, "receive": receive}))
     } else {
         ("MailServer", json!({"host": "smtp.corp.test"}))
     };

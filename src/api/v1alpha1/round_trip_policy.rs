@@ -157,7 +157,7 @@ pub struct RoundTripPolicySpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.body.trim().size() > 0").message("message.body must not be empty: the reply has to contain it").field_path(".body"))]
 pub struct ProbeMessage {
-    /// What its subject begins with; the probe's id in parentheses follows. `mailverity round trip` if absent.
+    /// What its subject begins with; the probe's id in parentheses follows. If absent: mailverity round trip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f]*$"))]
     pub subject: Option<String>,

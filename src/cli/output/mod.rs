@@ -73,7 +73,7 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What the check of a server or a mailbox found; none where none was run.
     pub report: Option<Report>,
-    /// The same for an `EmailProfile`.
+    /// The same for an `EmailProfile` or a `RoundTripPolicy`.
     pub proof: Option<Box<Proof>>,
     /// It is no kind that we know.
     pub skipped: bool,
@@ -86,10 +86,23 @@ impl Outcome {
         self.findings.iter().any(Finding::is_error)
     }
 
-    /// The verdict on what was checked; none where nothing was.
+    /// The verdict on what was checked; none where nothing was, or not the whole.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
-        self.report.as_ref().map(Report::verdict).or_else(|| self.proof.as_ref().map(|proof| proof.verdict()))
+        let proved = || self.proof.as_ref().filter(|proof| proof.skipped().is_none()).map(|proof| proof.verdict());
+        self.report.as_ref().map(Report::verdict).or_else(proved)
+    }
+
+    /// Whether anything was checked.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.report.is_some() || self.proof.is_some()
+    }
+
+    /// Why nothing was checked, or not the whole.
+    fn skipped(&self) -> Option<&str> {
+        let unproved = self.proof.as_ref().and_then(|proof| proof.skipped());
+        unproved.or_else(|| self.skipped.then_some("not looked at"))
     }
 
     /// Why a check failed, with one line on it.
@@ -111,7 +124,7 @@ impl Outcome {
             Some(Verdict::Verified) => "Verified",
             Some(Verdict::Unverified) => "Unverified",
             None if self.is_invalid() => "Invalid",
-            None if self.skipped => "Skipped",
+            None if self.skipped().is_some() => "Skipped",
             None => "Valid",
         }
     }
@@ -130,6 +143,11 @@ impl Serialize for Outcome {
             report: Option<&'a Report>,
             #[serde(flatten)]
             proof: Option<&'a Proof>,
+            // What was checked of an object that is not proved as a whole.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            sending: Option<&'a Report>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             findings: &'a [Finding],
         }
@@ -137,7 +155,9 @@ impl Serialize for Outcome {
             subject: self.subject.as_ref(),
             result: self.verdict().is_none().then_some(self.result()),
             report: self.report.as_ref(),
-            proof: self.proof.as_deref(),
+            proof: self.proof.as_deref().filter(|proof| proof.skipped().is_none()),
+            message: self.proof.as_deref().and_then(Proof::skipped),
+            sending: self.proof.as_deref().filter(|proof| proof.skipped().is_some()).and_then(|proof| proof.sending.as_ref()),
             findings: &self.findings,
         }
         .serialize(serializer)

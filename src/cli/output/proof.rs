@@ -1,4 +1,4 @@
-//! What a check of an `EmailProfile` found, as all forms of output tell it.
+//! What a check of an `EmailProfile` or a `RoundTripPolicy` found, as all forms of output tell it.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -16,28 +16,32 @@ use crate::{
     },
 };
 
-/// What a check of an `EmailProfile` found.
+/// What a check of an `EmailProfile` or a `RoundTripPolicy` found.
 #[derive(Clone, Debug)]
 pub struct Proof {
     /// The last session at the mailbox, and why the check failed, if that was not at the outgoing server.
     pub report: Report,
     /// The mail that was sent.
     pub mail: Option<Mail>,
-    /// The code, where it was found.
+    /// The code, or the answer, where it was found.
     pub found: Option<Finding>,
+    /// What is to be said of an answer; none of a code.
+    pub answer: Option<String>,
     /// How the mail was sent.
     pub sending: Option<Report>,
     /// What the outgoing server said.
     pub outgoing: Option<Report>,
     /// How far it was to go; below Deliver the mailbox is only opened.
     pub level: Level,
+    /// Why the object as a whole cannot be proved from here, although nothing failed.
+    pub unproved: Option<String>,
 }
 
 impl Proof {
     /// A check of which nothing is known but its mailbox's report.
     #[must_use]
     pub fn new(report: Report, level: Level) -> Self {
-        Self { report, mail: None, found: None, sending: None, outgoing: None, level }
+        Self { report, mail: None, found: None, answer: None, sending: None, outgoing: None, level, unproved: None }
     }
 
     /// Why it failed, if it did.
@@ -52,6 +56,12 @@ impl Proof {
         if self.failure().is_none() { Verdict::Verified } else { Verdict::Unverified }
     }
 
+    /// Why it is neither.
+    #[must_use]
+    pub fn skipped(&self) -> Option<&str> {
+        self.unproved.as_deref().filter(|_| self.failure().is_none())
+    }
+
     /// One line: what was proved, or where it failed and in whose words.
     #[must_use]
     pub fn message(&self) -> String {
@@ -60,10 +70,11 @@ impl Proof {
             (None, Some(outgoing), _) if outgoing.failure.is_some() => {
                 format!("outgoing server {}: {}", outgoing.endpoint, outgoing.message())
             }
-            (None, _, Some(found)) => match found.took {
-                Some(took) => format!("code found {} after it was sent", human(took)),
-                None => "code found".to_owned(),
-            },
+            (None, _, Some(found)) => {
+                let what = if self.answer.is_some() { "answer" } else { "code" };
+                let took = found.took.map(|took| format!(" {} after it was sent", human(took))).unwrap_or_default();
+                format!("{what} found{took}{}", self.answer.as_deref().unwrap_or_default())
+            }
             (None, _, None) => {
                 let level = if self.level == Level::Connect { "Connect" } else { "Authenticate" };
                 format!("{}; no mail was sent (--level {level})", self.report.message())
@@ -73,7 +84,7 @@ impl Proof {
 
     fn told(&self) -> Told<'_> {
         let failure = self.failure();
-        let good = if self.found.is_some() { Reason::CodeReceived.as_str() } else { "Succeeded" };
+        let good = if self.found.is_some() && self.answer.is_none() { Reason::CodeReceived.as_str() } else { "Succeeded" };
         Told {
             result: self.verdict(),
             reason: failure.map_or(good, |failure| failure.reason.as_str()),

@@ -244,3 +244,53 @@ fn json_of_a_proof_begins_as_that_of_a_server_and_has_its_parts_behind() {
         "{junit}"
     );
 }
+
+/// A round trip whose answer was found, or one that only a cluster can prove.
+fn trip(unproved: bool) -> Vec<Outcome> {
+    let mut outcomes = proof(false);
+    let proof = outcomes[0].proof.as_mut().unwrap();
+    (proof.outgoing, proof.answer) = (None, Some("; it came with From a@b.se (FromRewritten)".to_owned()));
+    proof.found.as_mut().unwrap().results = AuthenticationResults::default();
+    if unproved {
+        let report = Report::new(Level::Authenticate, "smtp.corp.example:587".to_owned());
+        **proof = Proof { sending: proof.sending.take(), ..Proof::new(report, Level::Authenticate) };
+        proof.unproved = Some("only a cluster can prove it".to_owned());
+    }
+    outcomes[0].subject = Some(Subject { kind: "RoundTripPolicy".into(), ..subject("echo") });
+    outcomes
+}
+
+#[test]
+fn an_answer_is_told_as_one_in_every_form() {
+    let text = render(Format::Text, &trip(false), Style::Plain).unwrap();
+    let verdict = "Verified  RoundTripPolicy mail/echo  answer found 12.3ms after it was sent; it came with From a@b.se (FromRewritten)\n1 object checked: 1 verified\n";
+    assert!(text.ends_with(verdict), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&render(Format::Json, &trip(false), Style::Plain).unwrap()).unwrap();
+    assert_eq!((&json["result"], &json["reason"], &json["took"]), (&"Verified".into(), &"Succeeded".into(), &"12.3ms".into()));
+    assert!(!render(Format::Junit, &trip(false), Style::Plain).unwrap().contains("skipped message"));
+}
+
+#[test]
+fn what_only_a_cluster_can_prove_is_skipped_with_the_reason_and_fails_where_its_server_does() {
+    assert_eq!(
+        render(Format::Text, &trip(true), Style::Plain).unwrap(),
+        "\
+RoundTripPolicy mail/echo (mail.yaml:3)
+  ok   Sending      41.0ms  smtp.corp.example:587: DNS 1.2ms, TCP 0.4ms, STARTTLS 0.0ms, AUTH 12.3ms (PLAIN)
+Skipped  RoundTripPolicy mail/echo  only a cluster can prove it
+1 object checked: 1 skipped
+"
+    );
+    let json: serde_json::Value = serde_json::from_str(&render(Format::Json, &trip(true), Style::Plain).unwrap()).unwrap();
+    assert_eq!((&json["result"], &json["message"]), (&"Skipped".into(), &"only a cluster can prove it".into()));
+    assert_eq!((&json["sending"]["result"], json.get("reason")), (&"Verified".into(), None));
+    let junit = render(Format::Junit, &trip(true), Style::Plain).unwrap();
+    assert!(junit.contains("failures=\"0\" errors=\"0\" skipped=\"1\"") && junit.contains("only a cluster"), "{junit}");
+
+    let mut failed = trip(true);
+    let proof = failed[0].proof.as_mut().unwrap();
+    proof.sending = Some(report(true));
+    proof.report.failure = report(true).failure;
+    assert_eq!(failed[0].result(), "Unverified");
+    assert!(render(Format::Text, &failed, Style::Plain).unwrap().contains("  FAIL Sending smtp.corp.example:587\n"));
+}

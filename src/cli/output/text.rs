@@ -79,7 +79,7 @@ pub(super) fn render(outcomes: &[Outcome], style: Style) -> String {
         for one in &outcome.findings {
             finding(one, outcome, style, &mut out);
         }
-        if let (Some(subject), Some(_)) = (&outcome.subject, outcome.verdict()) {
+        if let Some(subject) = outcome.subject.as_ref().filter(|_| outcome.is_checked()) {
             let title = format!("{} ({}:{})", subject.title(), subject.file, subject.line);
             let _ = writeln!(out, "{}", style.paint(BOLD, &title));
         }
@@ -145,13 +145,16 @@ fn profile(proof: &Proof, title: &str, style: Style, out: &mut String) {
             let _ = writeln!(out, "  Sender as the mailbox's server saw it: {}", told.join(", "));
         }
     }
-    match proof.failure() {
-        Some(failure) => {
+    match (proof.failure(), proof.skipped()) {
+        (Some(failure), _) => {
             let verdict = style.paint(RED, "Unverified");
             let _ = writeln!(out, "{verdict}  {title}  {}: {}", failure.reason, proof.message());
             hint(failure, style, out);
         }
-        None => {
+        (None, Some(why)) => {
+            let _ = writeln!(out, "{}  {title}  {why}", style.paint(YELLOW, "Skipped"));
+        }
+        (None, None) => {
             let _ = writeln!(out, "{}  {title}  {}", style.paint(GREEN, "Verified"), proof.message());
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     verify::{
         References, email_profile,
         gate::Account,
-        lending::{Errand, Sender, admitted, lend},
+        lending::{Errand, Lent, Sender, admitted, lend},
         mailbox,
         resolve::{About, invalid},
     },
@@ -173,6 +173,21 @@ impl Inputs {
             .detail(format!("the probe would go to {}, where it comes from", self.to))
             .fact("to", self.to.as_str()))
     }
+}
+
+/// The server that sends, whatever becomes of the answers.
+///
+/// # Errors
+/// Those of [`resolve`] that are about it.
+pub async fn sender(spec: &RoundTripPolicySpec, about: &About<'_>, references: &dyn References) -> Result<Lent, Diagnosis> {
+    let lent = async {
+        let reference = match &spec.server_ref {
+            Some(reference) => reference.clone(),
+            None => default_server(about, references).await?,
+        };
+        lend(Errand { kind: KIND, to: &spec.to, from: spec.from.as_deref() }, &reference, about, references).await
+    };
+    lent.await.map_err(|diagnosis: Diagnosis| diagnosis.at(Stage::Secrets))
 }
 
 async fn default_server(about: &About<'_>, references: &dyn References) -> Result<ObjectRef, Diagnosis> {

@@ -165,7 +165,8 @@ fn failure(came: &Came) -> Option<Reason> {
 
 /// How much something says of what became of a probe: a wrong answer more than a delay, and a delay more than that nobody heard
 /// whether the mail left.
-fn weight(reason: &str) -> u8 {
+#[must_use]
+pub fn weight(reason: &str) -> u8 {
     let known = |reasons: &[Reason]| reasons.iter().any(|known| known.as_str() == reason);
     if known(&[Reason::MessageInJunk]) {
         6
