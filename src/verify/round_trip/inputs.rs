@@ -119,17 +119,12 @@ impl Inputs {
 /// # Errors
 /// What is missing or wrong among the references: nothing has touched the network then.
 pub async fn resolve(spec: &RoundTripPolicySpec, about: &About<'_>, references: &dyn References) -> Result<Inputs, Diagnosis> {
-    let reference = match &spec.server_ref {
-        Some(reference) => reference.clone(),
-        None => default_server(about, references).await?,
-    };
     let (back, back_waits) = match (&spec.receive.receiver_ref, &spec.receive.profile_ref) {
         (Some(reference), None) => receiver(spec, reference, about, references).await?,
         (None, Some(reference)) => profile(reference, about, references).await?,
         _ => return Err(invalid("set exactly one of receive.receiverRef or receive.profileRef")),
     };
-    let errand = Errand { kind: KIND, to: &spec.to, from: spec.from.as_deref() };
-    let lent = lend(errand, &reference, about, references).await?;
+    let lent = sender(spec, about, references).await?;
     let own = lent.sender.server.sender.clone();
     let address = own.as_ref().map(|sender| sender.address.clone()).unwrap_or_default();
     let display_name = own.and_then(|sender| sender.display_name).filter(|_| spec.from.is_none());
@@ -180,14 +175,11 @@ impl Inputs {
 /// # Errors
 /// Those of [`resolve`] that are about it.
 pub async fn sender(spec: &RoundTripPolicySpec, about: &About<'_>, references: &dyn References) -> Result<Lent, Diagnosis> {
-    let lent = async {
-        let reference = match &spec.server_ref {
-            Some(reference) => reference.clone(),
-            None => default_server(about, references).await?,
-        };
-        lend(Errand { kind: KIND, to: &spec.to, from: spec.from.as_deref() }, &reference, about, references).await
+    let reference = match &spec.server_ref {
+        Some(reference) => reference.clone(),
+        None => default_server(about, references).await?,
     };
-    lent.await.map_err(|diagnosis: Diagnosis| diagnosis.at(Stage::Secrets))
+    lend(Errand { kind: KIND, to: &spec.to, from: spec.from.as_deref() }, &reference, about, references).await
 }
 
 async fn default_server(about: &About<'_>, references: &dyn References) -> Result<ObjectRef, Diagnosis> {

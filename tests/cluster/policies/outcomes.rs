@@ -11,7 +11,6 @@ use super::{away, mailbox, policy, receiver};
 use crate::support::{
     cluster::{Cluster, Operator},
     policies::results,
-    receivers::Receivers,
     stack::Stack,
 };
 
@@ -185,12 +184,6 @@ async fn what_a_policy_names_must_be_there_be_shared_and_take_its_answers() {
         ("server", json!({"serverRef": {"name": "nobody"}}), "ResolvedRefs", "MailServerNotFound"),
         ("receiver", json!({"receive": none}), "ResolvedRefs", "ReceiverNotFound"),
         ("profile", json!({"receive": {"profileRef": {"name": "nobody"}}}), "ResolvedRefs", "ProfileNotFound"),
-        (
-            "foreign",
-            json!({"receive": {"receiverRef": {"name": "inbound", "namespace": "elsewhere"}}}),
-            "ResolvedRefs",
-            "RefNotPermitted",
-        ),
         ("domain", json!({"envelopeFrom": "notify@elsewhere.test"}), "Accepted", "DomainNotAuthorized"),
         ("self", json!({"to": "probe@example.test"}), "Accepted", "SelfAddressed"),
     ] {
