@@ -27,7 +27,7 @@ use super::{
     term::{Looked, Term},
 };
 use crate::{
-    api::v1alpha1::condition::{READY, VERIFIED},
+    api::v1alpha1::condition::{LISTENING, READY, RECONCILING, SUSPENDED, VERIFIED},
     metrics::Object,
     runtime::{ApiError, Name, Who, bounded, lock, references::Cluster, secrets::Uses},
     verify::{breaker::Hold, budget::Allowance, gate::Account, mail_server::Event},
@@ -229,11 +229,12 @@ impl<K: Kind> Context<K> {
     }
 }
 
-/// What other objects may rest on: the generation that was judged, and whether it is ready and verified.
-fn rests_on<K: Kind>(status: Option<&Status<K>>) -> Option<(Option<i64>, [Option<&str>; 2])> {
+/// What other objects may rest on: the generation that was looked at, whether it is judged yet, and whether it is ready, verified,
+/// suspended and listens.
+fn rests_on<K: Kind>(status: Option<&Status<K>>) -> Option<(Option<i64>, [Option<&str>; 5])> {
     let (generation, conditions) = K::standing(status?);
     let of = |kind| conditions.iter().find(|condition| condition.type_ == kind).map(|condition| condition.status.as_str());
-    Some((generation, [of(READY), of(VERIFIED)]))
+    Some((generation, [of(RECONCILING), of(READY), of(VERIFIED), of(SUSPENDED), of(LISTENING)]))
 }
 
 /// The wait after `count` failures; `seed` moves it by up to a quarter.
@@ -304,6 +305,7 @@ impl<K: Kind> Looked for Context<K> {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
     use kube::runtime::reflector::{self, store::Writer};
     use serde_json::json;
 
@@ -374,6 +376,12 @@ mod tests {
         assert!(same(&status(1, "True", "Otherwise")));
         assert!(!same(&status(2, "True", "Succeeded")) && !same(&status(1, "False", "Succeeded")));
         assert!(rests_on::<MailServers>(None) != rests_on::<MailServers>(Some(&base)));
+        // Whoever waits for the verdict on a changed spec hears of it, also where it is the same as before.
+        let mut judged_anew = base.clone();
+        judged_anew.conditions.extend(
+            status(1, "True", "NewGeneration").conditions.into_iter().map(|c| Condition { type_: RECONCILING.to_owned(), ..c }),
+        );
+        assert!(!same(&judged_anew));
     }
 
     #[test]

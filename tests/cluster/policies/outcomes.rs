@@ -216,8 +216,9 @@ async fn while_a_server_or_receiver_does_not_work_nothing_is_sent_and_it_goes_on
     first.stop();
     cluster.received("inbound", "Listening", "False", "NoListener").await;
     cluster.policy("echo", policy(json!({"to": "vacation@remote.test", "expect": "OutOfOffice"}))).await;
-    let status = cluster.policy_condition("echo", "Ready", "Unknown", "DependencyNotReady").await;
-    assert!(status.in_flight.is_none() && message(&status, "Ready").contains("MailReceiver"), "{status:#?}");
+    let waits = |status: &RoundTripPolicyStatus| message(status, "Ready").contains("Waiting for MailReceiver");
+    let status = cluster.policy_when("echo", "waits for its receiver", waits).await;
+    assert!(status.in_flight.is_none() && status.history.is_empty(), "{status:#?}");
     first.start();
     cluster.policy_condition("echo", "Ready", "True", "Succeeded").await;
 }
@@ -288,6 +289,9 @@ async fn a_suspended_policy_sends_nothing_until_it_is_not_suspended_any_more() {
     cluster.patch_policy("away", json!({"spec": {"suspend": false}})).await;
     cluster.policy_condition("away", "Ready", "True", "Succeeded").await;
     // Idle costs nothing.
+    let idle = async || operator.get("/metrics").await?.1.contains("mailverity_checks_in_flight 0").then_some(());
+    cluster.until("nothing is under way", idle).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let (before, reconciliations) = (cluster.writes().len(), operator.reconciliations().await);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!((cluster.writes().len(), operator.reconciliations().await), (before, reconciliations));
