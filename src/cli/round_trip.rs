@@ -134,7 +134,7 @@ impl Checker {
         }
         let desk = Desk::default();
         let trip = Trip { spec, inputs, place: Place { mailbox, desk: &desk, cleanup: *cleanup } };
-        self.exchange(trip, visited).await
+        Box::pin(self.exchange(trip, visited)).await
     }
 
     /// Sends the probe, and waits for its answer.

@@ -2,6 +2,7 @@
 //! send, `verify` asks the operator to look now. Nothing is decided here: it reads statuses and writes one annotation.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::doc_markdown, reason = "clap prints the documentation of flags as it is written")]
 
 mod code;

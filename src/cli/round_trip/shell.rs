@@ -92,7 +92,7 @@ impl Permits for Shell {
         async {}.boxed()
     }
 
-    fn came<'a>(&'a self, came: Came) -> BoxFuture<'a, exchange::Noted> {
+    fn came(&self, came: Came) -> BoxFuture<'_, exchange::Noted> {
         let reason = came.answer.failure.as_ref().map(|failure| failure.reason);
         let settles = matches!(reason, None | Some(Reason::MessageBounced));
         self.note(|noted| {

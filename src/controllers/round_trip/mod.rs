@@ -97,7 +97,7 @@ impl Kind for RoundTripPolicies {
 }
 
 impl kind::Check for Probe {
-    #[expect(clippy::misnamed_getters, reason = "a probe is one check each time that it is taken up")]
+    // A probe is one check each time that it is taken up.
     fn id(&self) -> &str {
         &self.part
     }

@@ -100,12 +100,11 @@ async fn came(reply: DeserializeGuard<ProbeReply>, ctx: &Context) {
     let noted = reply.0.ok().and_then(|reply| ctx.own.replies.note(&reply));
     let known = noted
         .filter(|(policy, uid)| ctx.known.get(policy).is_some_and(|policy| policy.metadata.uid.as_deref() == Some(uid.as_str())));
-    match known {
-        Some((policy, _)) => ctx.wake(&policy),
-        None => {
-            tracing::debug!(reply = name, "is for nobody");
-            delete(&name, ctx).await;
-        }
+    if let Some((policy, _)) = known {
+        ctx.wake(&policy);
+    } else {
+        tracing::debug!(reply = name, "is for nobody");
+        delete(&name, ctx).await;
     }
 }
 

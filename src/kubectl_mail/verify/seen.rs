@@ -54,33 +54,34 @@ impl Seen {
 
     /// Prints what was found, and what it comes to.
     pub fn tell(&self, title: &str) -> Exit {
-        let (text, exit) = self.told(title);
-        print!("{text}");
+        let (lines, exit) = self.told(title);
+        println!("{}", lines.join("\n"));
         exit
     }
 
-    fn told(&self, title: &str) -> (String, Exit) {
-        let mut out = String::new();
+    fn told(&self, title: &str) -> (Vec<String>, Exit) {
+        let mut lines = Vec::new();
         for Line { name, state, told, hint } in &self.lines {
-            out += format!("  {name:<10} {state}  {told}").trim_end();
-            out.push('\n');
-            if let Some(hint) = hint {
-                out += &format!("             {hint}\n");
-            }
+            lines.push(format!("  {name:<10} {state}  {told}").trim_end().to_owned());
+            lines.extend(hint.as_ref().map(|hint| format!("             {hint}")));
         }
+        let (verdict, exit) = self.verdict(title);
+        lines.push(verdict);
+        (lines, exit)
+    }
+
+    fn verdict(&self, title: &str) -> (String, Exit) {
         if let Some(row) = self.failed.as_ref().filter(|_| self.is_over) {
-            out += &format!("Unverified  {title}  {}: {}\n", row.result, row.message.as_deref().unwrap_or_default());
-            return (out, Exit::Unverified);
+            let message = row.message.as_deref().unwrap_or_default();
+            return (format!("Unverified  {title}  {}: {message}", row.result), Exit::Unverified);
         }
         let summary = if self.is_over { self.ready.as_ref() } else { self.blocks.as_ref().or(self.ready.as_ref()) };
         let (reason, message) = summary.map_or(("", ""), |told| (told.reason.as_str(), told.message.as_str()));
         if self.is_over && self.ready.as_ref().is_some_and(|ready| ready.status == "True") {
-            out += &format!("Verified  {title}  {reason}: {message}\n");
-            return (out, Exit::Good);
+            return (format!("Verified  {title}  {reason}: {message}"), Exit::Good);
         }
         let late = if self.is_over { "" } else { "the request is not answered yet; " };
-        out += &format!("Unverified  {title}  {late}{reason}: {message}\n");
-        (out, Exit::Unverified)
+        (format!("Unverified  {title}  {late}{reason}: {message}"), Exit::Unverified)
     }
 }
 
@@ -172,8 +173,8 @@ mod tests {
         status.last_handled_verify_request = Some(ASKED.to_owned());
         let mut seen = Seen::from(status);
         seen.is_over = seen.answered.as_deref() == Some(ASKED) && !seen.is_running;
-        let (text, exit) = seen.told("RoundTripPolicy a/b");
-        (text, exit, seen.is_over)
+        let (lines, exit) = seen.told("RoundTripPolicy a/b");
+        (lines.join("\n"), exit, seen.is_over)
     }
 
     fn ready(status: &str, reason: &str) -> Value {
@@ -189,7 +190,7 @@ mod tests {
         let mut right = row(SUCCEEDED);
         right["duration"] = "1.2s".into();
         let (text, exit, _) = policy(json!({"lastRoundTrip": right, "conditions": ready("True", "Succeeded")}));
-        let words = "  probe      Succeeded  sent 2026-11-22T11:00:00Z, answered after 1.2s\nVerified  RoundTripPolicy a/b  Succeeded: It was so.\n";
+        let words = "  probe      Succeeded  sent 2026-11-22T11:00:00Z, answered after 1.2s\nVerified  RoundTripPolicy a/b  Succeeded: It was so.";
         assert_eq!((text.as_str(), exit), (words, Exit::Good));
     }
 
@@ -198,7 +199,8 @@ mod tests {
         let mut wrong = row("ReplyTimeout");
         wrong["message"] = "Nothing came.".into();
         let (text, exit, _) = policy(json!({"lastRoundTrip": wrong, "conditions": ready("True", "Succeeded")}));
-        let words = "  probe      ReplyTimeout  sent 2026-11-22T11:00:00Z\nUnverified  RoundTripPolicy a/b  ReplyTimeout: Nothing came.\n";
+        let words =
+            "  probe      ReplyTimeout  sent 2026-11-22T11:00:00Z\nUnverified  RoundTripPolicy a/b  ReplyTimeout: Nothing came.";
         assert_eq!((text.as_str(), exit), (words, Exit::Unverified));
     }
 
@@ -207,7 +209,7 @@ mod tests {
         let flight = json!({"id": "y", "attempt": 1, "claimedAt": "2026-11-22T11:00:00.000000Z", "deadline": "2026-11-22T11:10:00.000000Z", "from": "a@b.se"});
         let status = json!({"inFlight": flight, "lastRoundTrip": row(SUCCEEDED), "conditions": ready("True", "Succeeded")});
         let (text, exit, is_over) = policy(status);
-        let words = "Unverified  RoundTripPolicy a/b  the request is not answered yet; Succeeded: It was so.\n";
+        let words = "Unverified  RoundTripPolicy a/b  the request is not answered yet; Succeeded: It was so.";
         assert_eq!((text.as_str(), exit, is_over), (words, Exit::Unverified, false));
     }
 
@@ -223,7 +225,8 @@ mod tests {
         });
         let mut seen = Seen::from(serde_json::from_value::<MailReceiverStatus>(status).unwrap());
         seen.is_over = true;
-        let words = "  receiver-a Listening  10.0.0.1:2525\n  receiver-b Closed  10.0.0.2:2525  PortUnavailable  no such port\n  MX in.b.se Succeeded  10 mx.b.se\nVerified  MailReceiver a/b  Succeeded: It was so.\n";
-        assert_eq!(seen.told("MailReceiver a/b"), (words.to_owned(), Exit::Good));
+        let words = "  receiver-a Listening  10.0.0.1:2525\n  receiver-b Closed  10.0.0.2:2525  PortUnavailable  no such port\n  MX in.b.se Succeeded  10 mx.b.se\nVerified  MailReceiver a/b  Succeeded: It was so.";
+        let (lines, exit) = seen.told("MailReceiver a/b");
+        assert_eq!((lines.join("\n").as_str(), exit), (words, Exit::Good));
     }
 }

@@ -71,7 +71,7 @@ pub trait Permits: Send + Sync {
     fn sent<'a>(&'a self, report: &'a Report, sent: Option<Timestamp>) -> BoxFuture<'a, ()>;
 
     /// Takes note of a mail that came, before it is removed.
-    fn came<'a>(&'a self, came: Came) -> BoxFuture<'a, Noted>;
+    fn came(&self, came: Came) -> BoxFuture<'_, Noted>;
 }
 
 /// What became of a mail that came.
@@ -213,13 +213,11 @@ impl Flow<'_> {
                 News::Over => looked = true,
             }
         }
-        Some(match trouble.filter(|_| !looked) {
-            Some(failure) => unopened(self.place, id, failure, true),
-            None => {
-                let report = Report::new(Level::Authenticate, self.place.mailbox.endpoint.to_string());
-                ProbeReport { id: id.to_string(), report, sent: None, looked: true }
-            }
-        })
+        if let Some(failure) = trouble.filter(|_| !looked) {
+            return Some(unopened(self.place, id, failure, true));
+        }
+        let report = Report::new(Level::Authenticate, self.place.mailbox.endpoint.to_string());
+        Some(ProbeReport { id: id.to_string(), report, sent: None, looked: true })
     }
 }
 

@@ -184,9 +184,9 @@ fn found(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, probe: &Probe, rep
             judges(status, probe);
             if failure.class != Class::Transient || retry >= until {
                 let outcome = Outcome::failed(seen, failure, None);
-                let tried = known.as_ref().map_or(probe.started, |known| known.claimed_at.0);
+                let begun = known.as_ref().map_or(probe.started, |known| known.claimed_at.0);
                 status.in_flight = None;
-                return row(status, seen, &report.id, tried, None, &outcome);
+                return row(status, seen, &report.id, begun, None, &outcome);
             }
             let from = seen.observed.as_ref().map(|observed| observed.from.clone()).unwrap_or_default();
             status.in_flight = Some(InFlight {
@@ -236,7 +236,7 @@ fn late(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>) {
         row.duration = Some(duration(took));
         let silent = [Reason::ReplyTimeout, Reason::ProbeLost, Reason::DeliveryUncertain, Reason::MessageDelayed];
         if silent.iter().any(|reason| reason.as_str() == row.result) {
-            row.result = Reason::ReplyLate.as_str().to_owned();
+            Reason::ReplyLate.as_str().clone_into(&mut row.result);
             row.message = Some(format!("The answer came after {}, when its time was over.", duration(took)));
         }
         if last.as_deref() == Some(row.id.as_str()) {
