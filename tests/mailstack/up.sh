@@ -47,12 +47,12 @@ uid=$(id -u mail) gid=$(id -g mail)
 
 # CRAM-MD5, NTLM and APOP need passwords as they are. Dovecot reads the file again whenever it changes.
 users=(alice@example.test probe@example.test inbound@example.test held@example.test boss@example.test echo@remote.test slow@remote.test
-  vacation@remote.test away@remote.test forward@remote.test)
+  vacation@remote.test away@remote.test forward@remote.test rewrite@remote.test)
 for user in "${users[@]}"; do echo "$user:{PLAIN}${user%@*}-secret::::::"; done >"$home/dovecot/users"
 chmod 644 "$home/dovecot/users"
 jwt_secret=mailstack-hs256-secret-mailstack
 printf %s "$jwt_secret" | base64 -w0 >"$home/keys/default/HS256/default"
-for name in echo vacation away forward; do
+for name in echo vacation away forward rewrite; do
   mkdir "$home/sieve/$name@remote.test"
   cp "$here/templates/$name.sieve" "$home/sieve/$name@remote.test/active.sieve"
 done

@@ -351,6 +351,12 @@ impl Cluster {
         for profile in self.profiles().list(&ListParams::default()).await.unwrap() {
             leaks::none_in(&format!("the status of {}", profile.name_any()), &serde_json::to_string(&profile.status).unwrap());
         }
+        for policy in self.policies().list(&ListParams::default()).await.unwrap() {
+            leaks::none_in(&format!("the status of {}", policy.name_any()), &serde_json::to_string(&policy.status).unwrap());
+        }
+        for receiver in self.mail_receivers().list(&ListParams::default()).await.unwrap() {
+            leaks::none_in(&format!("the status of {}", receiver.name_any()), &serde_json::to_string(&receiver.status).unwrap());
+        }
         for event in self.events().await {
             leaks::none_in("an Event", &serde_json::to_string(&event).unwrap());
         }

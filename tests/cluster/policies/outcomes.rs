@@ -296,3 +296,24 @@ async fn a_suspended_policy_sends_nothing_until_it_is_not_suspended_any_more() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!((cluster.writes().len(), operator.reconciliations().await), (before, reconciliations));
 }
+
+#[tokio::test]
+async fn a_sender_that_is_refused_and_one_that_is_rewritten_on_the_way_are_told() {
+    let (stack, cluster) = (Stack::get(), Cluster::new("rtp-from").await);
+    let _operator = cluster.operator(&[]).await;
+    mailbox(&cluster, &stack, "rtp-from").await;
+    // Postfix lets nobody but its owner send as this address.
+    let mut refused = away("30s");
+    (refused["envelopeFrom"], refused["failureThreshold"]) = (json!("boss@example.test"), json!(1));
+    cluster.policy("refused", refused).await;
+    let status = cluster.policy_condition("refused", "Ready", "False", "SendAsDenied").await;
+    assert!(message(&status, "Ready").contains("553 5.7.1"), "{}", message(&status, "Ready"));
+    assert!(status.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True"), "{status:#?}");
+    let mut rewritten = away("30s");
+    (rewritten["to"], rewritten["expect"], rewritten["from"]) =
+        (json!("rewrite@remote.test"), json!("Redirect"), json!("alerts@example.test"));
+    cluster.policy("rewritten", rewritten).await;
+    let status = cluster.policy_condition("rewritten", "Ready", "True", "Succeeded").await;
+    let told = message(&status, "FromRewritten");
+    assert!(told.contains("From alerts@example.test") && told.contains("account@remote.test"), "{status:#?}");
+}
