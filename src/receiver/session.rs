@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
                 let reply = match () {
                     () if self.helo.is_none() => "503 5.5.1 Send EHLO or HELO first",
                     () if self.transaction.is_some() => "503 5.5.1 Another mail is under way",
-                    () if size.is_some_and(|size| size > rules.most()) => "552 5.3.4 The mail is larger than allowed",
+                    () if size.is_some_and(|size| rules.is_too_large(size)) => "552 5.3.4 The mail is larger than allowed",
                     () => {
                         self.transaction = Some(Box::new(Transaction {
                             from: from.map(|from| from.to_address()),

@@ -135,6 +135,11 @@ impl Rules {
         self.most
     }
 
+    /// Whether no site takes so many octets. Where none is known yet nothing is known of sizes either: such mail has to wait.
+    pub(super) fn is_too_large(&self, size: u64) -> bool {
+        !self.sites.is_empty() && size > self.most
+    }
+
     /// Whether there is any site that this client may send to.
     pub(super) fn admits(&self, source: IpAddr) -> bool {
         self.sites.is_empty() || self.sites.iter().any(|site| site.admits(source))

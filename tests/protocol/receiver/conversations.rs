@@ -1,6 +1,6 @@
 //! What RFC 5321 and its extensions say, as they print it.
 
-use mailverity::receiver::{Outcome, Role, Verdict};
+use mailverity::receiver::{Outcome, Role, Rules, Verdict};
 
 use super::{HONEST, receiver, rules, site};
 
@@ -269,6 +269,20 @@ async fn other_rules_count_from_the_next_mail_on() {
              S: 250 *",
         )
         .await;
+}
+
+#[tokio::test]
+async fn before_any_domain_is_known_mail_has_to_wait_whatever_it_says_of_its_size() {
+    // As it is for a moment after each start: what is refused for good then is a mail lost.
+    let world = receiver(|options| options.rules = Rules::new("mx.example.org", Vec::new())).await;
+    let talk = "C: MAIL FROM:<> SIZE=705
+         C: RCPT TO:<notify@example.org>
+         C: DATA
+         S: 250 2.1.0 *
+         S: 451 4.3.2 *
+         S: 554 5.5.1 *";
+    world.plays(&format!("{EHLO}{talk}")).await;
+    assert!(world.mails().is_empty());
 }
 
 #[tokio::test]
