@@ -20,7 +20,7 @@ use super::{
     dependents::Dependents,
     glance::Glance,
     ground::Settings,
-    kind::{Kind, Status},
+    kind::{Kind, Standing, Status},
     known::Known,
     lead::first_list,
     reconcile::Error,
@@ -157,9 +157,9 @@ impl<K: Kind> Context<K> {
             return Err(Error::NotLeading);
         }
         let (teller, name) = (&self.term.teller, Name::of(seen));
-        let (_, conditions) = K::standing(status);
+        let conditions = K::standing(status).conditions;
         let mut written: K::Object = teller.apply(seen, status).await?;
-        if written.status().is_some_and(|status| K::standing(status).1.len() > conditions.len()) {
+        if written.status().is_some_and(|status| K::standing(status).conditions.len() > conditions.len()) {
             // A condition that is not ours any more, and was not written by an apply of ours: it would stay for ever.
             written = teller.overwrite(&written, &serde_json::json!({ "conditions": conditions })).await?;
         }
@@ -232,7 +232,7 @@ impl<K: Kind> Context<K> {
 /// What other objects may rest on: the generation that was looked at, whether it is judged yet, and whether it is ready, verified,
 /// suspended and listens.
 fn rests_on<K: Kind>(status: Option<&Status<K>>) -> Option<(Option<i64>, [Option<&str>; 5])> {
-    let (generation, conditions) = K::standing(status?);
+    let Standing { observed_generation: generation, conditions, .. } = K::standing(status?);
     let of = |kind| conditions.iter().find(|condition| condition.type_ == kind).map(|condition| condition.status.as_str());
     Some((generation, [of(RECONCILING), of(READY), of(VERIFIED), of(SUSPENDED), of(LISTENING)]))
 }

@@ -11,7 +11,10 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{context::Context, glance::Glance, memory::Memory, reconcile::Error};
-use crate::runtime::{Name, Who};
+use crate::{
+    api::v1alpha1::MaintenanceWindow,
+    runtime::{Name, Who},
+};
 
 /// One kind of objects. The value itself holds what the kind knows of its objects beyond what every kind knows, such as
 /// which of them are defaults; a term begins with an empty one.
@@ -50,8 +53,11 @@ pub trait Kind: Default + Send + Sync + 'static {
     /// of a term, for each object whose status holds a claim.
     fn remember(object: &Self::Object, memory: &Memory);
 
-    /// The generation that a status speaks of, and its conditions.
-    fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]);
+    /// What a status says that every status says.
+    fn standing(status: &Status<Self>) -> Standing<'_>;
+
+    /// What a spec says of when nothing is to go out.
+    fn asks(object: &Self::Object) -> Asks<'_>;
 
     /// The watch brought this object. Returns which others, of any kind, must look again.
     fn seen(&self, object: &Glance<Self::Object>) -> Vec<Who> {
@@ -76,6 +82,26 @@ pub trait Kind: Default + Send + Sync + 'static {
         let _ = other;
         0
     }
+}
+
+/// What every status says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing<'a> {
+    /// The generation that it speaks of.
+    pub observed_generation: Option<i64>,
+    /// Its conditions.
+    pub conditions: &'a [Condition],
+    /// The verify request that was answered last.
+    pub answered: Option<&'a str>,
+}
+
+/// What a spec says of when nothing is to go out.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks<'a> {
+    /// spec.suspend.
+    pub suspend: Option<bool>,
+    /// spec.maintenance.
+    pub maintenance: Option<&'a [MaintenanceWindow]>,
 }
 
 /// The status of a kind's objects.

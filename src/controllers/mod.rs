@@ -7,9 +7,11 @@
 //!   [`context`]: what one kind has in it.
 //! - [`known`], [`glance`]: the objects, and the little that is kept of each. [`dependents`]: who names whom.
 //! - [`checks`]: what runs beside reconciliations; [`mandate`]: whether it still may.
+//! - [`around`]: what surrounds an object at the moment of a decision.
 //! - `malformed`: objects that cannot be read.
 
 pub mod actors;
+pub mod around;
 pub mod checks;
 pub mod context;
 pub mod dependents;

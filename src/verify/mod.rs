@@ -17,6 +17,7 @@ pub mod mail_receiver;
 pub mod mail_server;
 pub mod mailbox;
 pub mod maintenance;
+pub mod object;
 pub mod references;
 pub mod report;
 pub mod resolve;

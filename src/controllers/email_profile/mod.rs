@@ -9,13 +9,12 @@ mod run;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     Kind, Memory,
     dependents::Dependents,
     glance::Glance,
-    kind::{self, Status},
+    kind::{self, Asks, Standing, Status},
     mail_server::MailServers,
     reconcile::Error,
 };
@@ -81,8 +80,13 @@ impl Kind for EmailProfiles {
         self.servers.of(other).len()
     }
 
-    fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]) {
-        (status.observed_generation, &status.conditions)
+    fn standing(status: &Status<Self>) -> Standing<'_> {
+        let answered = status.last_handled_verify_request.as_deref();
+        Standing { observed_generation: status.observed_generation, conditions: &status.conditions, answered }
+    }
+
+    fn asks(object: &Self::Object) -> Asks<'_> {
+        Asks { suspend: object.spec.suspend, maintenance: object.spec.maintenance.as_deref() }
     }
 }
 

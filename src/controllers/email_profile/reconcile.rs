@@ -6,11 +6,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{Context, returns, run};
+use super::{Context, EmailProfiles, returns, run};
 use crate::{
-    api::v1alpha1::{EmailProfile, EmailProfileSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
+    api::v1alpha1::{EmailProfile, EmailProfileSpec, State},
     controllers::{
         Kind, actors,
+        around::Around,
         mail_server::MailServers,
         reconcile::{Error, about, references, unresolved, wait},
     },
@@ -27,7 +28,6 @@ use crate::{
             Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status,
             transitions,
         },
-        halt::{Mode, Pause},
     },
 };
 
@@ -41,59 +41,34 @@ pub struct Sight {
     observed: Result<Observed, Diagnosis>,
     held: Option<Hold>,
     outgoing_held: Option<Hold>,
-    pause: Option<Pause>,
-    crowded: bool,
     running: Option<Run>,
-    mode: Mode,
-    since: Timestamp,
-    now: Timestamp,
+    /// What surrounds it.
+    pub around: Around,
 }
 
 impl Sight {
     fn new(object: EmailProfile, resolved: &Result<Inputs, Diagnosis>, name: &Name, ctx: &Context) -> Self {
-        let (term, now) = (&ctx.term, Timestamp::now());
+        let (term, around) = (&ctx.term, Around::of(name, ctx));
         let observed = resolved.as_ref().map(Observed::from).map_err(Clone::clone);
         let accounts = observed.as_ref().map(|observed| observed.accounts.as_slice()).unwrap_or_default();
         let (mailbox, others) = accounts.split_at(accounts.len().min(1));
         let breaker = lock(&term.ground.memory.breaker);
-        let (held, outgoing_held) = (breaker.longest(mailbox, now), breaker.longest(others, now));
+        let (held, outgoing_held) = (breaker.longest(mailbox, around.now), breaker.longest(others, around.now));
         drop(breaker);
-        Self {
-            held,
-            outgoing_held,
-            observed,
-            pause: term.paused(&name.namespace, now),
-            crowded: ctx.is_crowded(),
-            running: ctx.checks.running(name),
-            mode: term.settings().mode,
-            since: term.since,
-            now,
-            object,
-        }
+        Self { held, outgoing_held, observed, running: ctx.checks.running(name), around, object }
     }
 
     /// What the decision rests on.
     #[must_use]
     pub fn seen(&self) -> Seen<'_> {
-        let (meta, annotation) = (&self.object.metadata, |key| self.object.annotations().get(key).map(String::as_str));
         Seen {
-            uid: meta.uid.as_deref().unwrap_or_default(),
-            generation: meta.generation.unwrap_or_default(),
-            created: meta.creation_timestamp.as_ref().map(|time| time.0),
-            deleted: meta.deletion_timestamp.is_some(),
-            verify_requested_at: annotation(VERIFY_REQUESTED_AT),
-            suspend_until: annotation(SUSPEND_UNTIL),
+            object: self.around.object::<EmailProfiles>(&self.object),
             spec: &self.object.spec,
             status: self.object.status.as_ref(),
             observed: self.observed.clone(),
             held: self.held.clone(),
             outgoing_held: self.outgoing_held.clone(),
-            pause: self.pause.clone(),
-            mode: self.mode,
-            crowded: self.crowded,
             running: self.running.clone(),
-            since: self.since,
-            now: self.now,
         }
     }
 }
@@ -182,7 +157,7 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
 /// # Errors
 /// That it was not written.
 pub async fn tell_found(sight: &mut Sight, run: &Run, found: &RunReport, ctx: &Context) -> Result<(), Error> {
-    sight.now = Timestamp::now();
+    sight.around.now = Timestamp::now();
     let plan = Plan { what: What::Run(run.clone()), next: None, state: State::Active };
     tell(sight, &plan, Some(found), ctx).await
 }
@@ -192,7 +167,7 @@ pub async fn tell_found(sight: &mut Sight, run: &Run, found: &RunReport, ctx: &C
 async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&RunReport>, ctx: &Context) -> Result<(), Error> {
     let seen = sight.seen();
     let new = status(&seen, plan, report);
-    if seen.deleted || !differs(seen.status, &new) {
+    if seen.object.deleted || !differs(seen.status, &new) {
         return Ok(());
     }
     let events = transitions(seen.status, &new);

@@ -13,13 +13,12 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::sync::{Notify, watch};
 
 use super::{
     Kind, Memory,
     glance::Glance,
-    kind::{self, Status},
+    kind::{self, Asks, Standing, Status},
     reconcile::Error,
 };
 use crate::{
@@ -71,8 +70,13 @@ impl Kind for MailReceivers {
 
     fn remember(_: &MailReceiver, _: &Memory) {}
 
-    fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]) {
-        (status.observed_generation, &status.conditions)
+    fn standing(status: &Status<Self>) -> Standing<'_> {
+        let answered = status.last_handled_verify_request.as_deref();
+        Standing { observed_generation: status.observed_generation, conditions: &status.conditions, answered }
+    }
+
+    fn asks(object: &Self::Object) -> Asks<'_> {
+        Asks { suspend: object.spec.suspend, maintenance: None }
     }
 
     fn seen(&self, object: &Glance<MailReceiver>) -> Vec<Who> {

@@ -10,13 +10,16 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::{Context, handing, look};
+use super::{Context, MailReceivers, handing, look};
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{ListenerStatus, MailReceiver, SUSPEND_UNTIL, VERIFY_REQUESTED_AT},
+        v1alpha1::{ListenerStatus, MailReceiver},
     },
-    controllers::reconcile::{Error, wait},
+    controllers::{
+        around::Around,
+        reconcile::{Error, wait},
+    },
     mail::Diagnosis,
     runtime::{
         Name, lock,
@@ -24,7 +27,6 @@ use crate::{
     },
     verify::{
         events::transitions,
-        halt::Pause,
         mail_receiver::{Certificate, Look, Records, Seen, What, decide, differs, handing::secret_name, inputs, status},
         schedule::later,
     },
@@ -41,29 +43,21 @@ struct Sight {
     certificate: Certificate,
     listeners: Vec<ListenerStatus>,
     rivals: Vec<(String, String)>,
-    pause: Option<Pause>,
     noticed_by: Timestamp,
     receiver_namespace: String,
     used_by: i32,
     failures: u32,
     running: Option<Look>,
-    since: Timestamp,
-    now: Timestamp,
+    /// What surrounds it.
+    pub around: Around,
 }
 
 impl Sight {
     fn seen(&self) -> Seen<'_> {
-        let (meta, annotation) = (&self.object.metadata, |key| self.object.annotations().get(key).map(String::as_str));
         Seen {
-            uid: meta.uid.as_deref().unwrap_or_default(),
-            generation: meta.generation.unwrap_or_default(),
-            created: meta.creation_timestamp.as_ref().map(|time| time.0),
-            deleted: meta.deletion_timestamp.is_some(),
-            verify_requested_at: annotation(VERIFY_REQUESTED_AT),
-            suspend_until: annotation(SUSPEND_UNTIL),
+            object: self.around.object::<MailReceivers>(&self.object),
             spec: &self.object.spec,
             status: self.object.status.as_ref(),
-            pause: self.pause.clone(),
             rivals: self.rivals.clone(),
             certificate: self.certificate.clone(),
             listeners: self.listeners.clone(),
@@ -72,8 +66,6 @@ impl Sight {
             used_by: self.used_by,
             failures: self.failures,
             running: self.running.clone(),
-            since: self.since,
-            now: self.now,
         }
     }
 }
@@ -107,7 +99,7 @@ pub async fn go(object: MailReceiver, name: &Name, ctx: &Arc<Context>) -> Result
         let uid = sight.object.uid().unwrap_or_default();
         look::start(ctx, name, uid, &sight.object.spec.domains, check.clone());
     }
-    let again = (!handed).then(|| later(sight.now, AGAIN));
+    let again = (!handed).then(|| later(sight.around.now, AGAIN));
     Ok(plan.next.into_iter().chain(again).min().map(|next| wait(next, Timestamp::now())))
 }
 
@@ -116,7 +108,8 @@ async fn observe(mut object: MailReceiver, name: &Name, ctx: &Context) -> Result
     let secret = inputs::certificate(&object.spec);
     let secret = secret.map(|secret| Reference { kind: Kind::Secret, name: Name::new(&name.namespace, secret) });
     ctx.uses.set(name, secret.into_iter().collect());
-    let (term, now) = (&ctx.term, Timestamp::now());
+    let (term, around) = (&ctx.term, Around::of(name, ctx));
+    let now = around.now;
     let read = Certificate::read(&object.spec, &name.namespace, &ctx.references, &term.ground.key, now.into()).await;
     let certificate = read.map_err(Error::Unreadable)?;
     if let Certificate::Bad(fault) = &certificate
@@ -142,14 +135,12 @@ async fn observe(mut object: MailReceiver, name: &Name, ctx: &Context) -> Result
         certificate,
         listeners,
         rivals: standings.rivals(name),
-        pause: term.paused(&name.namespace, now),
         noticed_by,
         receiver_namespace: term.settings().receiver_namespace.clone(),
         used_by: i32::try_from(term.used_by(&Context::who(name))).unwrap_or(i32::MAX),
         failures: standings.failures(name),
         running: ctx.checks.running(name),
-        since: term.since,
-        now,
+        around,
         object,
     })
 }
@@ -196,7 +187,7 @@ async fn hand_over(sight: &mut Sight, name: &Name, ctx: &Context) -> bool {
 async fn tell(sight: &mut Sight, found: Option<(&Look, &Records)>, ctx: &Context) -> Result<(), Error> {
     let seen = sight.seen();
     let new = status(&seen, found);
-    if seen.deleted || !differs(seen.status, &new) {
+    if seen.object.deleted || !differs(seen.status, &new) {
         return Ok(());
     }
     let events = transitions(seen.status.map(|old| old.conditions.as_slice()), &new.conditions);

@@ -9,12 +9,11 @@ mod reconcile;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     Kind, Memory,
     glance::Glance,
-    kind::{self, Status},
+    kind::{self, Asks, Standing, Status},
     reconcile::Error,
 };
 use crate::{
@@ -59,8 +58,13 @@ impl Kind for MailServers {
         memory.sent(&claim.id, &mail, claim.started_at.0, Timestamp::now());
     }
 
-    fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]) {
-        (status.observed_generation, &status.conditions)
+    fn standing(status: &Status<Self>) -> Standing<'_> {
+        let answered = status.last_handled_verify_request.as_deref();
+        Standing { observed_generation: status.observed_generation, conditions: &status.conditions, answered }
+    }
+
+    fn asks(object: &Self::Object) -> Asks<'_> {
+        Asks { suspend: object.spec.suspend, maintenance: object.spec.maintenance.as_deref() }
     }
 
     fn seen(&self, object: &Glance<MailServer>) -> Vec<Who> {

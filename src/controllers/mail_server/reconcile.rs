@@ -6,11 +6,12 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{Context, check};
+use super::{Context, MailServers, check};
 use crate::{
-    api::v1alpha1::{MailServer, MailServerSpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
+    api::v1alpha1::{MailServer, MailServerSpec, State},
     controllers::{
         actors,
+        around::Around,
         reconcile::{Error, about, references, unresolved, wait},
     },
     mail::Diagnosis,
@@ -23,8 +24,8 @@ use crate::{
         breaker::Hold,
         budget::Allowance,
         mail_server::{
-            Because, Check, Inputs, Mode, Observed, Pause, Plan, Seen, Views, What, decide, differs, inputs::MESSAGES_PER_MINUTE,
-            resolve, status, transitions,
+            Because, Check, Inputs, Observed, Plan, Seen, Views, What, decide, differs, inputs::MESSAGES_PER_MINUTE, resolve,
+            status, transitions,
         },
     },
 };
@@ -35,32 +36,25 @@ pub struct Sight {
     pub object: MailServer,
     observed: Result<Observed, Diagnosis>,
     held: Option<Hold>,
-    pause: Option<Pause>,
     other_default: Option<String>,
     used_by: i32,
-    crowded: bool,
     running: Option<Check>,
-    mode: Mode,
-    since: Timestamp,
-    now: Timestamp,
+    /// What surrounds it.
+    pub around: Around,
 }
 
 impl Sight {
     fn new(object: MailServer, resolved: &Result<Inputs, Diagnosis>, name: &Name, ctx: &Context) -> Self {
-        let (term, now) = (&ctx.term, Timestamp::now());
+        let (term, around) = (&ctx.term, Around::of(name, ctx));
         let observed = resolved.as_ref().map(Observed::from).map_err(Clone::clone);
         let accounts = observed.as_ref().map(|observed| observed.accounts.as_slice()).unwrap_or_default();
         Self {
-            held: lock(&term.ground.memory.breaker).longest(accounts, now),
+            held: lock(&term.ground.memory.breaker).longest(accounts, around.now),
             observed,
-            pause: term.paused(&name.namespace, now),
             other_default: ctx.own.defaults.older(&object, &ctx.known),
             used_by: i32::try_from(term.used_by(&Context::who(name))).unwrap_or(i32::MAX),
-            crowded: ctx.is_crowded(),
             running: ctx.checks.running(name),
-            mode: term.settings().mode,
-            since: term.since,
-            now,
+            around,
             object,
         }
     }
@@ -68,29 +62,19 @@ impl Sight {
     /// What the decision rests on.
     #[must_use]
     pub fn seen(&self) -> Seen<'_> {
-        let (meta, annotation) = (&self.object.metadata, |key| self.object.annotations().get(key).map(String::as_str));
+        let meta = &self.object.metadata;
         Seen {
+            object: self.around.object::<MailServers>(&self.object),
             namespace: meta.namespace.as_deref().unwrap_or_default(),
             name: meta.name.as_deref().unwrap_or_default(),
-            uid: meta.uid.as_deref().unwrap_or_default(),
-            generation: meta.generation.unwrap_or_default(),
             resource_version: meta.resource_version.as_deref().unwrap_or_default(),
-            created: meta.creation_timestamp.as_ref().map(|time| time.0),
-            deleted: meta.deletion_timestamp.is_some(),
-            verify_requested_at: annotation(VERIFY_REQUESTED_AT),
-            suspend_until: annotation(SUSPEND_UNTIL),
             other_default: self.other_default.as_deref(),
             spec: &self.object.spec,
             status: self.object.status.as_ref(),
             observed: self.observed.clone(),
             held: self.held.clone(),
-            pause: self.pause.clone(),
-            mode: self.mode,
             used_by: self.used_by,
-            crowded: self.crowded,
             running: self.running.clone(),
-            since: self.since,
-            now: self.now,
         }
     }
 }
@@ -164,7 +148,7 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
 async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&Views>, ctx: &Context) -> Result<(), Error> {
     let seen = sight.seen();
     let new = status(&seen, plan, report);
-    if seen.deleted || !differs(seen.status, &new) {
+    if seen.object.deleted || !differs(seen.status, &new) {
         return Ok(());
     }
     let events = transitions(seen.status, &new);

@@ -91,7 +91,7 @@ impl OperatorPermits {
     /// mail was taken, or came, stands.
     async fn tell(&self, sight: &mut Sight, report: Option<&ProbeReport>, plan: impl Fn(&Sight) -> Option<What>) -> Option<What> {
         for _ in 0..2 {
-            sight.now = Timestamp::now();
+            sight.around.now = Timestamp::now();
             let what = plan(sight)?;
             let told = Plan { what: what.clone(), next: None, state: State::Active };
             match tell(sight, &told, report, self.mandate.ctx()).await {

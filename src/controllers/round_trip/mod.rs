@@ -11,14 +11,13 @@ mod target;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     Kind, Memory,
     dependents::Dependents,
     email_profile::EmailProfiles,
     glance::Glance,
-    kind::{self, Status},
+    kind::{self, Asks, Standing, Status},
     mail_server::MailServers,
     reconcile::Error,
 };
@@ -69,8 +68,13 @@ impl Kind for RoundTripPolicies {
         memory.sent(&gate::charged(&probe.id, probe.attempt), &mail, probe.claimed_at.0, Timestamp::now());
     }
 
-    fn standing(status: &Status<Self>) -> (Option<i64>, &[Condition]) {
-        (status.observed_generation, &status.conditions)
+    fn standing(status: &Status<Self>) -> Standing<'_> {
+        let answered = status.last_handled_verify_request.as_deref();
+        Standing { observed_generation: status.observed_generation, conditions: &status.conditions, answered }
+    }
+
+    fn asks(object: &Self::Object) -> Asks<'_> {
+        Asks { suspend: object.spec.suspend, maintenance: object.spec.maintenance.as_deref() }
     }
 
     fn seen(&self, object: &Glance<RoundTripPolicy>) -> Vec<Who> {

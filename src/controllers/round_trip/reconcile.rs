@@ -9,9 +9,10 @@ use kube::ResourceExt;
 
 use super::{Context, RECEIVER, RoundTripPolicies, probe, replies, target};
 use crate::{
-    api::v1alpha1::{RoundTripPolicy, RoundTripPolicySpec, SUSPEND_UNTIL, State, VERIFY_REQUESTED_AT},
+    api::v1alpha1::{RoundTripPolicy, RoundTripPolicySpec, State},
     controllers::{
         Kind,
+        around::Around,
         email_profile::EmailProfiles,
         mail_server::MailServers,
         reconcile::{Error, about, references, unresolved, wait},
@@ -25,7 +26,6 @@ use crate::{
     verify::{
         breaker::Hold,
         budget::Allowance,
-        halt::{Mode, Pause},
         round_trip::{
             Because, Begin, Came, Inputs, Observed, Plan, Probe, ProbeReport, Seen, What, decide, differs, is_told, resolve,
             status, transitions,
@@ -39,16 +39,12 @@ pub struct Sight {
     pub object: RoundTripPolicy,
     observed: Result<Observed, Diagnosis>,
     held: Option<Hold>,
-    pause: Option<Pause>,
-    crowded: bool,
     running: Option<Probe>,
     /// What came: what receivers took by the name that it is forgotten by.
     pub came: Vec<(Option<String>, Came)>,
     target: Option<ObjectReference>,
-    mode: Mode,
-    since: Timestamp,
-    /// Now.
-    pub now: Timestamp,
+    /// What surrounds it.
+    pub around: Around,
 }
 
 impl Sight {
@@ -58,20 +54,16 @@ impl Sight {
         name: &Name,
         ctx: &Context,
     ) -> Self {
-        let (term, now) = (&ctx.term, Timestamp::now());
+        let (term, around) = (&ctx.term, Around::of(name, ctx));
         let observed = resolved.as_ref().map(|(inputs, _)| Observed::from(inputs)).map_err(Clone::clone);
         let accounts = observed.as_ref().map(|observed| observed.accounts.as_slice()).unwrap_or_default();
         Self {
-            held: lock(&term.ground.memory.breaker).longest(accounts, now),
+            held: lock(&term.ground.memory.breaker).longest(accounts, around.now),
             observed,
-            pause: term.paused(&name.namespace, now),
-            crowded: ctx.is_crowded(),
             running: ctx.checks.running(name),
             came: ctx.own.replies.of(name, object.metadata.uid.as_deref().unwrap_or_default()),
             target: resolved.as_ref().ok().and_then(|(_, target)| target.clone()),
-            mode: term.settings().mode,
-            since: term.since,
-            now,
+            around,
             object,
         }
     }
@@ -79,25 +71,14 @@ impl Sight {
     /// What the decision rests on.
     #[must_use]
     pub fn seen(&self) -> Seen<'_> {
-        let (meta, annotation) = (&self.object.metadata, |key| self.object.annotations().get(key).map(String::as_str));
         Seen {
-            uid: meta.uid.as_deref().unwrap_or_default(),
-            generation: meta.generation.unwrap_or_default(),
-            created: meta.creation_timestamp.as_ref().map(|time| time.0),
-            deleted: meta.deletion_timestamp.is_some(),
-            verify_requested_at: annotation(VERIFY_REQUESTED_AT),
-            suspend_until: annotation(SUSPEND_UNTIL),
+            object: self.around.object::<RoundTripPolicies>(&self.object),
             spec: &self.object.spec,
             status: self.object.status.as_ref(),
             observed: self.observed.clone(),
             held: self.held.clone(),
-            pause: self.pause.clone(),
-            mode: self.mode,
-            crowded: self.crowded,
             running: self.running.clone(),
             came: self.came.iter().map(|(_, came)| came.clone()).collect(),
-            since: self.since,
-            now: self.now,
         }
     }
 }
@@ -125,7 +106,7 @@ pub async fn go(object: RoundTripPolicy, name: &Name, ctx: &Arc<Context>) -> Res
     }
     let mut inputs = resolved.ok().map(|(inputs, _)| inputs);
     loop {
-        sight.now = Timestamp::now();
+        sight.around.now = Timestamp::now();
         let plan = decide(&sight.seen());
         if !matches!(plan.what, What::Settle(_) | What::Note(_)) {
             Box::pin(act(sight, &plan, inputs.take(), name, ctx)).await?;
@@ -217,7 +198,7 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
 pub async fn tell(sight: &mut Sight, plan: &Plan, report: Option<&ProbeReport>, ctx: &Context) -> Result<(), Error> {
     let seen = sight.seen();
     let new = status(&seen, plan, report);
-    if seen.deleted {
+    if seen.object.deleted {
         return Ok(());
     }
     if differs(seen.status, &new) {

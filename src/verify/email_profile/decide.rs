@@ -133,10 +133,10 @@ pub enum Trigger {
 /// What is to be done now.
 #[must_use]
 pub fn decide(seen: &Seen<'_>) -> Plan {
-    if seen.deleted {
+    if seen.object.deleted {
         return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
     }
-    let brakes = seen.brakes();
+    let brakes = seen.object.brakes();
     if let Some(halt) = brakes.halt() {
         return Plan { what: What::Rest(Because::Halted(halt.diagnosis)), next: halt.until, state: halt.state };
     }
@@ -144,7 +144,7 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
         Some(diagnosis) => {
             // A reference that could not be read is read again, as nobody tells of a right that was granted; one that is
             // missing makes itself known when it comes.
-            let again = later(seen.now, back_off(1, seen.uid, seen.spec.interval().get()));
+            let again = later(seen.object.now, back_off(1, seen.object.uid, seen.spec.interval().get()));
             let unread = diagnosis.class == Class::Transient || diagnosis.reason == Reason::RefUnreadable;
             let next = unread.then_some(again);
             (What::Refuse(diagnosis), next)
@@ -157,15 +157,15 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
 
 /// Why nothing can be sent or looked at.
 pub(super) fn refusal(seen: &Seen<'_>) -> Option<Diagnosis> {
-    seen.brakes().unacceptable().or_else(|| seen.observed.as_ref().err().cloned())
+    seen.object.brakes().unacceptable().or_else(|| seen.observed.as_ref().err().cloned())
 }
 
 /// What is to be done with an object that nothing halts and whose spec and references are fine.
 fn at_work(seen: &Seen<'_>) -> (What, Option<Timestamp>) {
     if let Some(run) = &seen.running {
         let same = seen.observed.as_ref().is_ok_and(|observed| observed.inputs == run.inputs);
-        let answers = seen.request().is_none_or(|request| run.request.as_ref() == Some(&request));
-        if same && answers && run.generation == seen.generation {
+        let answers = seen.object.request().is_none_or(|request| run.request.as_ref() == Some(&request));
+        if same && answers && run.generation == seen.object.generation {
             return (What::Rest(Because::Running), None);
         }
     }
@@ -189,7 +189,7 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         return Ok(Trigger::Changed);
     }
     // A request that came with a restored object was answered in its former life.
-    if seen.request().is_some() && !seen.is_fresh() {
+    if seen.object.request().is_some() && !seen.object.is_fresh() {
         return Ok(Trigger::Requested);
     }
     // What a missing reference interrupted is run anew when it is back: nobody knows what else has changed.
@@ -198,7 +198,7 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         return Ok(Trigger::GoesOn);
     }
     let due = agenda(seen, checked).due();
-    if due > seen.now && !(checked && seen.actors().iter().any(|actor| is_back(seen, actor))) {
+    if due > seen.object.now && !(checked && seen.actors().iter().any(|actor| is_back(seen, actor))) {
         return Err(due);
     }
     let Some(verification) = status.and_then(|status| status.verification.as_ref()).filter(|_| checked) else {
@@ -206,7 +206,7 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
     };
     let begun = verification.started_at.as_ref().map(|begun| begun.0);
     let slot = begun.zip(status).map(|(begun, status)| slot_after(seen, status, &verification.run_id, begun));
-    match slot.filter(|slot| *slot > seen.now) {
+    match slot.filter(|slot| *slot > seen.object.now) {
         None => Ok(Trigger::Due),
         Some(_) if is_unfinished(seen, verification) => Ok(Trigger::GoesOn),
         Some(slot) => Err(slot),
@@ -217,7 +217,7 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
 /// one that left at the beginning: the next one is half an interval away at least (promise 3).
 pub(super) fn slot_after(seen: &Seen<'_>, status: &EmailProfileStatus, run: &str, begun: Timestamp) -> Timestamp {
     let claims = status.claims.iter().filter(|claim| claim.id == run).map(|claim| claim.started_at.0);
-    due_after(claims.fold(begun, Timestamp::max), seen.uid, seen.spec.interval().get())
+    due_after(claims.fold(begun, Timestamp::max), seen.object.uid, seen.spec.interval().get())
 }
 
 /// Whether something of a run is left to be tried again.
@@ -243,19 +243,19 @@ fn is_back(seen: &Seen<'_>, chosen: &Chosen) -> bool {
 fn agenda<'a>(seen: &Seen<'a>, checked: bool) -> Agenda<'a> {
     let status = seen.status;
     Agenda {
-        uid: seen.uid,
+        uid: seen.object.uid,
         interval: seen.spec.interval().get(),
-        fresh: seen.is_fresh(),
-        spread: seen.crowded && !seen.is_manual() && seen.mode == Mode::Enforce,
+        fresh: seen.object.is_fresh(),
+        spread: seen.object.crowded && !seen.is_manual() && seen.object.mode == Mode::Enforce,
         checked,
         planned: status.and_then(|status| status.next_run_time.as_ref()).map(|planned| planned.0),
-        current: status.and_then(|status| status.observed_generation) == Some(seen.generation),
+        current: status.and_then(|status| status.observed_generation) == Some(seen.object.generation),
         was_held: status.is_some_and(|status| status.credential_held_until.is_some()) && seen.hold().is_none(),
-        was_halted: seen.was_halted(),
+        was_halted: seen.object.was_halted(),
         failed: status.and_then(|status| status.consecutive_failures).unwrap_or(0) > 0,
-        created: seen.created,
-        since: seen.since,
-        now: seen.now,
+        created: seen.object.created,
+        since: seen.object.since,
+        now: seen.object.now,
     }
 }
 
@@ -283,15 +283,15 @@ fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
     let last = status.and_then(|status| status.verification.as_ref());
     let goes_on = last.filter(|last| trigger == Trigger::GoesOn || keeps_code(seen, last, trigger));
     let (id, since) = match goes_on {
-        Some(last) => (last.run_id.clone(), last.started_at.as_ref().map_or(seen.now, |time| time.0)),
-        None => (begun(seen.uid, seen.generation, seen.now), seen.now),
+        Some(last) => (last.run_id.clone(), last.started_at.as_ref().map_or(seen.object.now, |time| time.0)),
+        None => (begun(seen.object.uid, seen.object.generation, seen.object.now), seen.object.now),
     };
     let observed = seen.observed.as_ref().ok();
     Run {
         id,
-        part: begun(seen.uid, seen.generation, seen.now),
+        part: begun(seen.object.uid, seen.object.generation, seen.object.now),
         begun: since,
-        started: seen.now,
+        started: seen.object.now,
         trigger,
         errands: errands(seen, trigger, goes_on),
         outgoing: if trigger == Trigger::GoesOn {
@@ -301,10 +301,10 @@ fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
         },
         subject: None,
         mark: goes_on.and_then(|last| last.mailbox_mark.clone()),
-        generation: seen.generation,
+        generation: seen.object.generation,
         inputs: observed.map(|observed| observed.inputs.clone()).unwrap_or_default(),
         credentials: observed.and_then(|observed| observed.credentials().map(str::to_owned)),
-        request: seen.request(),
+        request: seen.object.request(),
     }
 }
 
@@ -357,7 +357,7 @@ fn errand(seen: &Seen<'_>, chosen: &Chosen, trigger: Trigger, goes_on: Option<&V
         _ if seen.is_manual() => (by_hand(seen, told, trigger, goes_on)?, next),
         // A mail that left is not sent again in its run (promise 3), whatever became of it.
         _ if status.is_some_and(|status| claim_of(status, actor).is_some()) => return None,
-        _ if seen.mode == Mode::Observe => (Begin::Visit, next),
+        _ if seen.object.mode == Mode::Observe => (Begin::Visit, next),
         _ => (Begin::Send, next),
     };
     Some(Errand { actor: actor.to_owned(), begin, attempt: attempt.clamp(1, 1000) })
@@ -374,12 +374,12 @@ fn by_hand(
     let found = told.is_some_and(|told| told.received_time.is_some());
     let deadline = goes_on.and_then(|last| last.deadline.as_ref()).map(|deadline| deadline.0);
     match trigger {
-        Trigger::First | Trigger::Changed => Some(Begin::Look { until: later(seen.now, seen.spec.timeout().get()) }),
-        Trigger::Requested if !found => Some(Begin::Look { until: later(seen.now, seen.spec.timeout().get()) }),
+        Trigger::First | Trigger::Changed => Some(Begin::Look { until: later(seen.object.now, seen.spec.timeout().get()) }),
+        Trigger::Requested if !found => Some(Begin::Look { until: later(seen.object.now, seen.spec.timeout().get()) }),
         Trigger::Requested => None,
         Trigger::GoesOn if told.is_some_and(|told| told.state == Stand::Verified) => None,
         // The mailbox failed before the time was over: the mail may be on its way.
-        Trigger::Due | Trigger::GoesOn => match deadline.filter(|deadline| !found && *deadline > seen.now) {
+        Trigger::Due | Trigger::GoesOn => match deadline.filter(|deadline| !found && *deadline > seen.object.now) {
             Some(until) => Some(Begin::Look { until }),
             None => Some(Begin::Visit),
         },

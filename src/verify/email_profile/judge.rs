@@ -66,12 +66,12 @@ pub(super) fn conditions(
     news: &News<'_>,
     halted: Option<&Halt>,
 ) -> Verdict {
-    let conditions = Conditions::new(&status.conditions, seen.generation, whole_seconds(seen.now));
+    let conditions = Conditions::new(&status.conditions, seen.object.generation, whole_seconds(seen.object.now));
     let before = conditions.get(c::READY).map(|ready| (ready.status.clone(), ready.reason.clone()));
     let failures = u32::try_from(status.consecutive_failures.unwrap_or(0)).unwrap_or(0);
     let verdict = Verdict { failures, ..Verdict::default() };
     let mut judge = Judge { conditions, seen, status, same: seen.is_judged(), class: None, verdict };
-    judge.conditions.references(seen.brakes().unacceptable().as_ref(), seen.observed.as_ref().err());
+    judge.conditions.references(seen.object.brakes().unacceptable().as_ref(), seen.observed.as_ref().err());
     // What was found with inputs that have changed since says nothing of those that are there now.
     let stale = |run: &Run| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != run.inputs);
     let judged_now = match news {
@@ -133,7 +133,7 @@ impl Judge<'_> {
         } else if all {
             self.conditions.drop(c::DEGRADED);
             self.passed();
-        } else if self.seen.mode == Mode::Observe {
+        } else if self.seen.object.mode == Mode::Observe {
             self.conditions.drop(c::DEGRADED);
             self.left_open(&Diagnosis::new(Reason::ObserveOnly));
         }
@@ -249,7 +249,7 @@ impl Judge<'_> {
         };
         let judged = self.conditions.get(c::VERIFIED).is_some_and(|verified| {
             let open = verified.status == "Unknown" && is_never(&verified.reason);
-            verified.observed_generation == Some(self.seen.generation) && (!open || judged_now)
+            verified.observed_generation == Some(self.seen.object.generation) && (!open || judged_now)
         });
         waits && !judged
     }
@@ -285,7 +285,7 @@ impl Judge<'_> {
     }
 
     fn held(&mut self) {
-        let outgoing = self.seen.outgoing_held.as_ref().filter(|hold| hold.until > self.seen.now);
+        let outgoing = self.seen.outgoing_held.as_ref().filter(|hold| hold.until > self.seen.object.now);
         if self.seen.hold().is_some() || outgoing.is_some() {
             let held = self.credential_held();
             self.conditions.tell(c::CREDENTIAL_HELD, Truth::True, &held);
@@ -300,7 +300,7 @@ impl Judge<'_> {
         let end = tls.and_then(|tls| tls.not_after.as_deref());
         let warned = end
             .and_then(|end| end.parse::<Timestamp>().ok())
-            .is_some_and(|end| end.checked_sub(warning(self.seen)).is_ok_and(|from| from <= self.seen.now));
+            .is_some_and(|end| end.checked_sub(warning(self.seen)).is_ok_and(|from| from <= self.seen.object.now));
         if warned {
             let subject = tls.and_then(|tls| tls.subject.clone()).unwrap_or_default();
             let diagnosis =

@@ -1,38 +1,18 @@
 //! Everything that a decision about an `EmailProfile` rests on, gathered before it. It must not fetch anything itself; next:
 //! `decide`.
 
-use jiff::Timestamp;
-
 use super::{Inputs, Run};
 use crate::{
-    api::v1alpha1::{EmailProfileSpec, EmailProfileStatus, ProfileActorStatus, VerificationMode, condition::SUSPENDED},
-    mail::{Diagnosis, diagnosis::printable},
-    verify::{
-        Chosen,
-        breaker::Hold,
-        gate::Account,
-        halt::{Brakes, Mode, Pause},
-    },
+    api::v1alpha1::{EmailProfileSpec, EmailProfileStatus, ProfileActorStatus, VerificationMode},
+    mail::Diagnosis,
+    verify::{Chosen, breaker::Hold, gate::Account, object::Object},
 };
-
-/// The most characters of a verify request that are echoed, and so that count (status.lastHandledVerifyRequest).
-const REQUEST: usize = 256;
 
 /// An `EmailProfile` and what surrounds it, at one moment.
 #[derive(Clone, Debug)]
 pub struct Seen<'a> {
-    /// metadata.uid: what the phase of the schedule and the jitter of back-off are made from.
-    pub uid: &'a str,
-    /// metadata.generation.
-    pub generation: i64,
-    /// metadata.creationTimestamp.
-    pub created: Option<Timestamp>,
-    /// Whether metadata.deletionTimestamp is set.
-    pub deleted: bool,
-    /// The annotation `mailverity.dev/verify-requested-at`.
-    pub verify_requested_at: Option<&'a str>,
-    /// The annotation `mailverity.dev/suspend-until`, as it is written.
-    pub suspend_until: Option<&'a str>,
+    /// What all kinds have in common.
+    pub object: Object<'a>,
     /// The spec.
     pub spec: &'a EmailProfileSpec,
     /// The status as it is stored.
@@ -43,18 +23,8 @@ pub struct Seen<'a> {
     pub held: Option<Hold>,
     /// The breaker's hold on the account at the outgoing server, where that is another.
     pub outgoing_held: Option<Hold>,
-    /// A pause of everything or of its namespace.
-    pub pause: Option<Pause>,
-    /// Whether the installation sends.
-    pub mode: Mode,
-    /// Whether more than `--max-new-at-once` objects are fresh at the same time: a restored or rebuilt cluster.
-    pub crowded: bool,
     /// The run of this object that is under way in this process, as [`super::decide()`] gave it.
     pub running: Option<Run>,
-    /// When this process began to lead.
-    pub since: Timestamp,
-    /// Now.
-    pub now: Timestamp,
 }
 
 /// What the references of a spec came to.
@@ -105,30 +75,10 @@ impl From<&Inputs> for Observed {
 }
 
 impl Seen<'_> {
-    /// What may stop it.
-    #[must_use]
-    pub fn brakes(&self) -> Brakes<'_> {
-        Brakes {
-            suspend: self.spec.suspend == Some(true),
-            suspend_until: self.suspend_until,
-            pause: self.pause.as_ref(),
-            maintenance: self.spec.maintenance.as_deref().unwrap_or_default(),
-            now: self.now,
-        }
-    }
-
     /// The hold that stands in the way of a login now.
     #[must_use]
     pub fn hold(&self) -> Option<&Hold> {
-        self.held.as_ref().filter(|hold| hold.until > self.now)
-    }
-
-    /// The verify request that no run has answered yet, as the status would echo it.
-    #[must_use]
-    pub fn request(&self) -> Option<String> {
-        let asked = self.verify_requested_at.map(|asked| printable(asked, REQUEST)).filter(|asked| !asked.is_empty())?;
-        let answered = self.status.and_then(|status| status.last_handled_verify_request.as_deref());
-        (answered != Some(asked.as_str())).then_some(asked)
+        self.held.as_ref().filter(|hold| hold.until > self.object.now)
     }
 
     /// Whether what a run rests on is what the last run judged.
@@ -143,18 +93,6 @@ impl Seen<'_> {
     pub fn is_judged(&self) -> bool {
         let judged = self.status.and_then(|status| status.inputs_judged.as_deref());
         self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
-    }
-
-    /// Whether it was suspended, paused or in maintenance when the status was written.
-    #[must_use]
-    pub fn was_halted(&self) -> bool {
-        self.status.is_some_and(|status| status.conditions.iter().any(|c| c.type_ == SUSPENDED && c.status == "True"))
-    }
-
-    /// Whether no operator has ever looked at the object: no status, or the schema's default of -1.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        self.status.and_then(|status| status.observed_generation).is_none_or(|generation| generation == -1)
     }
 
     /// Whether a person sends the mail.

@@ -48,7 +48,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&RunReport>) -> Email
         (What::Run(run), None) => News::Begun(run),
         _ => News::None,
     };
-    let halted = seen.brakes().halt();
+    let halted = seen.object.brakes().halt();
     status.state = Some(halted.as_ref().map(|halt| halt.state).unwrap_or_default());
     remember_hold(&mut status, seen, &news);
     match &news {
@@ -64,7 +64,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&RunReport>) -> Email
     facts::roll_call(&mut status, seen);
     let verdict = judge::conditions(&mut status, seen, plan, &news, halted.as_ref());
     plan_next(&mut status, seen, plan, &news, &verdict);
-    status.observed_generation = Some(seen.generation);
+    status.observed_generation = Some(seen.object.generation);
     status
 }
 
@@ -181,12 +181,12 @@ pub(super) fn with_facts(seen: &Seen<'_>, failure: Diagnosis) -> Diagnosis {
 pub(super) fn expiry_warning(seen: &Seen<'_>) -> Option<Timestamp> {
     let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
     let from = not_after.checked_sub(judge::warning(seen)).ok()?;
-    Some(from).filter(|from| *from > seen.now)
+    Some(from).filter(|from| *from > seen.object.now)
 }
 
 /// Notes the breaker's hold, so that it survives this process (promise 8), and forgets it with its credentials.
 fn remember_hold(status: &mut EmailProfileStatus, seen: &Seen<'_>, news: &News<'_>) {
-    let other = || seen.outgoing_held.as_ref().filter(|hold| hold.until > seen.now);
+    let other = || seen.outgoing_held.as_ref().filter(|hold| hold.until > seen.object.now);
     if let Some(hold) = seen.hold().or_else(other) {
         status.credential_held_until = Some(Time(whole_seconds(hold.until)));
         status.credential_refusals = i32::try_from(hold.refusals).ok().filter(|refusals| *refusals > 0);
@@ -230,14 +230,16 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
                 What::Rest(Because::Held(hold)) => status.next_run_time = Some(Time(whole_seconds(hold.until))),
                 // What a server that does not work kept from being tried is tried when it does.
                 What::Rest(Because::Waits(_)) if is_unfinished(seen) => {
-                    let now = Time(whole_seconds(seen.now));
+                    let now = Time(whole_seconds(seen.object.now));
                     status.next_run_time = status.next_run_time.take().filter(|planned| *planned < now).or(Some(now));
                 }
-                What::Rest(Because::NotDue) if seen.is_fresh() => {
-                    status.last_handled_verify_request = seen.request().or(status.last_handled_verify_request.take());
+                What::Rest(Because::NotDue) if seen.object.is_fresh() => {
+                    status.last_handled_verify_request = seen.object.request().or(status.last_handled_verify_request.take());
                     status.next_run_time = plan_due(seen);
                 }
-                What::Rest(Because::NotDue) if seen.was_halted() || status.observed_generation != Some(seen.generation) => {
+                What::Rest(Because::NotDue)
+                    if seen.object.was_halted() || status.observed_generation != Some(seen.object.generation) =>
+                {
                     status.next_run_time = plan_due(seen);
                 }
                 _ => {}
@@ -251,17 +253,17 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
     }
     if verdict.cut {
         // What is open is taken up again at once, or when the halt ends.
-        status.next_run_time = Some(Time(whole_seconds(seen.now)));
+        status.next_run_time = Some(Time(whole_seconds(seen.object.now)));
         return;
     }
     let from = if run.trigger == Trigger::GoesOn { run.begun } else { run.started };
     let mut slot = slot_after(seen, status, &run.id, from);
-    if slot <= seen.now {
-        slot = due_after(seen.now, seen.uid, interval);
+    if slot <= seen.object.now {
+        slot = due_after(seen.object.now, seen.object.uid, interval);
     }
     let retries = verdict.retries.iter().map(|retry| {
         let tries = verdict.failures.max(retry.attempt).max(1);
-        let soon = later(seen.now, back_off(tries, seen.uid, interval)).min(slot);
+        let soon = later(seen.object.now, back_off(tries, seen.object.uid, interval)).min(slot);
         retry.room.map_or(soon, |room| room.max(soon))
     });
     let next = seen.hold().map(|hold| hold.until).or_else(|| retries.min()).unwrap_or(slot);

@@ -38,7 +38,7 @@ pub enum What {
 /// What in the spec or the annotations makes no sense.
 #[must_use]
 pub fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
-    seen.brakes().unacceptable().or_else(|| inputs::allowed_sources(seen.spec).err())
+    seen.object.brakes().unacceptable().or_else(|| inputs::allowed_sources(seen.spec).err())
 }
 
 /// What is to be done now.
@@ -55,14 +55,14 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
         next.push(end);
         next.extend(end.checked_sub(EXPIRY_WARNING));
     }
-    Plan { what, next: next.into_iter().filter(|time| *time > seen.now).min() }
+    Plan { what, next: next.into_iter().filter(|time| *time > seen.object.now).min() }
 }
 
 fn what(seen: &Seen<'_>, next: &mut Vec<Timestamp>) -> What {
-    if seen.deleted {
+    if seen.object.deleted {
         return What::Rest;
     }
-    if let Some(halt) = seen.brakes().halt() {
+    if let Some(halt) = seen.object.brakes().halt() {
         next.extend(halt.until);
         return What::Rest;
     }
@@ -70,20 +70,20 @@ fn what(seen: &Seen<'_>, next: &mut Vec<Timestamp>) -> What {
         return What::Rest;
     }
     let look = || Look {
-        id: begun(seen.uid, seen.generation, seen.now),
-        started: seen.now,
-        generation: seen.generation,
-        request: seen.request(),
+        id: begun(seen.object.uid, seen.object.generation, seen.object.now),
+        started: seen.object.now,
+        generation: seen.object.generation,
+        request: seen.object.request(),
     };
     if let Some(running) = &seen.running {
-        let same = running.generation == seen.generation && running.request == seen.request();
+        let same = running.generation == seen.object.generation && running.request == seen.object.request();
         return if same { What::Running } else { What::Look(look()) };
     }
-    if seen.request().is_some() || !seen.is_looked_at() {
+    if seen.object.request().is_some() || !seen.is_looked_at() {
         return What::Look(look());
     }
     let due = due(seen);
-    if due <= seen.now {
+    if due <= seen.object.now {
         return What::Look(look());
     }
     next.push(due);
@@ -92,19 +92,19 @@ fn what(seen: &Seen<'_>, next: &mut Vec<Timestamp>) -> What {
 
 fn due(seen: &Seen<'_>) -> Timestamp {
     Agenda {
-        uid: seen.uid,
+        uid: seen.object.uid,
         interval: INTERVAL,
-        fresh: seen.is_fresh(),
+        fresh: seen.object.is_fresh(),
         spread: false,
         checked: true,
         planned: seen.status.and_then(|status| status.next_check_time.as_ref()).map(|planned| planned.0),
         current: true,
         was_held: false,
-        was_halted: seen.was_halted(),
+        was_halted: seen.object.was_halted(),
         failed: seen.failures > 0,
-        created: seen.created,
-        since: seen.since,
-        now: seen.now,
+        created: seen.object.created,
+        since: seen.object.since,
+        now: seen.object.now,
     }
     .due()
 }

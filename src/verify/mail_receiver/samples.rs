@@ -74,16 +74,28 @@ pub fn found(records: &[(u16, &str)]) -> Records {
 
 impl Case {
     pub fn seen(&self) -> Seen<'_> {
+        let status = self.status.as_ref();
         Seen {
-            uid: "uid",
-            generation: self.generation,
-            created: Some(at(0)),
-            deleted: false,
-            verify_requested_at: self.request.as_deref(),
-            suspend_until: self.suspend_until.as_deref(),
+            object: crate::verify::object::Object {
+                uid: "uid",
+                generation: self.generation,
+                created: Some(at(0)),
+                deleted: false,
+                suspend: self.spec.suspend == Some(true),
+                maintenance: &[],
+                suspend_until: self.suspend_until.as_deref(),
+                verify_requested_at: self.request.as_deref(),
+                answered: status.and_then(|status| status.last_handled_verify_request.as_deref()),
+                observed_generation: status.and_then(|status| status.observed_generation),
+                conditions: status.map(|status| status.conditions.as_slice()).unwrap_or_default(),
+                pause: self.pause.clone(),
+                mode: crate::verify::halt::Mode::Enforce,
+                crowded: false,
+                since: at(-60),
+                now: self.now,
+            },
             spec: &self.spec,
             status: self.status.as_ref(),
-            pause: self.pause.clone(),
             rivals: self.rivals.clone(),
             certificate: self.certificate.clone(),
             listeners: self.listeners.clone(),
@@ -92,8 +104,6 @@ impl Case {
             used_by: 0,
             failures: self.failures,
             running: self.running.clone(),
-            since: at(-60),
-            now: self.now,
         }
     }
 

@@ -26,11 +26,11 @@ use crate::{
 pub fn status(seen: &Seen<'_>, found: Option<(&Look, &Records)>) -> MailReceiverStatus {
     let mut status = seen.status.cloned().unwrap_or_default();
     status.listeners = Vec::new();
-    let found = found.filter(|(look, _)| look.generation == seen.generation);
-    let halted = seen.brakes().halt();
+    let found = found.filter(|(look, _)| look.generation == seen.object.generation);
+    let halted = seen.object.brakes().halt();
     status.state = Some(halted.as_ref().map(|halt| halt.state).unwrap_or_default());
     status.used_by = Some(seen.used_by);
-    let conditions = Conditions::new(&status.conditions, seen.generation, whole_seconds(seen.now));
+    let conditions = Conditions::new(&status.conditions, seen.object.generation, whole_seconds(seen.object.now));
     let mut judge = Judge { conditions, seen, status: &mut status, class: None, pending: false };
     judge.spec();
     judge.certificate();
@@ -42,11 +42,11 @@ pub fn status(seen: &Seen<'_>, found: Option<(&Look, &Records)>) -> MailReceiver
     let answered = match found {
         Some((look, _)) => look.request.clone(),
         // Everything that there is to verify is looked at each time.
-        None if seen.spec.expected_mx.is_none() => seen.request(),
+        None if seen.spec.expected_mx.is_none() => seen.object.request(),
         None => None,
     };
     status.last_handled_verify_request = answered.or(status.last_handled_verify_request.take());
-    status.observed_generation = Some(seen.generation);
+    status.observed_generation = Some(seen.object.generation);
     status
 }
 
@@ -99,7 +99,7 @@ impl Judge<'_> {
         }
         let tls = self.status.tls.as_ref();
         let end = tls.and_then(|tls| tls.not_after.as_deref()).and_then(|end| end.parse::<Timestamp>().ok());
-        let warned = end.filter(|end| end.checked_sub(EXPIRY_WARNING).is_ok_and(|from| from <= self.seen.now));
+        let warned = end.filter(|end| end.checked_sub(EXPIRY_WARNING).is_ok_and(|from| from <= self.seen.object.now));
         match (warned, tls) {
             (Some(end), Some(tls)) => {
                 let subject = tls.subject.clone().unwrap_or_default();
@@ -113,7 +113,7 @@ impl Judge<'_> {
 
     /// What receivers at work say of this generation.
     fn current(&self) -> impl Iterator<Item = &ListenerStatus> {
-        self.seen.listeners.iter().filter(|one| one.generation >= self.seen.generation)
+        self.seen.listeners.iter().filter(|one| one.generation >= self.seen.object.generation)
     }
 
     /// How many receivers show a certificate.
@@ -124,7 +124,7 @@ impl Judge<'_> {
     fn listening(&mut self) {
         self.conditions.drop(c::DEGRADED);
         let port = self.seen.spec.port();
-        if self.seen.listeners.is_empty() && self.seen.now >= self.seen.noticed_by {
+        if self.seen.listeners.is_empty() && self.seen.object.now >= self.seen.noticed_by {
             let nobody = Diagnosis::new(Reason::NoListener).fact("namespace", self.seen.receiver_namespace);
             return self.closed(&nobody.detail("no receiver is at work"));
         }
@@ -178,7 +178,7 @@ impl Judge<'_> {
 
     fn unknown(&mut self, kind: &str) {
         if self.conditions.get(kind).is_none() {
-            let new = Diagnosis::new(Reason::NewGeneration).fact("generation", self.seen.generation.to_string());
+            let new = Diagnosis::new(Reason::NewGeneration).fact("generation", self.seen.object.generation.to_string());
             self.conditions.set(kind, Truth::Unknown, new.reason.as_str(), &new.hint());
         }
     }
@@ -208,10 +208,10 @@ impl Judge<'_> {
                 self.class.get_or_insert(fault.class);
             }
         }
-        let slot = due_after(look.started, seen.uid, INTERVAL);
+        let slot = due_after(look.started, seen.object.uid, INTERVAL);
         let next = match fault {
             Some(fault) if fault.class == Class::Transient => {
-                later(seen.now, back_off(seen.failures.max(1), seen.uid, INTERVAL)).min(slot)
+                later(seen.object.now, back_off(seen.failures.max(1), seen.object.uid, INTERVAL)).min(slot)
             }
             _ => slot,
         };

@@ -103,24 +103,24 @@ pub enum Trigger {
 /// first check after that answers it.
 #[must_use]
 pub fn decide(seen: &Seen<'_>) -> Plan {
-    if seen.deleted {
+    if seen.object.deleted {
         return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
     }
-    if let Some(Halt { diagnosis, until, state }) = seen.brakes().halt() {
+    if let Some(Halt { diagnosis, until, state }) = seen.object.brakes().halt() {
         return Plan { what: What::Rest(Because::Halted(diagnosis)), next: until, state };
     }
     let (what, next) = match refusal(seen) {
         Some(diagnosis) => {
             // A reference that could not be read is read again, as nobody tells of a right that was granted; one that is
             // missing makes itself known when it comes.
-            let again = later(seen.now, back_off(1, seen.uid, seen.spec.interval().get()));
+            let again = later(seen.object.now, back_off(1, seen.object.uid, seen.spec.interval().get()));
             let unread = diagnosis.class == Class::Transient || diagnosis.reason == Reason::RefUnreadable;
             let next = unread.then_some(again);
             (What::Refuse(diagnosis), next)
         }
         None => at_work(seen),
     };
-    let next = [next, seen.brakes().window_start(), expiry_warning(seen)].into_iter().flatten().min();
+    let next = [next, seen.object.brakes().window_start(), expiry_warning(seen)].into_iter().flatten().min();
     Plan { what, next, state: State::Active }
 }
 
@@ -131,14 +131,14 @@ pub(super) fn refusal(seen: &Seen<'_>) -> Option<Diagnosis> {
 
 /// What makes no sense in the spec or its annotations, whatever the cluster holds.
 pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
-    seen.brakes().unacceptable()
+    seen.object.brakes().unacceptable()
 }
 
 /// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.
 fn expiry_warning(seen: &Seen<'_>) -> Option<Timestamp> {
     let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
     let from = not_after.checked_sub(super::status::expiry_warning(seen.spec)).ok()?;
-    Some(from).filter(|from| *from > seen.now)
+    Some(from).filter(|from| *from > seen.object.now)
 }
 
 /// What is to be done with an object that nothing halts and whose spec and references are fine.
@@ -148,7 +148,7 @@ fn at_work(seen: &Seen<'_>) -> (What, Option<Timestamp>) {
     }
     let due = trigger(seen);
     if let Some(claim) = seen.unsettled().filter(|_| !matches!(due, Ok(trigger) if trigger != Trigger::Due)) {
-        return (What::Settle(claim.clone()), Some(seen.now));
+        return (What::Settle(claim.clone()), Some(seen.object.now));
     }
     if let Some(hold) = seen.hold() {
         return (What::Rest(Because::Held(hold.clone())), Some(hold.until));
@@ -167,11 +167,11 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         return Ok(Trigger::Changed);
     }
     // A request that came with a restored object was answered in its former life.
-    if seen.request().is_some() && !seen.is_fresh() {
+    if seen.object.request().is_some() && !seen.object.is_fresh() {
         return Ok(Trigger::Requested);
     }
     let due = agenda(seen, checked).due();
-    if due > seen.now && !(checked && seen.is_anybody_back()) {
+    if due > seen.object.now && !(checked && seen.is_anybody_back()) {
         return Err(due);
     }
     Ok(if checked { Trigger::Due } else { Trigger::First })
@@ -180,37 +180,37 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
 fn agenda<'a>(seen: &Seen<'a>, checked: bool) -> Agenda<'a> {
     let status = seen.status;
     Agenda {
-        uid: seen.uid,
+        uid: seen.object.uid,
         interval: seen.spec.interval().get(),
-        fresh: seen.is_fresh(),
-        spread: seen.crowded && seen.spec.level() == Level::Deliver && seen.mode == Mode::Enforce,
+        fresh: seen.object.is_fresh(),
+        spread: seen.object.crowded && seen.spec.level() == Level::Deliver && seen.object.mode == Mode::Enforce,
         checked,
         planned: status.and_then(|status| status.next_check_time.as_ref()).map(|planned| planned.0),
-        current: status.and_then(|status| status.observed_generation) == Some(seen.generation),
+        current: status.and_then(|status| status.observed_generation) == Some(seen.object.generation),
         was_held: status.is_some_and(|status| status.credential_held_until.is_some()) && seen.hold().is_none(),
-        was_halted: seen.was_halted(),
+        was_halted: seen.object.was_halted(),
         failed: status.and_then(|status| status.consecutive_failures).unwrap_or(0) > 0,
-        created: seen.created,
-        since: seen.since,
-        now: seen.now,
+        created: seen.object.created,
+        since: seen.object.since,
+        now: seen.object.now,
     }
 }
 
 fn check(seen: &Seen<'_>, trigger: Trigger) -> Check {
-    let sends = seen.mode == Mode::Enforce && (trigger != Trigger::Due || is_mail_due(seen));
+    let sends = seen.object.mode == Mode::Enforce && (trigger != Trigger::Due || is_mail_due(seen));
     let level = if sends { seen.spec.level() } else { seen.spec.level().min(Level::Authenticate) };
     let failures = seen.status.and_then(|status| status.consecutive_failures).unwrap_or(0);
     Check {
-        id: begun(seen.uid, seen.generation, seen.now),
-        started: seen.now,
+        id: begun(seen.object.uid, seen.object.generation, seen.object.now),
+        started: seen.object.now,
         trigger,
         level,
         attempt: if trigger == Trigger::Due { failures.saturating_add(1).clamp(1, 1000) } else { 1 },
-        may_greet_with_tls: seen.status.and_then(|status| status.tls_hello_generation) != Some(seen.generation),
-        generation: seen.generation,
+        may_greet_with_tls: seen.status.and_then(|status| status.tls_hello_generation) != Some(seen.object.generation),
+        generation: seen.object.generation,
         inputs: seen.observed.as_ref().map(|observed| observed.inputs.clone()).unwrap_or_default(),
         credentials: seen.observed.as_ref().ok().and_then(|observed| observed.credentials().map(str::to_owned)),
-        request: seen.request(),
+        request: seen.object.request(),
     }
 }
 
@@ -220,7 +220,7 @@ fn is_mail_due(seen: &Seen<'_>) -> bool {
     let Some(status) = seen.status else { return true };
     let Some(claim) = &status.claim else { return true };
     let owed = status.conditions.iter().any(|c| c.type_ == DELIVERY_TESTED && c.status == "Unknown");
-    owed || due_after(claim.started_at.0, seen.uid, seen.spec.interval().get()) <= seen.now
+    owed || due_after(claim.started_at.0, seen.object.uid, seen.spec.interval().get()) <= seen.object.now
 }
 
 #[cfg(test)]

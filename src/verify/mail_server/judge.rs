@@ -58,7 +58,7 @@ pub(super) fn conditions(
     news: &News<'_>,
     halted: Option<&Halt>,
 ) -> Verdict {
-    let conditions = Conditions::new(&status.conditions, seen.generation, whole_seconds(seen.now));
+    let conditions = Conditions::new(&status.conditions, seen.object.generation, whole_seconds(seen.object.now));
     let mut judge =
         Judge { conditions, seen, status, refused: refusal(seen), same: is_same(seen, news), owed: false, class: None };
     judge.spec();
@@ -236,7 +236,7 @@ impl Judge<'_> {
                     let told = format!("Not reached; see {}.", stands_on(failure));
                     self.conditions.set(kind, Truth::Unknown, failure.reason.as_str(), &told);
                 }
-                None if self.seen.mode == Mode::Observe => {
+                None if self.seen.object.mode == Mode::Observe => {
                     self.conditions.tell(kind, Truth::Unknown, &Diagnosis::new(Reason::ObserveOnly));
                 }
                 None => self.conditions.tell(kind, Truth::Unknown, &Diagnosis::new(Reason::NeverVerified)),
@@ -325,7 +325,7 @@ impl Judge<'_> {
         let never = [Reason::NeverVerified.as_str(), Reason::VerificationRunning.as_str()];
         let judged = self.conditions.get(c::VERIFIED).is_some_and(|verified| {
             let open = verified.status == "Unknown" && never.contains(&verified.reason.as_str());
-            verified.observed_generation == Some(self.seen.generation) && (!open || judged_now)
+            verified.observed_generation == Some(self.seen.object.generation) && (!open || judged_now)
         });
         waits && !judged
     }
@@ -363,7 +363,7 @@ impl Judge<'_> {
         let end = tls.and_then(|tls| tls.not_after.as_deref());
         let warned = end
             .and_then(|end| end.parse::<Timestamp>().ok())
-            .is_some_and(|end| end.checked_sub(expiry_warning(self.seen.spec)).is_ok_and(|from| from <= self.seen.now));
+            .is_some_and(|end| end.checked_sub(expiry_warning(self.seen.spec)).is_ok_and(|from| from <= self.seen.object.now));
         if warned {
             let subject = tls.and_then(|tls| tls.subject.clone()).unwrap_or_default();
             let diagnosis =

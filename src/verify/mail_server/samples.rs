@@ -148,28 +148,36 @@ impl Case {
     }
 
     pub fn seen(&self) -> Seen<'_> {
+        let status = self.status.as_ref();
         Seen {
+            object: crate::verify::object::Object {
+                uid: &self.uid,
+                generation: self.generation,
+                created: Some(at(0)),
+                deleted: self.deleted,
+                suspend: self.spec.suspend == Some(true),
+                maintenance: self.spec.maintenance.as_deref().unwrap_or_default(),
+                suspend_until: self.suspend_until.as_deref(),
+                verify_requested_at: self.request.as_deref(),
+                answered: status.and_then(|status| status.last_handled_verify_request.as_deref()),
+                observed_generation: status.and_then(|status| status.observed_generation),
+                conditions: status.map(|status| status.conditions.as_slice()).unwrap_or_default(),
+                pause: self.pause.clone(),
+                mode: self.mode,
+                crowded: self.crowded,
+                since: self.since,
+                now: self.now,
+            },
             namespace: "mail",
             name: "relay",
-            uid: &self.uid,
-            generation: self.generation,
             resource_version: "7",
-            created: Some(at(0)),
-            deleted: self.deleted,
-            verify_requested_at: self.request.as_deref(),
-            suspend_until: self.suspend_until.as_deref(),
             other_default: self.other_default.as_deref(),
             spec: &self.spec,
             status: self.status.as_ref(),
             observed: self.observed.clone(),
             held: self.held.clone(),
-            pause: self.pause.clone(),
-            mode: self.mode,
             used_by: 0,
-            crowded: self.crowded,
             running: self.running.clone(),
-            since: self.since,
-            now: self.now,
         }
     }
 

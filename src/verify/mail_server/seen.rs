@@ -1,45 +1,25 @@
 //! Everything that a decision about a `MailServer` rests on, gathered before it: the object, what its references came
 //! to, the breaker's hold, pauses and the time. It must not fetch anything itself; next: `decide`.
 
-use jiff::Timestamp;
-
 use super::{Check, Inputs};
 use crate::{
     api::Reason,
-    api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus, condition::SUSPENDED},
-    mail::{Diagnosis, diagnosis::printable},
-    verify::{
-        Chosen,
-        breaker::Hold,
-        gate::Account,
-        halt::{Brakes, Mode, Pause},
-    },
+    api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus},
+    mail::Diagnosis,
+    verify::{Chosen, breaker::Hold, gate::Account, object::Object},
 };
-
-/// The most characters of a verify request that are echoed, and so that count (status.lastHandledVerifyRequest).
-const REQUEST: usize = 256;
 
 /// A `MailServer` and what surrounds it, at one moment.
 #[derive(Clone, Debug)]
 pub struct Seen<'a> {
+    /// What all kinds have in common.
+    pub object: Object<'a>,
     /// metadata.namespace.
     pub namespace: &'a str,
     /// metadata.name.
     pub name: &'a str,
-    /// metadata.uid: what the phase of the schedule and the jitter of back-off are made from.
-    pub uid: &'a str,
-    /// metadata.generation.
-    pub generation: i64,
     /// metadata.resourceVersion, which a claim carries (promise 1).
     pub resource_version: &'a str,
-    /// metadata.creationTimestamp.
-    pub created: Option<Timestamp>,
-    /// Whether metadata.deletionTimestamp is set.
-    pub deleted: bool,
-    /// The annotation `mailverity.dev/verify-requested-at`.
-    pub verify_requested_at: Option<&'a str>,
-    /// The annotation `mailverity.dev/suspend-until`, as it is written.
-    pub suspend_until: Option<&'a str>,
     /// Another, older `MailServer` of the namespace that is annotated as its default, where this one is too.
     pub other_default: Option<&'a str>,
     /// The spec.
@@ -51,20 +31,10 @@ pub struct Seen<'a> {
     /// The breaker's longest hold on any of its accounts. To be asked again at the end of a check: that check may have
     /// opened it.
     pub held: Option<Hold>,
-    /// A pause of everything or of its namespace.
-    pub pause: Option<Pause>,
-    /// Whether the installation sends.
-    pub mode: Mode,
     /// The number of objects that name it.
     pub used_by: i32,
-    /// Whether more than `--max-new-at-once` objects are fresh at the same time: a restored or rebuilt cluster.
-    pub crowded: bool,
     /// The check of this object that is running now, as [`super::decide()`] gave it.
     pub running: Option<Check>,
-    /// When this process began to lead.
-    pub since: Timestamp,
-    /// Now.
-    pub now: Timestamp,
 }
 
 /// What the references of a spec came to.
@@ -104,18 +74,6 @@ impl From<&Inputs> for Observed {
 }
 
 impl Seen<'_> {
-    /// What may stop it.
-    #[must_use]
-    pub fn brakes(&self) -> Brakes<'_> {
-        Brakes {
-            suspend: self.spec.suspend == Some(true),
-            suspend_until: self.suspend_until,
-            pause: self.pause.as_ref(),
-            maintenance: self.spec.maintenance.as_deref().unwrap_or_default(),
-            now: self.now,
-        }
-    }
-
     /// Whether the level asks for a login and one is set.
     #[must_use]
     pub fn logs_in(&self) -> bool {
@@ -131,15 +89,7 @@ impl Seen<'_> {
     /// The hold that stands in the way of a login now.
     #[must_use]
     pub fn hold(&self) -> Option<&Hold> {
-        self.held.as_ref().filter(|hold| hold.until > self.now && self.logs_in())
-    }
-
-    /// The verify request that no check has answered yet, as the status would echo it.
-    #[must_use]
-    pub fn request(&self) -> Option<String> {
-        let asked = self.verify_requested_at.map(|asked| printable(asked, REQUEST)).filter(|asked| !asked.is_empty())?;
-        let answered = self.status.and_then(|status| status.last_handled_verify_request.as_deref());
-        (answered != Some(asked.as_str())).then_some(asked)
+        self.held.as_ref().filter(|hold| hold.until > self.object.now && self.logs_in())
     }
 
     /// Whether what is checked is what the last check judged.
@@ -147,12 +97,6 @@ impl Seen<'_> {
     pub fn is_unchanged(&self) -> bool {
         let judged = self.status.and_then(|status| status.inputs_observed.as_deref());
         self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
-    }
-
-    /// Whether it was suspended, paused or in maintenance when the status was written.
-    #[must_use]
-    pub fn was_halted(&self) -> bool {
-        self.status.is_some_and(|status| status.conditions.iter().any(|c| c.type_ == SUSPENDED && c.status == "True"))
     }
 
     /// A claim in the status whose check neither runs nor has a result: its mail may have gone (promise 2).
@@ -174,12 +118,6 @@ impl Seen<'_> {
             was_away && chosen.away.is_none()
         };
         self.observed.as_ref().is_ok_and(|observed| observed.actors.iter().any(is_back))
-    }
-
-    /// Whether no operator has ever looked at the object: no status, or the schema's default of -1.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        self.status.and_then(|status| status.observed_generation).is_none_or(|generation| generation == -1)
     }
 }
 

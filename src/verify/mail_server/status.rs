@@ -57,7 +57,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, found: Option<&Views>) -> MailServer
         (What::Settle(claim), _) => News::Lost(claim, lost()),
         _ => News::None,
     };
-    let halted = seen.brakes().halt();
+    let halted = seen.object.brakes().halt();
     facts::endpoint(&mut status, seen.spec);
     status.state = Some(halted.as_ref().map(|halt| halt.state).unwrap_or_default());
     status.used_by = Some(seen.used_by);
@@ -77,7 +77,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, found: Option<&Views>) -> MailServer
         status.last_check = Some(running(check));
     }
     end_of_cancelled(&mut status, plan);
-    status.observed_generation = Some(seen.generation);
+    status.observed_generation = Some(seen.object.generation);
     status
 }
 
@@ -200,11 +200,13 @@ fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: 
                     status.next_check_time = None;
                 }
                 What::Rest(Because::Held(hold)) => status.next_check_time = Some(Time(whole_seconds(hold.until))),
-                What::Rest(Because::NotDue) if seen.is_fresh() => {
-                    status.last_handled_verify_request = seen.request().or(status.last_handled_verify_request.take());
+                What::Rest(Because::NotDue) if seen.object.is_fresh() => {
+                    status.last_handled_verify_request = seen.object.request().or(status.last_handled_verify_request.take());
                     status.next_check_time = plan_due(seen);
                 }
-                What::Rest(Because::NotDue) if seen.was_halted() || status.observed_generation != Some(seen.generation) => {
+                What::Rest(Because::NotDue)
+                    if seen.object.was_halted() || status.observed_generation != Some(seen.object.generation) =>
+                {
                     status.next_check_time = plan_due(seen);
                 }
                 _ => {}
@@ -217,8 +219,8 @@ fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: 
         note_credentials(status, check);
         status.last_handled_verify_request = check.request.clone().or(status.last_handled_verify_request.take());
     }
-    let slot = due_after(started, seen.uid, interval);
-    let soon = later(seen.now, back_off(verdict.failures.max(1), seen.uid, interval));
+    let slot = due_after(started, seen.object.uid, interval);
+    let soon = later(seen.object.now, back_off(verdict.failures.max(1), seen.object.uid, interval));
     let next = match (seen.hold(), verdict.room, verdict.retry) {
         (Some(hold), ..) => hold.until,
         (None, Some(room), _) => room.max(soon.min(slot)),

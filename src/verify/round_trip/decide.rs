@@ -122,10 +122,10 @@ pub enum Trigger {
 /// What is to be done now.
 #[must_use]
 pub fn decide(seen: &Seen<'_>) -> Plan {
-    if seen.deleted {
+    if seen.object.deleted {
         return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
     }
-    let halt = seen.brakes().halt();
+    let halt = seen.object.brakes().halt();
     if let Some(probe) = seen.in_flight().filter(|_| seen.running.is_none()) {
         // What was sent is settled, whatever else is so: nothing goes out for it.
         let outcome = match &halt {
@@ -134,7 +134,7 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
             None => None,
         };
         if let Some(outcome) = Outcome::of_what_came(seen, probe).or(outcome) {
-            return Plan { what: What::Settle(outcome), next: Some(seen.now), state: State::Active };
+            return Plan { what: What::Settle(outcome), next: Some(seen.object.now), state: State::Active };
         }
     }
     if let Some(Halt { diagnosis, until, state }) = halt {
@@ -143,7 +143,7 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     let (what, next) = match (seen.running.is_some(), refusal(seen), seen.in_flight()) {
         (_, Some(diagnosis), _) => {
             // A reference that could not be read is read again, as nobody tells of a right that was granted.
-            let again = later(seen.now, back_off(1, seen.uid, seen.spec.interval().get()));
+            let again = later(seen.object.now, back_off(1, seen.object.uid, seen.spec.interval().get()));
             let unread = diagnosis.class == Class::Transient || diagnosis.reason == Reason::RefUnreadable;
             (What::Refuse(diagnosis), unread.then_some(again))
         }
@@ -151,26 +151,26 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
         (false, None, Some(probe)) => under_way(seen, probe),
         (false, None, None) => at_work(seen),
     };
-    let next = [next, seen.brakes().window_start()].into_iter().flatten().min();
+    let next = [next, seen.object.brakes().window_start()].into_iter().flatten().min();
     Plan { what, next, state: State::Active }
 }
 
 /// Why nothing can be sent: the spec as a whole, or what it names.
 pub(super) fn refusal(seen: &Seen<'_>) -> Option<Diagnosis> {
-    seen.brakes().unacceptable().or_else(|| seen.observed.as_ref().err().cloned())
+    seen.object.brakes().unacceptable().or_else(|| seen.observed.as_ref().err().cloned())
 }
 
 /// What is to be done with the probe in flight, which nothing that came has settled.
 fn under_way(seen: &Seen<'_>, probe: &InFlight) -> (What, Option<Timestamp>) {
     if let Some(note) = Outcome::note_of_what_came(seen, probe) {
-        return (What::Note(note), Some(seen.now));
+        return (What::Note(note), Some(seen.object.now));
     }
     let (deadline, reads) = (probe.deadline.0, seen.observed.as_ref().is_ok_and(|observed| observed.reads));
     if let Some(retry) = &probe.retry_at {
-        return match (deadline <= seen.now, blocked(seen)) {
-            (true, _) => (What::Settle(Outcome::timed_out(seen, probe)), Some(seen.now)),
+        return match (deadline <= seen.object.now, blocked(seen)) {
+            (true, _) => (What::Settle(Outcome::timed_out(seen, probe)), Some(seen.object.now)),
             (false, Some((because, _))) => (What::Rest(because), Some(deadline)),
-            (false, None) if retry.0 <= seen.now => (What::Probe(again(seen, probe, Begin::Send)), None),
+            (false, None) if retry.0 <= seen.object.now => (What::Probe(again(seen, probe, Begin::Send)), None),
             (false, None) => (What::Rest(Because::AwaitsAnswer), Some(retry.0.min(deadline))),
         };
     }
@@ -178,8 +178,8 @@ fn under_way(seen: &Seen<'_>, probe: &InFlight) -> (What, Option<Timestamp>) {
         return (What::Probe(again(seen, probe, Begin::Look)), None);
     }
     let over = later(deadline, GRACE);
-    if over <= seen.now {
-        return (What::Settle(Outcome::timed_out(seen, probe)), Some(seen.now));
+    if over <= seen.object.now {
+        return (What::Settle(Outcome::timed_out(seen, probe)), Some(seen.object.now));
     }
     (What::Rest(Because::AwaitsAnswer), Some(over))
 }
@@ -211,11 +211,11 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
         return Ok(Trigger::Changed);
     }
     // A request that came with a restored object was answered in its former life.
-    if seen.request().is_some() && !seen.is_fresh() {
+    if seen.object.request().is_some() && !seen.object.is_fresh() {
         return Ok(Trigger::Requested);
     }
     let due = agenda(seen, checked).due();
-    if due > seen.now {
+    if due > seen.object.now {
         return Err(due);
     }
     Ok(if checked { Trigger::Due } else { Trigger::First })
@@ -224,36 +224,36 @@ pub(super) fn trigger(seen: &Seen<'_>) -> Result<Trigger, Timestamp> {
 fn agenda<'a>(seen: &Seen<'a>, checked: bool) -> Agenda<'a> {
     let status = seen.status;
     Agenda {
-        uid: seen.uid,
+        uid: seen.object.uid,
         interval: seen.spec.interval().get(),
-        fresh: seen.is_fresh(),
-        spread: seen.crowded && seen.mode == Mode::Enforce,
+        fresh: seen.object.is_fresh(),
+        spread: seen.object.crowded && seen.object.mode == Mode::Enforce,
         checked,
         planned: status.and_then(|status| status.next_probe_time.as_ref()).map(|planned| planned.0),
-        current: status.and_then(|status| status.observed_generation) == Some(seen.generation),
+        current: status.and_then(|status| status.observed_generation) == Some(seen.object.generation),
         was_held: status.is_some_and(|status| status.credential_held_until.is_some()) && seen.hold().is_none(),
-        was_halted: seen.was_halted(),
+        was_halted: seen.object.was_halted(),
         failed: false,
-        created: seen.created,
-        since: seen.since,
-        now: seen.now,
+        created: seen.object.created,
+        since: seen.object.since,
+        now: seen.object.now,
     }
 }
 
 fn probe(seen: &Seen<'_>, trigger: Trigger) -> Probe {
     let observed = seen.observed.as_ref().ok();
     Probe {
-        part: begun(seen.uid, seen.generation, seen.now),
+        part: begun(seen.object.uid, seen.object.generation, seen.object.now),
         id: None,
         begin: Begin::Send,
-        started: seen.now,
+        started: seen.object.now,
         trigger,
         attempt: 1,
         until: None,
-        generation: seen.generation,
+        generation: seen.object.generation,
         inputs: observed.map(|observed| observed.inputs.clone()).unwrap_or_default(),
         credentials: observed.and_then(|observed| observed.credentials().map(str::to_owned)),
-        request: seen.request(),
+        request: seen.object.request(),
     }
 }
 
@@ -275,8 +275,8 @@ fn again(seen: &Seen<'_>, in_flight: &InFlight, begin: Begin) -> Probe {
 pub(super) fn slot_after(seen: &Seen<'_>, started: Timestamp, deadline: Timestamp) -> Timestamp {
     let interval = seen.spec.interval().get();
     let free = later(deadline, GRACE);
-    let slot = crate::verify::schedule::due_after(started, seen.uid, interval);
-    if slot > free { slot } else { next_slot(free, seen.uid, interval) }
+    let slot = crate::verify::schedule::due_after(started, seen.object.uid, interval);
+    if slot > free { slot } else { next_slot(free, seen.object.uid, interval) }
 }
 
 #[cfg(test)]

@@ -44,12 +44,12 @@ pub(super) fn conditions(
     finding: &Finding,
     halted: Option<&Halt>,
 ) -> Option<Timestamp> {
-    let conditions = Conditions::new(&status.conditions, seen.generation, whole_seconds(seen.now));
+    let conditions = Conditions::new(&status.conditions, seen.object.generation, whole_seconds(seen.object.now));
     let before = conditions.get(c::READY).map(|ready| (ready.status.clone(), ready.reason.clone()));
     let judged = status.inputs_judged.as_deref();
     let same = seen.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()));
     let mut judge = Judge { conditions, seen, status, same, class: None };
-    judge.conditions.references(seen.brakes().unacceptable().as_ref(), seen.observed.as_ref().err());
+    judge.conditions.references(seen.object.brakes().unacceptable().as_ref(), seen.observed.as_ref().err());
     if seen.observed.as_ref().is_ok_and(|observed| observed.accounts.is_empty()) {
         judge.conditions.drop(c::CREDENTIALS_READY);
     }
@@ -145,7 +145,7 @@ impl Judge<'_> {
     /// Our own limits kept a probe from being sent.
     fn left_open(&mut self, failure: &Diagnosis) -> Option<Timestamp> {
         if matches!(failure.reason, Reason::Paused | Reason::Suspended | Reason::Maintenance) {
-            return Some(self.seen.now);
+            return Some(self.seen.object.now);
         }
         self.trouble(failure);
         failure.get("next").and_then(|next| next.parse().ok())
@@ -179,7 +179,7 @@ impl Judge<'_> {
         };
         let judged = self.conditions.get(c::ROUND_TRIP_HEALTHY).is_some_and(|healthy| {
             let open = healthy.status == "Unknown";
-            healthy.observed_generation == Some(self.seen.generation) && (!open || judged_now)
+            healthy.observed_generation == Some(self.seen.object.generation) && (!open || judged_now)
         });
         waits && !judged
     }

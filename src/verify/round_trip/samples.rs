@@ -72,24 +72,32 @@ pub fn world() -> World {
 
 impl World {
     pub fn seen(&self) -> Seen<'_> {
+        let status = self.status.as_ref();
         Seen {
-            uid: UID,
-            generation: self.generation,
-            created: Some(at(0)),
-            deleted: false,
-            verify_requested_at: self.request,
-            suspend_until: None,
+            object: crate::verify::object::Object {
+                uid: UID,
+                generation: self.generation,
+                created: Some(at(0)),
+                deleted: false,
+                suspend: self.spec.suspend == Some(true),
+                maintenance: self.spec.maintenance.as_deref().unwrap_or_default(),
+                suspend_until: None,
+                verify_requested_at: self.request,
+                answered: status.and_then(|status| status.last_handled_verify_request.as_deref()),
+                observed_generation: status.and_then(|status| status.observed_generation),
+                conditions: status.map(|status| status.conditions.as_slice()).unwrap_or_default(),
+                pause: self.pause.clone(),
+                mode: self.mode,
+                crowded: false,
+                since: self.since,
+                now: self.now,
+            },
             spec: &self.spec,
             status: self.status.as_ref(),
             observed: self.observed.clone(),
             held: None,
-            pause: self.pause.clone(),
-            mode: self.mode,
-            crowded: false,
             running: self.running.clone(),
             came: self.came.clone(),
-            since: self.since,
-            now: self.now,
         }
     }
 

@@ -5,33 +5,16 @@ use jiff::Timestamp;
 
 use super::{Inputs, Probe, matching::Answer};
 use crate::{
-    api::v1alpha1::{InFlight, RoundTripPolicySpec, RoundTripPolicyStatus, condition::SUSPENDED},
-    mail::{Diagnosis, diagnosis::printable},
-    verify::{
-        breaker::Hold,
-        gate::Account,
-        halt::{Brakes, Mode, Pause},
-    },
+    api::v1alpha1::{InFlight, RoundTripPolicySpec, RoundTripPolicyStatus},
+    mail::Diagnosis,
+    verify::{breaker::Hold, gate::Account, object::Object},
 };
-
-/// The most characters of a verify request that are echoed, and so that count (status.lastHandledVerifyRequest).
-const REQUEST: usize = 256;
 
 /// A `RoundTripPolicy` and what surrounds it, at one moment.
 #[derive(Clone, Debug)]
 pub struct Seen<'a> {
-    /// metadata.uid: what the phase of the schedule and the jitter of back-off are made from.
-    pub uid: &'a str,
-    /// metadata.generation.
-    pub generation: i64,
-    /// metadata.creationTimestamp.
-    pub created: Option<Timestamp>,
-    /// Whether metadata.deletionTimestamp is set.
-    pub deleted: bool,
-    /// The annotation `mailverity.dev/verify-requested-at`.
-    pub verify_requested_at: Option<&'a str>,
-    /// The annotation `mailverity.dev/suspend-until`, as it is written.
-    pub suspend_until: Option<&'a str>,
+    /// What all kinds have in common.
+    pub object: Object<'a>,
     /// The spec.
     pub spec: &'a RoundTripPolicySpec,
     /// The status as it is stored.
@@ -40,20 +23,10 @@ pub struct Seen<'a> {
     pub observed: Result<Observed, Diagnosis>,
     /// The breaker's hold on the account of the server that sends.
     pub held: Option<Hold>,
-    /// A pause of everything or of its namespace.
-    pub pause: Option<Pause>,
-    /// Whether the installation sends.
-    pub mode: Mode,
-    /// Whether more than `--max-new-at-once` objects are fresh at the same time: a restored or rebuilt cluster.
-    pub crowded: bool,
     /// The probe of this object that this process sends, or watches for the answer to, now.
     pub running: Option<Probe>,
     /// What came that is about probes of this object, and is not settled by a status yet.
     pub came: Vec<Came>,
-    /// When this process began to lead.
-    pub since: Timestamp,
-    /// Now.
-    pub now: Timestamp,
 }
 
 /// A mail that came, and what it is to a probe.
@@ -113,30 +86,10 @@ impl From<&Inputs> for Observed {
 }
 
 impl Seen<'_> {
-    /// What may stop it.
-    #[must_use]
-    pub fn brakes(&self) -> Brakes<'_> {
-        Brakes {
-            suspend: self.spec.suspend == Some(true),
-            suspend_until: self.suspend_until,
-            pause: self.pause.as_ref(),
-            maintenance: self.spec.maintenance.as_deref().unwrap_or_default(),
-            now: self.now,
-        }
-    }
-
     /// The hold that stands in the way of a login now.
     #[must_use]
     pub fn hold(&self) -> Option<&Hold> {
-        self.held.as_ref().filter(|hold| hold.until > self.now)
-    }
-
-    /// The verify request that no probe has answered yet, as the status would echo it.
-    #[must_use]
-    pub fn request(&self) -> Option<String> {
-        let asked = self.verify_requested_at.map(|asked| printable(asked, REQUEST)).filter(|asked| !asked.is_empty())?;
-        let answered = self.status.and_then(|status| status.last_handled_verify_request.as_deref());
-        (answered != Some(asked.as_str())).then_some(asked)
+        self.held.as_ref().filter(|hold| hold.until > self.object.now)
     }
 
     /// The probe under way.
@@ -150,17 +103,5 @@ impl Seen<'_> {
     pub fn is_unchanged(&self) -> bool {
         let judged = self.status.and_then(|status| status.inputs_observed.as_deref());
         self.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()))
-    }
-
-    /// Whether it was suspended, paused or in maintenance when the status was written.
-    #[must_use]
-    pub fn was_halted(&self) -> bool {
-        self.status.is_some_and(|status| status.conditions.iter().any(|c| c.type_ == SUSPENDED && c.status == "True"))
-    }
-
-    /// Whether no operator has ever looked at the object: no status, or the schema's default of -1.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        self.status.and_then(|status| status.observed_generation).is_none_or(|generation| generation == -1)
     }
 }

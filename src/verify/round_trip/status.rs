@@ -39,7 +39,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&ProbeReport>) -> Rou
     if plan.what == What::Rest(Because::Deleted) {
         return status;
     }
-    let halted = seen.brakes().halt();
+    let halted = seen.object.brakes().halt();
     status.state = Some(halted.as_ref().map(|halt| halt.state).unwrap_or_default());
     if let Ok(observed) = &seen.observed {
         status.return_address = Some(observed.address.clone());
@@ -59,7 +59,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&ProbeReport>) -> Rou
     };
     let open = judge::conditions(&mut status, seen, plan, &finding, halted.as_ref());
     plan_next(&mut status, seen, plan, &finding, open);
-    status.observed_generation = Some(seen.generation);
+    status.observed_generation = Some(seen.object.generation);
     status
 }
 
@@ -171,7 +171,7 @@ fn found(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, probe: &Probe, rep
         (_, _, None) => Finding::None,
         (claimed, _, Some(failure)) if is_open(&failure) => {
             if let Some(known) = claimed {
-                known.retry_at = Some(Time(whole_seconds(room(&failure).unwrap_or(seen.now))));
+                known.retry_at = Some(Time(whole_seconds(room(&failure).unwrap_or(seen.object.now))));
             }
             judged(status, probe, &failure);
             Finding::Open(failure)
@@ -179,7 +179,7 @@ fn found(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, probe: &Probe, rep
         (claimed, _, Some(failure)) => {
             let until = probe.until.unwrap_or_else(|| later(probe.started, timeout));
             let tries = u32::try_from(probe.attempt).unwrap_or(1);
-            let retry = later(seen.now, back_off(tries, seen.uid, seen.spec.interval().get()));
+            let retry = later(seen.object.now, back_off(tries, seen.object.uid, seen.spec.interval().get()));
             let known = claimed.map(|known| known.clone());
             judges(status, probe);
             if failure.class != Class::Transient || retry >= until {
@@ -281,15 +281,17 @@ fn remember_hold(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, report: Op
 /// When the next probe is sent.
 fn plan_next(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, plan: &Plan, finding: &Finding, open: Option<Timestamp>) {
     let interval = seen.spec.interval().get();
-    let planned = status.next_probe_time.as_ref().map(|planned| planned.0).filter(|planned| *planned > seen.now);
+    let planned = status.next_probe_time.as_ref().map(|planned| planned.0).filter(|planned| *planned > seen.object.now);
     let next = match (finding, &plan.what) {
-        (Finding::Settled(_), What::Probe(probe)) => slot_after(seen, probe.started, seen.now),
+        (Finding::Settled(_), What::Probe(probe)) => slot_after(seen, probe.started, seen.object.now),
         // What was changed or asked for is proved at once; the next slot comes after that.
-        (Finding::Settled(outcome), _) if outcome.reason == Reason::NewGeneration => seen.now,
-        (Finding::Settled(_), _) => planned.unwrap_or_else(|| next_slot(seen.now, seen.uid, interval)),
-        (Finding::Open(_), _) if status.in_flight.is_none() => open.unwrap_or_else(|| next_slot(seen.now, seen.uid, interval)),
+        (Finding::Settled(outcome), _) if outcome.reason == Reason::NewGeneration => seen.object.now,
+        (Finding::Settled(_), _) => planned.unwrap_or_else(|| next_slot(seen.object.now, seen.object.uid, interval)),
+        (Finding::Open(_), _) if status.in_flight.is_none() => {
+            open.unwrap_or_else(|| next_slot(seen.object.now, seen.object.uid, interval))
+        }
         (Finding::Trouble(_), What::Probe(probe)) => {
-            let until = status.in_flight.as_ref().map_or(seen.now, |probe| probe.deadline.0);
+            let until = status.in_flight.as_ref().map_or(seen.object.now, |probe| probe.deadline.0);
             slot_after(seen, probe.started, until)
         }
         (_, What::Refuse(diagnosis)) if unresolves(diagnosis) => {
@@ -299,12 +301,14 @@ fn plan_next(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, plan: &Plan, f
             status.next_probe_time = None;
             return;
         }
-        (_, What::Rest(Because::NotDue)) if seen.is_fresh() => {
-            status.last_handled_verify_request = seen.request().or(status.last_handled_verify_request.take());
-            super::decide::trigger(seen).err().unwrap_or(seen.now)
+        (_, What::Rest(Because::NotDue)) if seen.object.is_fresh() => {
+            status.last_handled_verify_request = seen.object.request().or(status.last_handled_verify_request.take());
+            super::decide::trigger(seen).err().unwrap_or(seen.object.now)
         }
-        (_, What::Rest(Because::NotDue)) if seen.was_halted() || status.observed_generation != Some(seen.generation) => {
-            super::decide::trigger(seen).err().unwrap_or(seen.now)
+        (_, What::Rest(Because::NotDue))
+            if seen.object.was_halted() || status.observed_generation != Some(seen.object.generation) =>
+        {
+            super::decide::trigger(seen).err().unwrap_or(seen.object.now)
         }
         _ => return,
     };

@@ -45,7 +45,7 @@ fn an_object_that_was_never_checked_is_checked_at_once() {
 fn the_default_status_of_the_schema_is_a_fresh_object() {
     let mut case = server();
     case.status = Some(serde_json::from_value(json!({"observedGeneration": -1})).unwrap());
-    assert!(case.seen().is_fresh());
+    assert!(case.seen().object.is_fresh());
     assert_eq!(case.triggers(), Some(Trigger::First));
 }
 
