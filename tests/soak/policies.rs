@@ -86,7 +86,9 @@ fn assert_in_phase(seen: &HashMap<String, BTreeMap<String, Probe>>, until: Times
         probes.sort_by_key(|(_, probe)| probe.claimed);
         assert!(probes.iter().all(|(_, probe)| probe.claimed.is_some()), "a claim that the watch did not show: {probes:?}");
         *counts.entry(probes.len()).or_default() += 1;
-        failed.extend(probes.iter().filter(|(_, probe)| probe.result.as_deref() != Some("Succeeded")).map(|(id, probe)| (*id, *probe)));
+        failed.extend(
+            probes.iter().filter(|(_, probe)| probe.result.as_deref() != Some("Succeeded")).map(|(id, probe)| (*id, *probe)),
+        );
         let slot = |probe: &Probe| next_slot(probe.claimed.unwrap() - INTERVAL, uid, INTERVAL);
         // The first is sent at once.
         let phased: Vec<&Probe> = probes.iter().skip(1).map(|(_, probe)| *probe).collect();
@@ -95,7 +97,9 @@ fn assert_in_phase(seen: &HashMap<String, BTreeMap<String, Probe>>, until: Times
             sent.extend(probe.sent.map(|sent| sent.duration_since(slot(probe))));
         }
         let slots: Vec<Timestamp> = phased.iter().map(|probe| slot(probe)).collect();
-        skipped.extend(slots.windows(2).filter(|two| two[1].duration_since(two[0]) != SignedDuration::from_mins(1)).map(<[_]>::to_vec));
+        skipped.extend(
+            slots.windows(2).filter(|two| two[1].duration_since(two[0]) != SignedDuration::from_mins(1)).map(<[_]>::to_vec),
+        );
         // Its second comes in the second minute at the latest, and its last in the last.
         let last = slots.last().expect("more than one probe");
         assert!(until.duration_since(*last) < SignedDuration::from_secs(62), "nothing after {last}");
@@ -133,14 +137,13 @@ async fn two_hundred_policies_keep_their_phase_for_ten_minutes() {
     let spec = setting::policy(json!({
         "to": "vacation@remote.test", "expect": "OutOfOffice", "interval": "1m", "timeout": "50s", "historyLimit": 50,
     }));
-    let make = |number: usize| {
+    let create = |number: usize| {
         let object = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "RoundTripPolicy",
             "metadata": {"name": format!("echo-{number:03}")}, "spec": spec});
         let (api, object): (_, RoundTripPolicy) = (cluster.policies(), serde_json::from_value(object).unwrap());
         async move { api.create(&PostParams::default(), &object).await.map(|_| ()) }
     };
-    let made: Vec<_> = stream::iter(0..MANY).map(make).buffer_unordered(16).collect().await;
-    made.into_iter().for_each(|made| made.unwrap());
+    stream::iter(0..MANY).map(create).buffer_unordered(16).try_collect::<Vec<()>>().await.unwrap();
 
     let begun = Instant::now();
     let mut resident = Vec::new();
@@ -162,7 +165,9 @@ async fn two_hundred_policies_keep_their_phase_for_ten_minutes() {
     following.abort();
 
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
-    seen.values_mut().for_each(|probes| probes.retain(|_, probe| counts(probe)));
+    for probes in seen.values_mut() {
+        probes.retain(|_, probe| counts(probe));
+    }
     assert_eq!(seen.len(), MANY);
     let probes: usize = seen.values().map(BTreeMap::len).sum();
     let mut writes = BTreeMap::<String, usize>::new();

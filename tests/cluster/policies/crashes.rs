@@ -133,7 +133,8 @@ impl World {
     /// No probe was submitted twice, and none whose answer was taken is told otherwise. Returns how many mails went.
     fn assert_once_and_none_lost(&self, answered: &BTreeSet<Uuid>) -> usize {
         let taken = self.stack.taken(TO);
-        let mine: Vec<_> = self.seen.keys().filter_map(|id| taken.iter().find(|(mail, _)| mail.contains(&id.to_string()))).collect();
+        let mine: Vec<_> =
+            self.seen.keys().filter_map(|id| taken.iter().find(|(mail, _)| mail.contains(&id.to_string()))).collect();
         for (id, count) in &mine {
             assert_eq!(**count, 1, "{id} was submitted {count} times");
         }
@@ -161,6 +162,9 @@ async fn killed_at_random_with_its_receivers_it_sends_no_probe_twice_and_loses_n
     let answered = world.clean().await;
     let (mails, answers) = (world.assert_once_and_none_lost(&answered), answered.len());
     let late = world.seen.values().filter(|result| *result == "ReplyLate").count();
-    println!("kills: {kills:?}; {} probes, {mails} mails, each once; {answers} answers taken, {late} late, none lost", world.seen.len());
+    println!(
+        "kills: {kills:?}; {} probes, {mails} mails, each once; {answers} answers taken, {late} late, none lost",
+        world.seen.len()
+    );
     world.operator.shows_no_secret().await;
 }

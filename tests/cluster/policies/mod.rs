@@ -8,7 +8,8 @@ mod setting;
 use serde_json::json;
 
 use super::support::{cluster::Cluster, policies::results, stack::Stack};
-use setting::{away, domain, mailbox, policy, receiver};
+pub use setting::policy;
+use setting::{away, domain, mailbox, receiver};
 
 #[tokio::test]
 async fn answers_come_through_a_receiver() {
