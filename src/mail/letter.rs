@@ -69,7 +69,7 @@ impl Header {
             arrived: mail
                 .received_all()
                 .next()
-                .and_then(|received| received.date())
+                .and_then(mail_parser::Received::date)
                 .and_then(|date| Timestamp::from_second(date.to_timestamp()).ok()),
             ours: mail
                 .headers()

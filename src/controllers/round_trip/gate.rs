@@ -116,7 +116,7 @@ impl OperatorPermits {
     /// The end: what could not be told before is told now, if it can be.
     pub async fn ends_here(&self) {
         let mut sight = self.sight.lock().await;
-        self.tell_of_the_sending(&mut sight).await;
+        Box::pin(self.tell_of_the_sending(&mut sight)).await;
     }
 
     /// Reads the object again. Whether it is still the one of this probe.
@@ -157,7 +157,7 @@ impl Permits for OperatorPermits {
             if dot_sent {
                 *lock(&self.untold) = Some(ProbeReport { id: self.id.clone(), report: report.clone(), sent, looked: false });
                 let mut sight = self.sight.lock().await;
-                self.tell_of_the_sending(&mut sight).await;
+                Box::pin(self.tell_of_the_sending(&mut sight)).await;
             }
         }
         .boxed()
@@ -166,7 +166,7 @@ impl Permits for OperatorPermits {
     fn came(&self, came: Came) -> BoxFuture<'_, Noted> {
         async move {
             let mut sight = self.sight.lock().await;
-            self.tell_of_the_sending(&mut sight).await;
+            Box::pin(self.tell_of_the_sending(&mut sight)).await;
             sight.came = vec![(None, came)];
             let told = self
                 .tell(&mut sight, None, |sight| {

@@ -167,7 +167,8 @@ pub async fn ask(probe: &str, ctx: &Context) -> Result<(), ApiError> {
     let api: Api<DeserializeGuard<ProbeReply>> =
         Api::namespaced(ctx.term.ground.client.clone(), &ctx.settings().receiver_namespace);
     for settles in ["reply", "bounced"] {
-        if let Some(Ok(reply)) = bounded(api.get_opt(&format!("{probe}-{settles}"))).await?.map(|found| found.0) {
+        let Some(found) = bounded(api.get_opt(&format!("{probe}-{settles}"))).await? else { continue };
+        if let Ok(reply) = found.0 {
             ctx.own.replies.note(&reply);
         }
     }
