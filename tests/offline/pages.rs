@@ -15,7 +15,9 @@ use super::command::run;
 /// Every page that a user reads, with its path.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["docs", "docs/runbooks"].map(|name| root.join(name));
+    let docs = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|path| path.is_file());
     let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/samples/README.md"].map(|name| root.join(name));
     let pages: Vec<_> = docs.chain(others).map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
     assert!(pages.len() > 10);
