@@ -117,3 +117,5 @@ metric_names() {
   done
 }
 check "every metric of the alerts and the dashboard exists" metric_names
+
+check "Argo CD sees each state as it is" lua5.1 "$here/health.lua"

@@ -228,6 +228,20 @@ fn the_metrics_on_the_page_are_those_in_the_code() {
 }
 
 #[test]
+fn the_manifests_start_the_program_with_flags_that_it_has() {
+    for file in ["operator/40-deployment.yaml", "agent/50-deployment.yaml", "receiver/40-deployment.yaml"] {
+        let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)).unwrap();
+        let deployment: Value = serde_yaml::from_str(&text).unwrap();
+        let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+        let mut args: Vec<&str> = args.iter().map(|arg| arg.as_str().unwrap()).collect();
+        // Help is printed only where all that stands before it is understood.
+        args.push("--help");
+        let output = run(&args, "");
+        assert_eq!(output.status.code(), Some(0), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn the_readme_is_read_in_a_minute() {
     assert!(include_str!("../../README.md").lines().count() < 80);
 }
