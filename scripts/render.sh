@@ -34,10 +34,12 @@ awk -v out="$out/deploy" '
   file { if (!/^[[:space:]]*$/) print >file }
 ' <<<"$rendered"
 
+alone=$("$bin/helm" template mailverity charts/mailverity --namespace mailverity-system --set namespace.create=true)
 {
   printf '# The kinds and the operator: kubectl apply --server-side -f install.yaml. Made by make generate.\n'
-  for file in "$out"/crds/*.yaml "$out"/deploy/operator/*.yaml; do
+  for file in "$out"/crds/*.yaml; do
     printf -- '---\n'
-    sed '1{/^# \(Made\|Rendered\) from /d}' "$file"
+    sed '1{/^# Made from /d}' "$file"
   done
+  sed '/^# Source: /d; /^[[:space:]]*$/d' <<<"$alone"
 } >"$out/deploy/install.yaml"
