@@ -14,7 +14,7 @@ finish() {
   trap - EXIT INT TERM
   for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
   tests/controlplane/down.sh "$dir" || true
-  if ((code != 0)); then tail -n 20 "$dir"/*.log >&2 || true; fi
+  if ((code != 0)); then tail -n 20 "$dir"/{operator,receiver,flooded}.log >&2 || true; fi
   rm -rf "$dir"
   exit "$code"
 }

@@ -166,7 +166,7 @@ fn manifests(name: &str, port: u16) -> [Value; 2] {
         json!({"apiVersion": ours, "kind": "MailReceiver", "metadata": {"name": name}, "spec": {
             "domains": [format!("{name}.test")], "listener": {"port": port}}}),
         json!({"apiVersion": ours, "kind": "RoundTripPolicy", "metadata": {"name": "answered"}, "spec": {
-            "serverRef": {"name": "relay"}, "to": "alice@example.test", "message": {"body": "please answer this mail"},
+            "serverRef": {"name": "relay"}, "to": "probe@example.test", "message": {"body": "please answer this mail"},
             "interval": "24h", "receive": {"receiverRef": {"name": name}}}}),
     ]
 }
@@ -186,8 +186,8 @@ impl Smtp {
 
     /// The answer to a probe; ends when it is taken.
     async fn bring(&mut self, id: &str, site: &str) -> Result<()> {
-        let body = "From: alice@example.test\r\nSubject: Re: round trip";
-        self.say("MAIL FROM:<alice@example.test>\r\n", "250").await?;
+        let body = "From: probe@example.test\r\nSubject: Re: round trip";
+        self.say("MAIL FROM:<probe@example.test>\r\n", "250").await?;
         self.say(&format!("RCPT TO:<notify+{id}@{site}.test>\r\n"), "250").await?;
         self.say("DATA\r\n", "354").await?;
         self.say(&format!("{body} ({id})\r\n\r\n> please answer this mail\r\nhere it is\r\n.\r\n"), "250").await
