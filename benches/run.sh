@@ -1,8 +1,9 @@
 #!/bin/bash
 # run.sh: what one check costs, beside a bare client, blackbox_exporter, openssl, swaks and Python's smtplib, as ratios.
 #
-# Then how soon a mail is found, and an answer told (arrival.sh), how many mails the receiver takes beside smtp-sink and aiosmtpd, and what a thousand idle MailServers cost (idle.sh). Starts a private mail stack, builds with optimisation, measures, ends
-# the mail stack. Takes minutes; other work on the machine makes it coarse, so leave it alone meanwhile.
+# Then how soon a mail is found, and an answer told (arrival.sh), how many mails the receiver takes beside smtp-sink and
+# aiosmtpd, and what a thousand idle MailServers cost (idle.sh). Starts a private mail stack, builds with optimisation,
+# measures, ends the mail stack. Takes minutes; other work on the machine makes it coarse, so leave it alone meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
