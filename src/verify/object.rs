@@ -15,7 +15,6 @@ const REQUEST: usize = 256;
 
 /// An object of any kind, and what surrounds it, at one moment.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Object<'a> {
     /// metadata.uid: what the phase of the schedule and the jitter of back-off are made from.
     pub uid: &'a str,
