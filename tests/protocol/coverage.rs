@@ -7,7 +7,7 @@ use mailverity::api::Reason;
 use crate::{logging_in, mailboxes, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 54] = [
+const NOT_OF_A_CHECK: [Reason; 58] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -59,6 +59,11 @@ const NOT_OF_A_CHECK: [Reason; 54] = [
     Reason::SlowReply,
     Reason::FromRewritten,
     Reason::ProbeLost,
+    // Of access tokens: tests/protocol/tokens, tests/mail/tokens and the tables of mail/oauth2.
+    Reason::TokenAcquired,
+    Reason::ClientSecretExpired,
+    Reason::RefreshTokenExpired,
+    Reason::ConsentRequired,
     // Of a MailReceiver: tests/cluster/receivers.
     Reason::NoListener,
     Reason::PortUnavailable,
