@@ -9,6 +9,7 @@ use super::{
     support::{
         cluster::{Cluster, Operator, is, message},
         identity::Identity,
+        profiles::says,
         stack::Stack,
     },
 };
@@ -48,10 +49,9 @@ async fn shows_no_token(cluster: &Cluster, operator: &Operator) {
 async fn a_server_with_client_credentials_is_verified_and_says_when_its_token_ends() {
     let (stack, identity, cluster) = (Stack::get(), Identity::get(), Cluster::new("tokens").await);
     cluster.ca(&stack.ca()).await;
-    secret(&cluster, &Identity::secret("probe")).await;
+    secret(&cluster, &Identity::secret("alice-hour")).await;
     let operator = operator(&cluster, &identity).await;
-    let mut server = by(&stack, &identity, "probe");
-    server["auth"]["username"] = "probe@example.test".into();
+    let server = by(&stack, &identity, "alice-hour");
     cluster.server("relay", server).await;
     let status = cluster.condition("relay", "Ready", "True", "Succeeded").await;
     assert!(is(&status, "CredentialsReady", "True", "TokenAcquired"), "{status:#?}");
@@ -68,7 +68,34 @@ async fn a_server_with_client_credentials_is_verified_and_says_when_its_token_en
         |status: &mailverity::api::v1alpha1::MailServerStatus| status.last_handled_verify_request.as_deref() == Some("again");
     let status = cluster.status_when("relay", "the request is answered", again).await;
     assert!(is(&status, "CredentialsReady", "True", "TokenAcquired"), "{status:#?}");
-    assert_eq!(identity.asked("probe").values().sum::<usize>(), 1, "one token does for both checks");
+    assert_eq!(identity.asked("alice-hour").values().sum::<usize>(), 1, "one token does for both checks");
+    shows_no_token(&cluster, &operator).await;
+}
+
+#[tokio::test]
+async fn profiles_over_imap_and_pop3_are_verified_by_tokens_with_the_outgoing_server() {
+    let (stack, identity, cluster) = (Stack::get(), Identity::get(), Cluster::new("token-profiles").await);
+    cluster.ca(&stack.ca()).await;
+    secret(&cluster, &Identity::secret("probe")).await;
+    let operator = operator(&cluster, &identity).await;
+    let mut auth = identity.auth("probe", json!({"secretRef": {"name": "app"}}));
+    auth["username"] = "probe@example.test".into();
+    let limits = json!({"messagesPerMinute": 1000, "connections": 4});
+    cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth, "limits": limits}))).await;
+    let tls = json!({"caRef": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"}});
+    let ways = [("IMAP", "IMAPS_PORT"), ("POP3", "POP3S_PORT")];
+    for (protocol, port) in ways {
+        let server = json!({"host": "localhost", "port": stack.port(port), "security": "TLS", "tls": tls});
+        let outgoing = json!({"host": "localhost", "port": stack.port("SMTPS_PORT"), "security": "TLS", "tls": tls});
+        let profile = json!({"address": "probe@example.test", "protocol": protocol, "server": server, "account": auth,
+            "outgoing": outgoing, "verification": {"senderRef": {"name": "relay"}}});
+        cluster.profile(&protocol.to_lowercase(), profile).await;
+    }
+    for (protocol, _) in ways {
+        let status = cluster.profile_condition(&protocol.to_lowercase(), "Verified", "True", "CodeReceived").await;
+        assert!(says(&status, "CredentialsReady", "True", "TokenAcquired"), "{status:#?}");
+        assert!(status.oauth2.as_ref().is_some_and(|oauth2| oauth2.token_expires_at.is_some()), "{status:#?}");
+    }
     shows_no_token(&cluster, &operator).await;
 }
 

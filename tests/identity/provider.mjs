@@ -19,6 +19,7 @@ const machine = { redirect_uris: [], response_types: [], grant_types: ['client_c
 const clients = [
   { client_id: 'alice', client_secret: secret('alice'), ...machine },
   { client_id: 'probe', client_secret: secret('probe'), ...machine },
+  { client_id: 'alice-hour', client_secret: secret('alice-hour'), ...machine },
   { client_id: 'alice-short', client_secret: secret('alice-short'), ...machine },
   { client_id: 'alice-key', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [byKey] }, ...machine },
   {
