@@ -17,7 +17,7 @@ build: ## the programs, optimised: target/release/mailverity and its kubectl plu
 	@scripts/rust.sh
 	cargo build --release --locked
 
-generate: ## write crds/ and the generated pages of docs/ from the code
+generate: ## write crds/ and the generated pages of docs/ from the code, deploy/ from the charts
 	@scripts/generate.sh
 
 lint: ## format, clippy, generated files up to date, shell scripts

@@ -1,9 +1,11 @@
 //! How soon a mail that the server has taken is found in its mailbox, and known in the cluster, beside scripts that wait by
-//! IDLE alone or look once a second. Prints distributions, asserts nothing.
+//! IDLE alone or look once a second; how soon an answer that a receiver has taken is told, and how many of them it takes. Prints
+//! distributions, asserts nothing.
 //!
-//! Started by `benches/arrival.sh`, which also starts the mail server, the API server and the operator. The moment of the 250
+//! Started by `benches/arrival.sh`, which also starts the mail server, the API server, the operator and two receivers. The moment of the 250
 //! is taken on the way: the operator sends through a relay in this program.
 
+mod answer;
 mod relay;
 
 use std::{
@@ -45,7 +47,9 @@ async fn main() -> Result<()> {
         line.ok_or_else(|| format!("the mail stack's env file lacks {name}"))
     };
     let (smtp, imap) = (value("PLAIN_PORT")?, value("IMAP_PORT")?);
-    let (found, known) = ours(&plane, smtp.parse()?, imap.parse()?).await?;
+    let config = Kubeconfig::read_from(PathBuf::from(&plane).join("kubeconfig"))?;
+    let client = Client::try_from(Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?)?;
+    let (found, known) = ours(&client, smtp.parse()?, imap.parse()?).await?;
     println!("\nfrom the SMTP 250, {ROUNDS} mails each, loopback Postfix and Dovecot\n");
     println!("{:<44}{:>10}{:>10}{:>10}{:>10}", "", "min", "median", "p90", "max");
     row("mailverity: code found (goal: median < 15 ms)", found);
@@ -53,7 +57,18 @@ async fn main() -> Result<()> {
     for (name, way) in [("a script that uses IDLE alone", "idle"), ("a script that looks each second", "poll")] {
         row(name, script(way, smtp, imap)?);
     }
+    let told = answer::told(&client, port("MAILVERITY_BENCH_RECEIVER")?).await?;
+    println!("\nfrom the receiver's 250 to an answer, {ROUNDS} answers\n");
+    row("mailverity: told in the policy's status (< 50)", told);
+    let (taken, created) = answer::rates(&client, port("MAILVERITY_BENCH_FLOODED")?).await?;
+    println!("\nanswers that a receiver takes in a second: {taken:.0}; creates alone: {created:.0}; x {:.2}", taken / created);
+    println!("goal: bounded by one create each (x near 1)");
     Ok(())
+}
+
+/// A port that `benches/arrival.sh` has chosen.
+fn port(name: &str) -> Result<u16> {
+    Ok(env::var(name)?.parse()?)
 }
 
 fn row(name: &str, mut times: Vec<Duration>) {
@@ -64,14 +79,12 @@ fn row(name: &str, mut times: Vec<Duration>) {
 }
 
 /// The operator's times: until the code was found, as it tells itself, and until the profile says so.
-async fn ours(plane: &str, smtp: u16, imap: u16) -> Result<(Vec<Duration>, Vec<Duration>)> {
+async fn ours(client: &Client, smtp: u16, imap: u16) -> Result<(Vec<Duration>, Vec<Duration>)> {
     let relay = Relay::to(smtp).await?;
-    let config = Kubeconfig::read_from(PathBuf::from(plane).join("kubeconfig"))?;
-    let client = Client::try_from(Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?)?;
     for manifest in manifests(relay.port, imap) {
-        apply(&client, &manifest).await?;
+        apply(client, &manifest).await?;
     }
-    let profiles: Api<EmailProfile> = Api::default_namespaced(client);
+    let profiles: Api<EmailProfile> = Api::default_namespaced(client.clone());
     let mut events = std::pin::pin!(watcher(profiles.clone(), watcher::Config::default()).default_backoff().applied_objects());
     let (mut found, mut known) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {

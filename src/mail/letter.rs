@@ -1,6 +1,7 @@
 //! What a mail says, as far as an answer to a probe can be judged by it: the fields that matter, its text, and what it tells on
 //! the delivery of another mail. Everything in it is bounded, and none of it is to be trusted. Pure.
 
+use jiff::Timestamp;
 use mail_parser::{HeaderName, HeaderValue, Message};
 
 use super::{bounce::Bounce, diagnosis::printable, mime::Mail};
@@ -48,6 +49,8 @@ pub struct Header {
     pub references: Vec<String>,
     /// Auto-Submitted without its parameters, in lower case (RFC 3834 section 5).
     pub auto_submitted: Option<String>,
+    /// When the server that has it took it, as its own Received says: the topmost.
+    pub arrived: Option<Timestamp>,
     /// The fields whose names begin with `X-Mailverity-`: names in lower case, and values.
     pub ours: Vec<(String, String)>,
 }
@@ -63,6 +66,11 @@ impl Header {
             in_reply_to: list(mail.in_reply_to()),
             references: list(mail.references()),
             auto_submitted: mail.header("Auto-Submitted").and_then(text).map(automatic),
+            arrived: mail
+                .received_all()
+                .next()
+                .and_then(mail_parser::Received::date)
+                .and_then(|date| Timestamp::from_second(date.to_timestamp()).ok()),
             ours: mail
                 .headers()
                 .iter()
@@ -115,6 +123,7 @@ mod tests {
         let mail = read(
             "From: =?utf-8?q?B=C3=BCro?= <Echo@example.net>, second@example.net\r\nSubject: Re: =?utf-8?q?pr=C3=BCfung?=\r\n (42)\r\n\
              Message-ID: <a@b>\r\nIn-Reply-To: <c@d>\r\nReferences: <x@y> <c@d>\r\nAuto-Submitted: Auto-Replied (vacation); x=y\r\n\
+             Received: by mx.test; Sun, 1 Mar 2026 12:30:07 +0100\r\nReceived: by other.test; Sun, 1 Mar 2026 12:29:00 +0100\r\n\
              X-Mailverity-Probe: 7\r\nx-MAILVERITY-run: a/b/c\r\nX-Other: z\r\n\r\n> it works\r\nyes\r\n",
         );
         let header = &mail.header;
@@ -122,6 +131,7 @@ mod tests {
         assert_eq!(header.subject.as_deref(), Some("Re: prüfung (42)"));
         assert_eq!((header.message_id.as_deref(), header.in_reply_to.as_slice()), (Some("a@b"), ["c@d".to_owned()].as_slice()));
         assert_eq!(header.references, ["x@y", "c@d"]);
+        assert_eq!(header.arrived, Some("2026-03-01T11:30:07Z".parse().unwrap()));
         assert_eq!(header.auto_submitted.as_deref(), Some("auto-replied"));
         assert_eq!((header.our("X-Mailverity-Probe"), header.our("X-Mailverity-Run")), (Some("7"), Some("a/b/c")));
         assert_eq!(header.ours.len(), 2);

@@ -221,8 +221,10 @@ impl Talk<'_> {
         let peer = inbound::Peer { address: self.client, helo, tls: self.peer.tls() };
         let envelope = Envelope { from: mail.from, to: mail.to };
         let inbound = Inbound::read(id, envelope, peer, draft.kept(), draft.size());
+        // What was read of it is no larger: while it waits for a consumer it stays counted.
+        let verdict = timeout(limits.consumer_timeout, self.shared.offer(&inbound)).await;
         drop(draft);
-        match timeout(limits.consumer_timeout, self.shared.offer(&inbound)).await {
+        match verdict {
             Ok(Verdict::Taken) => (Outcome::Taken, "250 2.0.0 Ok:"),
             Ok(Verdict::NotMine) if inbound.envelope.to.iter().all(|to| matches!(to.role, Role::Notify { .. })) => {
                 (Outcome::Unclaimed, "250 2.0.0 Ok:")

@@ -37,7 +37,7 @@ use crate::{
 /// The most time that is spent on one mail; its client waits for ten minutes (RFC 5321 section 4.5.3.2.6).
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The policies of one page of a list.
-const PAGE: u32 = 500;
+const PAGE: u32 = 50;
 
 /// Whoever wants the answers to probes.
 pub struct Answers {
@@ -86,6 +86,7 @@ impl Answers {
                 return Verdict::Later("the API server could not be asked which probes there are".to_owned());
             }
             probe = find();
+            self.fresh.came_to(probe.is_some());
         }
         let Some(probe) = probe else { return Verdict::NotMine };
         let Some(answer) = probe.expectation().judge(&mail.letter) else {
@@ -192,8 +193,9 @@ fn kind(is_late: bool, failure: Option<Reason>) -> &'static str {
     match failure {
         Some(Reason::MessageBounced) => "bounced",
         Some(Reason::MessageDelayed) => "delayed",
-        _ if is_late => "late",
+        None if is_late => "late",
         None => "reply",
+        Some(_) if is_late => "late-wrong",
         Some(Reason::ReplyFromMismatch) => "from",
         Some(Reason::ReplySubjectMissing) => "subject",
         Some(Reason::ReplyBodyMissing) => "body",
@@ -210,7 +212,7 @@ mod tests {
         for (late, failure, name) in [
             (false, None, "reply"),
             (true, None, "late"),
-            (true, Some(Reason::ReplyBodyMissing), "late"),
+            (true, Some(Reason::ReplyBodyMissing), "late-wrong"),
             (false, Some(Reason::ReplyFromMismatch), "from"),
             (false, Some(Reason::ReplySubjectMissing), "subject"),
             (false, Some(Reason::ReplyBodyMissing), "body"),

@@ -1,16 +1,25 @@
 //! One look at the API server for all that wait for it: what a watch has not brought yet is asked for, at most once a second,
 //! however many ask.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use tokio::{sync::Mutex, time::Instant};
 
-/// The least time between two looks.
+/// The least time between two looks, where the last ones were of use.
 const EVERY: Duration = Duration::from_secs(1);
+/// The same where they were not: mail to ids that nobody knows must not keep an API server busy. Below what a mail may wait here.
+const RARELY: Duration = Duration::from_secs(8);
 
 /// Looks that are shared.
 #[derive(Debug, Default)]
-pub(super) struct Fresh(Mutex<Last>);
+pub(super) struct Fresh {
+    last: Mutex<Last>,
+    /// Looks in a row that were of no use.
+    in_vain: AtomicU32,
+}
 
 #[derive(Debug, Default)]
 struct Last {
@@ -24,18 +33,28 @@ impl Fresh {
     /// Ends after a look that began after this was asked. Says whether it went well.
     pub async fn look<F: Future<Output = bool>>(&self, look: impl FnOnce() -> F) -> bool {
         let asked = Instant::now();
-        let mut last = self.0.lock().await;
+        let mut last = self.last.lock().await;
         if let Some((_, went_well)) = last.ended.filter(|(begun, _)| *begun >= asked) {
             return went_well;
         }
         if let Some(begun) = last.begun {
-            tokio::time::sleep_until(begun + EVERY).await;
+            let doubled = EVERY.saturating_mul(1 << self.in_vain.load(Ordering::Relaxed).min(8));
+            tokio::time::sleep_until(begun + doubled.min(RARELY)).await;
         }
         let begun = Instant::now();
         last.begun = Some(begun);
         let went_well = look().await;
         last.ended = Some((begun, went_well));
         went_well
+    }
+
+    /// What a look was good for.
+    pub fn came_to(&self, something: bool) {
+        if something {
+            self.in_vain.store(0, Ordering::Relaxed);
+        } else {
+            self.in_vain.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -69,8 +69,9 @@ render() { # template target
 start() {
   read -r smtp plain submission smtps imap imaps pop3 pop3s lmtp receiver receiver_tls <<<"$(free_ports 11)"
   for file in main.cf master.cf mailboxes headers recipients owners transport; do render "$file" "$home/postfix/etc/$file"; done
-  # A receiver of a test's own has its port in its domain: the ports are those that tests take.
-  seq 20000 31999 | sed 's#.*#p&.receiver.test smtp:[127.0.0.1]:&#' >>"$home/postfix/etc/transport"
+  # A receiver of a test's own has its port in its domain: the ports are those that tests take. A second one, as another pod, is
+  # tried where the first is away.
+  seq 20000 31999 | sed 's#.*#p&.receiver.test smtp:[127.0.0.1]:&,[127.0.0.2]:&#' >>"$home/postfix/etc/transport"
   for file in dovecot.conf dovecot-oauth2.conf ntlm.sh smb.conf; do render "$file" "$home/dovecot/$file"; done
   chmod 755 "$home/dovecot/ntlm.sh"
   # Postfix first: it makes the folder into which Dovecot puts the socket for logins. `postfix start` would sleep 2 s.

@@ -15,7 +15,9 @@ use super::command::run;
 /// Every page that a user reads, with its path.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["docs", "docs/runbooks"].map(|name| root.join(name));
+    let docs = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|path| path.is_file());
     let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/samples/README.md"].map(|name| root.join(name));
     let pages: Vec<_> = docs.chain(others).map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
     assert!(pages.len() > 10);
@@ -223,6 +225,20 @@ fn the_metrics_on_the_page_are_those_in_the_code() {
     let basic = |name: &String| name.trim_end_matches("_count").to_owned();
     let short = ["controller_runtime_reconcile_errors_total", "controller_runtime_reconcile_time_seconds"].map(str::to_owned);
     assert_eq!(told.into_iter().chain(short).collect::<BTreeSet<_>>(), tested.iter().map(basic).collect());
+}
+
+#[test]
+fn the_manifests_start_the_program_with_flags_that_it_has() {
+    for file in ["operator/40-deployment.yaml", "agent/50-deployment.yaml", "receiver/40-deployment.yaml"] {
+        let text = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)).unwrap();
+        let deployment: Value = serde_yaml::from_str(&text).unwrap();
+        let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+        let mut args: Vec<&str> = args.iter().map(|arg| arg.as_str().unwrap()).collect();
+        // Help is printed only where all that stands before it is understood.
+        args.push("--help");
+        let output = run(&args, "");
+        assert_eq!(output.status.code(), Some(0), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod sending;
 mod setting;
 
 mod fleet;
+mod policies;
 mod profiles;
 mod schedule;
 

@@ -8,4 +8,4 @@ mod kills;
 mod scale;
 #[path = "../cluster/profiles/setting.rs"]
 #[allow(dead_code, unused_imports)] // the cluster's tests use all of it
-mod setting;
+pub mod setting;

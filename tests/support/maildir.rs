@@ -2,7 +2,7 @@
 //! Postfix told of its deliveries.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
@@ -109,6 +109,15 @@ impl Stack {
             *taken.entry(ids.get(queue).copied().unwrap_or(queue).to_owned()).or_default() += 1;
         }
         taken
+    }
+
+    /// The probes whose answers a receiver has taken with 250, as Postfix was told: by the ids in their addresses at a domain.
+    pub fn answered(&self, domain: &str) -> BTreeSet<Uuid> {
+        let log = fs::read(self.var("POSTFIX_LOG")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let (at, sent) = (format!("@{domain}>"), "status=sent (250 ");
+        let lines = log.lines().filter(|line| line.contains(&at) && line.contains(sent));
+        lines.filter_map(|line| line.split_once(&at)?.0.rsplit_once('+')?.1.parse().ok()).collect()
     }
 
     /// Sends a mail as anybody else would: with what is in `headers`, by plain SMTP.

@@ -41,7 +41,18 @@ impl Cluster {
         what: &str,
         ready: impl Fn(&RoundTripPolicyStatus) -> bool,
     ) -> RoundTripPolicyStatus {
-        let end = Instant::now() + PATIENCE;
+        self.policy_within(PATIENCE, name, what, ready).await
+    }
+
+    /// The same with more patience, or less.
+    pub async fn policy_within(
+        &self,
+        patience: Duration,
+        name: &str,
+        what: &str,
+        ready: impl Fn(&RoundTripPolicyStatus) -> bool,
+    ) -> RoundTripPolicyStatus {
+        let end = Instant::now() + patience;
         loop {
             let status = self.policy_status(name).await;
             if ready(&status) {
@@ -50,6 +61,11 @@ impl Cluster {
             assert!(Instant::now() < end, "{name}: not {what}: {}", serde_json::to_string_pretty(&status).unwrap());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Has a probe of a policy sent now; what is asked for already is answered once.
+    pub async fn ask_policy(&self, name: &str, value: &str) {
+        self.patch_policy(name, json!({"metadata": {"annotations": {"mailverity.dev/verify-requested-at": value}}})).await;
     }
 
     /// Waits until a condition of a policy has this status and reason.

@@ -153,7 +153,7 @@ impl Cluster {
 impl Receivers {
     /// Starts one, in a pod of this name.
     pub fn start(&self, cluster: &Cluster, pod: &str, flags: &[&str]) -> Operator {
-        self.start_by(cluster, pod, self.kubeconfig.clone(), flags)
+        self.start_by(cluster, pod, "127.0.0.1", self.kubeconfig.clone(), flags)
     }
 
     /// The same on another port.
@@ -163,22 +163,27 @@ impl Receivers {
         other.start(cluster, pod, &[])
     }
 
+    /// The same at another address, as another pod: Postfix tries it where the first is away.
+    pub fn start_beside(&self, cluster: &Cluster, pod: &str, flags: &[&str]) -> Operator {
+        self.start_by(cluster, pod, "127.0.0.2", self.kubeconfig.clone(), flags)
+    }
+
     /// The same through a proxy before the API server, without TLS, on this port.
     pub fn start_behind(&self, cluster: &Cluster, pod: &str, api: u16) -> Operator {
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&self.kubeconfig).unwrap()).unwrap();
         config["clusters"][0]["cluster"] = json!({"server": format!("http://127.0.0.1:{api}")});
         let path = self.kubeconfig.with_extension("behind");
         fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
-        self.start_by(cluster, pod, path, &[])
+        self.start_by(cluster, pod, "127.0.0.1", path, &[])
     }
 
-    fn start_by(&self, cluster: &Cluster, pod: &str, kubeconfig: PathBuf, flags: &[&str]) -> Operator {
-        let (listen, metrics) = (format!("127.0.0.1:{}", self.port), format!("127.0.0.1:{}", free_port()));
+    fn start_by(&self, cluster: &Cluster, pod: &str, ip: &str, kubeconfig: PathBuf, flags: &[&str]) -> Operator {
+        let (listen, metrics) = (format!("{ip}:{}", self.port), format!("127.0.0.1:{}", free_port()));
         let fixed =
             ["receiver", "--listen", &listen, "--namespaces", &cluster.namespace, "--receiver-namespace", &self.namespace];
-        let more =
-            ["--operator-namespace", &cluster.namespace, "--metrics-address", &metrics, "--log-level", "trace", "--grace", "2s"];
-        let args = fixed.iter().chain(&more).chain(flags).map(|arg| (*arg).to_owned()).collect();
+        let more = ["--operator-namespace", &cluster.namespace, "--metrics-address", &metrics, "--grace", "2s"];
+        let level: &[&str] = if flags.contains(&"--log-level") { &[] } else { &["--log-level", "trace"] };
+        let args = fixed.iter().chain(&more).chain(level).chain(flags).map(|arg| (*arg).to_owned()).collect();
         let log = cluster.dir().join(format!("receiver-{pod}.log"));
         Operator::receiver(pod, args, metrics, kubeconfig, log)
     }

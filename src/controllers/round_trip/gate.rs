@@ -1,10 +1,7 @@
 //! What a probe asks before it acts: a mandate as all kinds have it, before its mail its budgets and its claim; and whom it tells
 //! of what came to a mailbox.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -49,7 +46,8 @@ pub struct OperatorPermits {
     inputs: Arc<Inputs>,
     /// Held until nothing more is to be sent.
     place: Mutex<Option<Place>>,
-    claimed: AtomicBool,
+    /// What became of the sending, while no status holds it.
+    untold: Mutex<Option<ProbeReport>>,
     stop: Stop,
 }
 
@@ -76,7 +74,7 @@ impl OperatorPermits {
             id,
             inputs,
             place: Mutex::new(place),
-            claimed: AtomicBool::new(false),
+            untold: Mutex::default(),
             stop,
         }
     }
@@ -106,12 +104,31 @@ impl OperatorPermits {
         None
     }
 
+    /// Tells that the server took the mail, unless that is told.
+    async fn tell_of_the_sending(&self, sight: &mut Sight) {
+        let untold = lock(&self.untold).clone();
+        let Some(report) = untold else { return };
+        if self.tell(sight, Some(&report), |_| Some(What::Probe(self.probe.clone()))).await.is_some() {
+            lock(&self.untold).take();
+        }
+    }
+
+    /// The end: what could not be told before is told now, if it can be.
+    pub async fn ends_here(&self) {
+        let mut sight = self.sight.lock().await;
+        Box::pin(self.tell_of_the_sending(&mut sight)).await;
+    }
+
     /// Reads the object again. Whether it is still the one of this probe.
     async fn reread(&self, sight: &mut Sight) -> bool {
         let Ok(Some(found)) = self.mandate.ctx().read(&self.name).await else { return false };
         let Ok(object) = found.0 else { return false };
-        let probe = object.status.as_ref().and_then(|status| status.in_flight.as_ref()).map(|probe| probe.id.as_str());
-        let same = object.uid().as_deref() == Some(self.uid.as_str()) && probe == Some(self.id.as_str());
+        let status = object.status.as_ref();
+        let probe = status.and_then(|status| status.in_flight.as_ref()).map(|probe| probe.id.as_str());
+        // A changed spec is to be looked at first: it may ask for something else.
+        let known = object.metadata.generation == sight.object.metadata.generation
+            || object.metadata.generation == status.and_then(|status| status.observed_generation);
+        let same = known && object.uid().as_deref() == Some(self.uid.as_str()) && probe == Some(self.id.as_str());
         if same {
             sight.object = object;
         }
@@ -138,9 +155,9 @@ impl Permits for OperatorPermits {
             }
             let dot_sent = report.delivery.as_ref().is_some_and(|delivery| delivery.dot_sent);
             if dot_sent {
-                let found = ProbeReport { id: self.id.clone(), report: report.clone(), sent, looked: false };
+                *lock(&self.untold) = Some(ProbeReport { id: self.id.clone(), report: report.clone(), sent, looked: false });
                 let mut sight = self.sight.lock().await;
-                self.tell(&mut sight, Some(&found), |_| Some(What::Probe(self.probe.clone()))).await;
+                Box::pin(self.tell_of_the_sending(&mut sight)).await;
             }
         }
         .boxed()
@@ -149,6 +166,7 @@ impl Permits for OperatorPermits {
     fn came(&self, came: Came) -> BoxFuture<'_, Noted> {
         async move {
             let mut sight = self.sight.lock().await;
+            Box::pin(self.tell_of_the_sending(&mut sight)).await;
             sight.came = vec![(None, came)];
             let told = self
                 .tell(&mut sight, None, |sight| {
@@ -233,7 +251,6 @@ impl Gate for Sending<'_> {
             mandate.charge(&charged(id, probe.attempt), &mail, now)?;
             let status = claim(&sight.seen(), probe, id, self.mark, now);
             sight.object = mandate.claim(&sight.object, &status).await?;
-            self.permits.claimed.store(true, Ordering::Relaxed);
             // The write may have taken seconds: the Lease may be lost by now.
             self.still()
         }

@@ -82,7 +82,9 @@ impl Work {
                         }
                         _ => Opening::Send,
                     };
-                    exchange(self.posting(), place, &permits, &expected, opening).await
+                    let report = exchange(self.posting(), place, &permits, &expected, opening).await;
+                    permits.ends_here().await;
+                    report
                 }
             }
         };

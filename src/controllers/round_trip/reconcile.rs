@@ -104,13 +104,22 @@ pub async fn go(object: RoundTripPolicy, name: &Name, ctx: &Arc<Context>) -> Res
         }
         ctx.checks.told(name);
     }
-    let mut inputs = resolved.ok().map(|(inputs, _)| inputs);
+    let (mut inputs, mut asked) = (resolved.ok().map(|(inputs, _)| inputs), false);
     loop {
         sight.around.now = Timestamp::now();
         let plan = decide(&sight.seen());
         if !matches!(plan.what, What::Settle(_) | What::Note(_)) {
             Box::pin(act(sight, &plan, inputs.take(), name, ctx)).await?;
             return Ok(plan.next.map(|next| wait(next, Timestamp::now())));
+        }
+        if let (What::Settle(outcome), Some(probe)) = (&plan.what, sight.seen().in_flight())
+            && outcome.by_time
+            && !asked
+            && sight.seen().observed.as_ref().is_ok_and(|observed| !observed.reads)
+        {
+            replies::ask(&probe.id, ctx).await?;
+            (asked, sight.came) = (true, ctx.own.replies.of(name, sight.object.metadata.uid.as_deref().unwrap_or_default()));
+            continue;
         }
         // What was settled is told before anything else is begun.
         tell(&mut sight, &plan, None, ctx).await?;
@@ -155,11 +164,11 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
     let running = sight.running.is_some();
     let (What::Probe(probe), Some(inputs)) = (&plan.what, inputs) else {
         ctx.term.limits.pass(&Context::who(name));
-        if plan.what == What::Rest(Because::Running) {
+        if plan.what == What::Rest(Because::Running) && sight.seen().object.is_current() {
             // While a probe is being sent its claim is the only write.
             return Ok(());
         }
-        if running {
+        if running && plan.what != What::Rest(Because::Running) {
             ctx.checks.cancel(name);
         }
         return tell(&mut sight, plan, None, ctx).await;

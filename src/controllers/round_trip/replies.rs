@@ -1,7 +1,11 @@
 //! What receivers took that is about our probes: watched in their namespace, told to the policy that it is for, and deleted once a
 //! status holds what is to be said of it.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use kube::{
@@ -14,11 +18,16 @@ use tokio::sync::Notify;
 
 use super::Context;
 use crate::{
-    api::v1alpha1::ProbeReply,
-    controllers::term::Looked,
+    api::v1alpha1::{ProbeReply, RoundTripPolicy},
+    controllers::{glance::Glance, term::Looked},
     runtime::{ApiError, Name, bounded, lock},
     verify::round_trip::{Came, matching::Answer},
 };
+
+/// How long one watch lasts, in seconds.
+const WATCH: u32 = 60;
+/// How often what came for policies that are gone is looked for.
+const SWEEP: Duration = Duration::from_mins(10);
 
 /// What is known of what receivers took.
 #[derive(Debug, Default)]
@@ -67,6 +76,13 @@ impl Replies {
         Some((policy, spec.policy.uid.clone()))
     }
 
+    /// What is for a policy that is not `known`: its name, whose it is and which.
+    fn unknown(&self, known: impl Fn(&Name) -> bool) -> Vec<(String, Name, String)> {
+        let all = lock(&self.all);
+        let strange = all.iter().filter(|(_, reply)| !known(&reply.policy));
+        strange.map(|(name, reply)| (name.clone(), reply.policy.clone(), reply.uid.clone())).collect()
+    }
+
     fn forget(&self, name: &str) {
         lock(&self.all).remove(name);
     }
@@ -82,12 +98,23 @@ pub async fn follow(ctx: &Context) {
     // Whose policy is not known yet would be taken for one of nobody.
     ctx.ready().await;
     let api: Api<DeserializeGuard<ProbeReply>> = Api::namespaced(ctx.term.ground.client.clone(), &namespace);
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
-    while let Some(event) = events.next().await {
+    // Often enough begun anew that one which has silently died is noticed in time.
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default().timeout(WATCH)).default_backoff());
+    let mut sweeps = tokio::time::interval(SWEEP);
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = sweeps.tick() => {
+                sweep(ctx).await;
+                continue;
+            }
+        };
+        let Some(event) = event else { return };
         match event {
             Ok(watcher::Event::Apply(reply) | watcher::Event::InitApply(reply)) => came(reply, ctx).await,
             Ok(watcher::Event::Delete(reply)) => ctx.own.replies.forget(&reply.name_any()),
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+            Ok(watcher::Event::Init) => {}
+            Ok(watcher::Event::InitDone) => sweep(ctx).await,
             Err(error) => {
                 tracing::warn!(%error, namespace, "what receivers take cannot be watched for the moment");
             }
@@ -97,15 +124,55 @@ pub async fn follow(ctx: &Context) {
 
 async fn came(reply: DeserializeGuard<ProbeReply>, ctx: &Context) {
     let name = reply.name_any();
-    let noted = reply.0.ok().and_then(|reply| ctx.own.replies.note(&reply));
-    let known = noted
-        .filter(|(policy, uid)| ctx.known.get(policy).is_some_and(|policy| policy.metadata.uid.as_deref() == Some(uid.as_str())));
-    if let Some((policy, _)) = known {
+    // One that cannot be read may be of a newer version: it is left to whoever can.
+    let Some((policy, uid)) = reply.0.ok().and_then(|reply| ctx.own.replies.note(&reply)) else { return };
+    let known = |known: Arc<Glance<RoundTripPolicy>>| known.metadata.uid.as_deref() == Some(uid.as_str());
+    if ctx.known.get(&policy).is_some_and(known) {
         ctx.wake(&policy);
-    } else {
+    } else if is_orphan(&policy, &uid, ctx).await {
         tracing::debug!(reply = name, "is for nobody");
         delete(&name, ctx).await;
     }
+}
+
+/// Whether a policy that we look after is gone, or another of its name has taken its place. What other installations look after is
+/// none of ours.
+async fn is_orphan(policy: &Name, uid: &str, ctx: &Context) -> bool {
+    let namespaces = &ctx.settings().namespaces;
+    if !namespaces.is_empty() && !namespaces.contains(&policy.namespace) {
+        return false;
+    }
+    match ctx.read(policy).await {
+        Ok(None) => true,
+        Ok(Some(found)) => found.0.is_ok_and(|found| found.metadata.uid.as_deref() != Some(uid)),
+        Err(_) => false,
+    }
+}
+
+/// Deletes what came for policies that are gone since.
+async fn sweep(ctx: &Context) {
+    for (name, policy, uid) in ctx.own.replies.unknown(|policy| ctx.known.get(policy).is_some()) {
+        if is_orphan(&policy, &uid, ctx).await {
+            delete(&name, ctx).await;
+        }
+    }
+}
+
+/// Asks the API server itself what was taken that settles a probe: before it is settled because its time is over, as the watch may be
+/// behind, or not there at all.
+///
+/// # Errors
+/// That it could not be asked: nobody knows then that no answer came.
+pub async fn ask(probe: &str, ctx: &Context) -> Result<(), ApiError> {
+    let api: Api<DeserializeGuard<ProbeReply>> =
+        Api::namespaced(ctx.term.ground.client.clone(), &ctx.settings().receiver_namespace);
+    for settles in ["reply", "bounced"] {
+        let Some(found) = bounded(api.get_opt(&format!("{probe}-{settles}"))).await? else { continue };
+        if let Ok(reply) = found.0 {
+            ctx.own.replies.note(&reply);
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what a status holds. What could not be deleted comes again, and is told already.

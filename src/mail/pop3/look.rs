@@ -13,8 +13,8 @@ use crate::mail::{
 const NEWEST: u32 = 500;
 /// How many of the newest are looked at where the count did not grow: others may have removed as many as came.
 const AROUND: u32 = 50;
-/// The lines of a report's text that are read: what it tells stands before the mail that came back.
-const REPORT: u32 = 200;
+/// The lines of a text that are read: as many as [`MOST`] octets hold of an encoded one.
+const REPORT: u32 = 800;
 
 impl Pop3Mailbox {
     /// The header of one message, or what was said instead: it may have been removed by other means meanwhile.

@@ -104,6 +104,8 @@ pub struct Heard {
     pub tells: Tells,
     /// When it was seen: over IMAP a moment after it came, over POP3 at the next look.
     pub received: Timestamp,
+    /// When it came, as its own server wrote into it.
+    pub arrived: Option<Timestamp>,
     /// The folder for junk that it is in.
     pub junk: Option<String>,
     /// To be told once this is noted where it survives us. Dropped without that, the mail stays, and is told again.

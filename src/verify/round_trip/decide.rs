@@ -56,6 +56,8 @@ pub enum Because {
     NotDue,
     /// A probe is being sent, or its answer is looked for.
     Running,
+    /// What is under way is not what is asked for any more.
+    Outdated,
     /// The answer to the probe in flight is waited for.
     AwaitsAnswer,
     /// Suspended, paused or in maintenance: nothing goes out. The diagnosis says which.
@@ -128,12 +130,19 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     let halt = seen.object.brakes().halt();
     if let Some(probe) = seen.in_flight().filter(|_| seen.running.is_none()) {
         // What was sent is settled, whatever else is so: nothing goes out for it.
+        let changed = !seen.is_unchanged() && seen.observed.is_ok();
+        let over = later(probe.deadline.0, GRACE) <= seen.object.now;
         let outcome = match &halt {
-            Some(halt) => Some(Outcome::interrupted(&halt.diagnosis)),
-            None if !seen.is_unchanged() && seen.observed.is_ok() => Some(Outcome::superseded()),
-            None => None,
+            // What came is judged by what was asked for then.
+            _ if changed => Some(Outcome::superseded()),
+            Some(halt) => Outcome::of_what_came(seen, probe).or_else(|| Some(Outcome::interrupted(&halt.diagnosis))),
+            // What it names may be gone since: its time is over all the same.
+            None if over && seen.observed.is_err() => {
+                Outcome::of_what_came(seen, probe).or_else(|| Some(Outcome::timed_out(seen, probe)))
+            }
+            None => Outcome::of_what_came(seen, probe),
         };
-        if let Some(outcome) = Outcome::of_what_came(seen, probe).or(outcome) {
+        if let Some(outcome) = outcome {
             return Plan { what: What::Settle(outcome), next: Some(seen.object.now), state: State::Active };
         }
     }
@@ -142,17 +151,26 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     }
     let (what, next) = match (seen.running.is_some(), refusal(seen), seen.in_flight()) {
         (_, Some(diagnosis), _) => {
-            // A reference that could not be read is read again, as nobody tells of a right that was granted.
+            // What could not be read is read again, as nobody tells of a right that was granted, nor of objects of other kinds.
             let again = later(seen.object.now, back_off(1, seen.object.uid, seen.spec.interval().get()));
-            let unread = diagnosis.class == Class::Transient || diagnosis.reason == Reason::RefUnreadable;
+            let unread =
+                diagnosis.class == Class::Transient || [Reason::RefUnreadable, Reason::RefNotFound].contains(&diagnosis.reason);
             (What::Refuse(diagnosis), unread.then_some(again))
         }
+        // It is told to end, and then settled.
+        (true, None, _) if is_outdated(seen) => (What::Rest(Because::Outdated), None),
         (true, None, _) => (What::Rest(Because::Running), None),
         (false, None, Some(probe)) => under_way(seen, probe),
         (false, None, None) => at_work(seen),
     };
     let next = [next, seen.object.brakes().window_start()].into_iter().flatten().min();
     Plan { what, next, state: State::Active }
+}
+
+/// Whether the probe under way rests on something else than is asked for now.
+fn is_outdated(seen: &Seen<'_>) -> bool {
+    let inputs = seen.observed.as_ref().ok().map(|observed| observed.inputs.as_str());
+    seen.running.as_ref().is_some_and(|running| inputs.is_some_and(|inputs| inputs != running.inputs))
 }
 
 /// Why nothing can be sent: the spec as a whole, or what it names.

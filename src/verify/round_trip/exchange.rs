@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch as channel},
     time::{Instant, sleep_until},
@@ -29,6 +29,9 @@ use crate::{
     },
 };
 
+/// How long a mail may stand there before it is seen, where the mailbox is watched and much comes; the clocks of servers differ by
+/// less.
+const SEEN: SignedDuration = SignedDuration::from_secs(30);
 /// How long behind a probe's time what came in time may still have to be found.
 const GRACE: Duration = Duration::from_secs(5);
 /// The time for leaving the mailbox in order.
@@ -136,7 +139,7 @@ impl Flow<'_> {
                 let until = instant(deadline);
                 let wish = self.wish(mark.and_then(|mark| mark.parse().ok()), until.checked_sub(timeout).unwrap_or(until), until);
                 let (mut hears, _waits) = self.place.desk.wait_for(wish);
-                self.listen(&mut hears, until).await
+                self.listen(&mut hears, deadline).await
             }
         }
     }
@@ -165,7 +168,7 @@ impl Flow<'_> {
         }
         // It was told; from here on only its answer is of interest.
         let sent = sent.unwrap_or_else(Timestamp::now);
-        self.listen(&mut hears, instant(later(sent, inputs.timeout))).await
+        self.listen(&mut hears, later(sent, inputs.timeout)).await
     }
 
     fn wish(&self, since: Option<Mark>, begun: Instant, until: Instant) -> Wish {
@@ -174,7 +177,8 @@ impl Flow<'_> {
     }
 
     /// Hears what comes until the probe is settled, or its time is over.
-    async fn listen(&self, hears: &mut UnboundedReceiver<News>, deadline: Instant) -> Option<ProbeReport> {
+    async fn listen(&self, hears: &mut UnboundedReceiver<News>, ended: Timestamp) -> Option<ProbeReport> {
+        let deadline = instant(ended);
         let id = self.expected.id;
         let (mut trouble, mut looked) = (None, false);
         loop {
@@ -187,7 +191,7 @@ impl Flow<'_> {
             };
             match news {
                 News::Mail(mail) => {
-                    let Heard { tells: Tells::Answer(_, mut answer), received, junk, noted } = *mail else { continue };
+                    let Heard { tells: Tells::Answer(_, mut answer), received, arrived, junk, noted } = *mail else { continue };
                     if let (None, Some(folder)) = (&answer.failure, junk) {
                         answer.failure = Some(
                             Diagnosis::new(Reason::MessageInJunk)
@@ -196,6 +200,7 @@ impl Flow<'_> {
                                 .fact("from", self.posting.inputs.to.as_str()),
                         );
                     }
+                    let received = came(received, arrived, ended);
                     let told = self.permits.came(Came { probe: id.to_string(), received, answer }).await;
                     if told != Noted::No {
                         noted.tell();
@@ -216,9 +221,25 @@ impl Flow<'_> {
         if let Some(failure) = trouble.filter(|_| !looked) {
             return Some(unopened(self.place, id, failure, true));
         }
+        if !looked {
+            return Some(unopened(self.place, id, unseen(self.place), true));
+        }
         let report = Report::new(Level::Authenticate, self.place.mailbox.endpoint.to_string());
         Some(ProbeReport { id: id.to_string(), report, sent: None, looked: true })
     }
+}
+
+/// When a mail came: when it was seen, where that was a moment later. Where nobody was there to see it, or only once its time was
+/// over, its own server says when.
+fn came(seen: Timestamp, arrived: Option<Timestamp>, over: Timestamp) -> Timestamp {
+    let unseen = |arrived: &Timestamp| seen.duration_since(*arrived) > SEEN || (seen > over && *arrived <= over);
+    arrived.filter(unseen).unwrap_or(seen)
+}
+
+/// That nobody has looked into the mailbox since the mail was sent: what is in it is not known.
+fn unseen(place: Place<'_>) -> Diagnosis {
+    let address = place.mailbox.login.as_ref().map(|login| login.credential.user()).unwrap_or_default();
+    Diagnosis::new(Reason::MailboxUnseen).fact("user", address).fact("protocol", place.mailbox.protocol.as_str())
 }
 
 /// That the mailbox could not be looked at.

@@ -101,10 +101,17 @@ impl Inputs {
         }
     }
 
-    /// The accounts that a probe may log in to: on the server that sends.
+    /// The accounts that a probe may log in to: on the server that sends, and on the mailbox's.
     #[must_use]
     pub fn accounts(&self) -> Vec<Account> {
-        self.sender.server.accounts()
+        let mut accounts = self.sender.server.accounts();
+        if let Back::Mailbox { mailbox, .. } = &self.back
+            && let Some(account) = mailbox.login.as_ref().map(|login| login.account(&mailbox.endpoint.host))
+            && !accounts.contains(&account)
+        {
+            accounts.push(account);
+        }
+        accounts
     }
 
     /// Whether a mailbox has to be looked at for the answer.

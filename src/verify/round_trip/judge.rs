@@ -54,14 +54,19 @@ pub(super) fn conditions(
         judge.conditions.drop(c::CREDENTIALS_READY);
     }
     let mut open = None;
+    // What was found with what has changed since says nothing of what is there now.
+    let rested_on = judge.status.inputs_observed.as_deref();
+    let stale = seen.observed.as_ref().is_ok_and(|observed| rested_on != Some(observed.inputs.as_str()));
     match finding {
+        Finding::Settled(_) if stale => {}
         Finding::Settled(outcome) if outcome.reason == Reason::Succeeded => judge.passed(outcome),
         Finding::Settled(outcome) if outcome.is_failure() => judge.failed(outcome),
         Finding::Trouble(failure) => judge.trouble(failure),
         Finding::Open(failure) => open = judge.left_open(failure),
         Finding::None | Finding::Sent | Finding::Settled(_) => judge.rest(&plan.what),
     }
-    let judged_now = matches!(finding, Finding::Settled(outcome) if outcome.reason == Reason::Succeeded || outcome.is_failure());
+    let judged_now =
+        !stale && matches!(finding, Finding::Settled(outcome) if outcome.reason == Reason::Succeeded || outcome.is_failure());
     if judge.same && !matches!(plan.what, What::Refuse(_)) {
         judge.conditions.still_hold();
     }
@@ -174,7 +179,9 @@ impl Judge<'_> {
     fn is_pending(&self, what: &What, judged_now: bool) -> bool {
         let waits = match what {
             What::Probe(_) | What::Settle(_) | What::Note(_) => true,
-            What::Rest(because) => matches!(because, Because::Running | Because::NotDue | Because::AwaitsAnswer),
+            What::Rest(because) => {
+                matches!(because, Because::Running | Because::Outdated | Because::NotDue | Because::AwaitsAnswer)
+            }
             What::Refuse(refusal) => refusal.class == Class::Transient,
         };
         let judged = self.conditions.get(c::ROUND_TRIP_HEALTHY).is_some_and(|healthy| {

@@ -22,6 +22,8 @@ use crate::{
 
 /// The time of a test, and its object.
 pub struct World {
+    /// The id of the probe of now.
+    pub id: String,
     pub spec: RoundTripPolicySpec,
     pub status: Option<RoundTripPolicyStatus>,
     pub observed: Result<Observed, Diagnosis>,
@@ -36,7 +38,7 @@ pub struct World {
 }
 
 pub const UID: &str = "5d7c8e6a-0000-4000-8000-000000000001";
-pub const ID: &str = "7b4e1d3c-5a3c-8f10-9c1e-2b6f0a4d7e11";
+pub const ID: &str = "7b4e1d3c-5a3c-8f10-9c1e-2b6f0a4d7e00";
 
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -45,6 +47,7 @@ pub fn at(second: i64) -> Timestamp {
 pub fn world() -> World {
     let account = Account { host: "smtp.test".to_owned(), user: "probe".to_owned(), secret: "account".to_owned() };
     World {
+        id: ID.to_owned(),
         spec: RoundTripPolicySpec {
             to: "echo@partner.test".to_owned(),
             message: ProbeMessage { subject: None, body: "please answer".to_owned() },
@@ -127,12 +130,17 @@ impl World {
     /// Tells what became of a probe's sending.
     pub fn tell_of(&mut self, probe: &Probe, report: &ProbeReport) {
         let plan = Plan { what: What::Probe(probe.clone()), next: None, state: State::Active };
-        self.status = Some(status(&self.seen(), &plan, Some(report)));
+        let report = ProbeReport { id: self.id.clone(), ..report.clone() };
+        self.status = Some(status(&self.seen(), &plan, Some(&report)));
     }
 
     /// Takes the claim of a probe.
     pub fn claim(&mut self, probe: &Probe) {
-        let id = probe.id.clone().unwrap_or_else(|| ID.to_owned());
+        let settled = self.status.as_ref().map_or(0, |status| status.history.len());
+        if probe.id.is_none() {
+            self.id = format!("{}{settled:02x}", &ID[..34]);
+        }
+        let id = probe.id.clone().unwrap_or_else(|| self.id.clone());
         self.status = Some(claim(&self.seen(), probe, &id, None, self.now));
     }
 
@@ -148,7 +156,7 @@ impl World {
     pub fn comes(&mut self, after: u64, failure: Option<Diagnosis>) {
         self.now = later(self.now, Duration::from_secs(after));
         let answer = Answer { failure, rewritten_from: None };
-        self.came = vec![Came { probe: ID.to_owned(), received: self.now, answer }];
+        self.came = vec![Came { probe: self.id.clone(), received: self.now, answer }];
     }
 
     /// Goes on until the next slot of the schedule.

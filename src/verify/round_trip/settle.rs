@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Came, Seen, status::with_facts};
+use super::{Came, Seen, matching::same_address, status::with_facts};
 use crate::{
     api::{
         Class, Reason,
@@ -33,6 +33,8 @@ pub struct Outcome {
     pub received: Option<Timestamp>,
     /// How long it took.
     pub took: Option<Duration>,
+    /// It is its time alone that ended it: nothing was heard.
+    pub by_time: bool,
     /// The From that our own mail came back with, where that was not ours any more; some and empty where it was ours.
     pub rewritten_from: Option<String>,
 }
@@ -48,6 +50,7 @@ impl Outcome {
             told: sentence(&failure),
             received,
             took: None,
+            by_time: false,
             rewritten_from: None,
         }
     }
@@ -56,7 +59,15 @@ impl Outcome {
     #[must_use]
     pub fn superseded() -> Self {
         let told = "The spec, or what it names, changed while the answer was waited for.".to_owned();
-        Self { reason: Reason::NewGeneration, class: Class::Information, told, received: None, took: None, rewritten_from: None }
+        Self {
+            reason: Reason::NewGeneration,
+            class: Class::Information,
+            told,
+            received: None,
+            took: None,
+            by_time: false,
+            rewritten_from: None,
+        }
     }
 
     /// That it was given up as nothing goes out or comes in any more.
@@ -68,6 +79,7 @@ impl Outcome {
             told: sentence(halt),
             received: None,
             took: None,
+            by_time: false,
             rewritten_from: None,
         }
     }
@@ -79,9 +91,10 @@ impl Outcome {
         let right = about().filter(|came| came.answer.failure.is_none()).min_by_key(|came| came.received);
         if let Some(Came { received, answer, .. }) = right {
             let rewritten_from = answer.rewritten_from.clone();
-            let span = took(probe, *received);
+            let span = took(probe, (*received).min(seen.object.now));
             let took = duration(span);
-            if *received > probe.deadline.0 {
+            // What is here before its time is over is in time, whatever the receiver's clock says.
+            if *received > probe.deadline.0 && seen.object.now > probe.deadline.0 {
                 let late = Diagnosis::new(Reason::ReplyLate)
                     .detail("the answer came after its time")
                     .fact("took", took)
@@ -94,11 +107,11 @@ impl Outcome {
                 told: format!("The answer came after {took}."),
                 received: Some(*received),
                 took: Some(span),
+                by_time: false,
                 rewritten_from,
             });
         }
-        let bounced = |came: &&Came| failure(came) == Some(Reason::MessageBounced);
-        let bounce = about().find(bounced)?;
+        let bounce = about().find(|came| is_final(came, &seen.spec.to))?;
         Some(Self::failed(seen, bounce.answer.failure.clone()?, None))
     }
 
@@ -125,17 +138,38 @@ impl Outcome {
                 told: note.message.clone().unwrap_or_default(),
                 received: None,
                 took: None,
+                by_time: true,
                 rewritten_from: None,
             };
         }
         let Some(sent) = &probe.sent_at else {
-            return Self::failed(seen, Diagnosis::new(Reason::ProbeLost), None);
+            return Self { by_time: true, ..Self::failed(seen, Diagnosis::new(Reason::ProbeLost), None) };
         };
         let silent = Diagnosis::new(Reason::ReplyTimeout)
             .fact("timeout", seen.spec.timeout().to_string())
             .fact("sentAt", told_time(sent.0))
             .fact("messageID", probe.id.as_str());
-        Self::failed(seen, silent, None)
+        Self { by_time: true, ..Self::failed(seen, silent, None) }
+    }
+
+    /// That the right answer came in time, though we heard of it only later.
+    #[must_use]
+    pub fn in_time(came: &Came, took: Duration) -> Self {
+        Self {
+            reason: Reason::Succeeded,
+            class: Class::Information,
+            told: format!("The answer came after {}.", duration(took)),
+            received: Some(came.received),
+            took: Some(took),
+            by_time: false,
+            rewritten_from: came.answer.rewritten_from.clone(),
+        }
+    }
+
+    /// That our own limits kept the answer from being looked for until its time was over: no verdict.
+    #[must_use]
+    pub fn unjudged(seen: &Seen<'_>, failure: Diagnosis) -> Self {
+        Self { class: Class::Information, ..Self::failed(seen, failure, None) }
     }
 
     /// Whether it says that the round trip does not work: not where it was given up by us.
@@ -156,7 +190,15 @@ pub(super) fn note(seen: &Seen<'_>, failure: Diagnosis) -> ProbeNote {
 pub fn is_told(came: &Came, status: &RoundTripPolicyStatus) -> bool {
     let Some(probe) = status.in_flight.as_ref().filter(|probe| probe.id == came.probe) else { return true };
     let noted = probe.noted.as_ref().map_or(0, |note| weight(&note.reason));
-    failure(came).is_some_and(|reason| reason != Reason::MessageBounced && weight(reason.as_str()) <= noted)
+    failure(came).is_some_and(|reason| weight(reason.as_str()) <= noted)
+}
+
+/// Whether it is a report that the mail did not reach whom it went to. Behind an alias one recipient's mail may come back while
+/// another answers.
+fn is_final(came: &Came, to: &str) -> bool {
+    let bounce = came.answer.failure.as_ref().filter(|failure| failure.reason == Reason::MessageBounced);
+    bounce
+        .is_some_and(|bounce| bounce.get("recipient").is_none_or(|recipient| recipient.is_empty() || same_address(recipient, to)))
 }
 
 fn failure(came: &Came) -> Option<Reason> {
@@ -176,7 +218,7 @@ pub fn weight(reason: &str) -> u8 {
         4
     } else if known(&[Reason::ReplyFromMismatch]) {
         3
-    } else if known(&[Reason::MessageDelayed]) {
+    } else if known(&[Reason::MessageDelayed, Reason::MessageBounced]) {
         2
     } else {
         1

@@ -44,7 +44,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&ProbeReport>) -> Rou
     if let Ok(observed) = &seen.observed {
         status.return_address = Some(observed.address.clone());
     }
-    late(&mut status, seen);
+    let in_time = late(&mut status, seen);
     remember_hold(&mut status, seen, report);
     let finding = match (&plan.what, report) {
         (What::Settle(outcome), _) => settle(&mut status, seen, outcome),
@@ -55,7 +55,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, report: Option<&ProbeReport>) -> Rou
             Finding::None
         }
         (What::Probe(probe), Some(report)) => found(&mut status, seen, probe, report),
-        _ => Finding::None,
+        _ => in_time.map_or(Finding::None, Finding::Settled),
     };
     let open = judge::conditions(&mut status, seen, plan, &finding, halted.as_ref());
     plan_next(&mut status, seen, plan, &finding, open);
@@ -143,12 +143,19 @@ fn shortened(told: &str) -> String {
 
 /// What became of a probe's mail.
 fn found(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, probe: &Probe, report: &ProbeReport) -> Finding {
+    if status.history.iter().any(|row| row.id == report.id) {
+        // Told already: the API server took it, and we did not hear of that.
+        return Finding::None;
+    }
     let timeout = seen.spec.timeout().get();
     let failure = report.report.failure.clone();
     let claimed = status.in_flight.as_mut().filter(|known| known.id == report.id);
     if report.looked {
         return match (failure, claimed) {
             (Some(failure), Some(_)) if !is_open(&failure) => settle(status, seen, &Outcome::failed(seen, failure, None)),
+            (Some(failure), Some(known)) if known.deadline.0 <= seen.object.now => {
+                settle(status, seen, &Outcome::unjudged(seen, failure))
+            }
             (None, Some(known)) => {
                 let outcome = Outcome::timed_out(seen, known);
                 settle(status, seen, &outcome)
@@ -226,8 +233,10 @@ fn room(failure: &Diagnosis) -> Option<Timestamp> {
     failure.get("next")?.parse().ok()
 }
 
-/// Answers to probes that are settled already are late: that is no success, and worth a word.
-fn late(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>) {
+/// Answers to probes that are settled already are late: that is no success, and worth a word. But for one that a receiver took in
+/// time and could not tell of in time: that is the last probe's success, if it is about the last.
+fn late(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>) -> Option<Outcome> {
+    let (mut in_time, timeout) = (None, seen.spec.timeout().get());
     let last = status.last_round_trip.as_ref().map(|last| last.id.clone());
     for came in seen.came.iter().filter(|came| came.answer.failure.is_none()) {
         let Some(row) = status.history.iter_mut().find(|row| row.id == came.probe && row.received_at.is_none()) else { continue };
@@ -236,13 +245,24 @@ fn late(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>) {
         row.duration = Some(duration(took));
         let silent = [Reason::ReplyTimeout, Reason::ProbeLost, Reason::DeliveryUncertain, Reason::MessageDelayed];
         if silent.iter().any(|reason| reason.as_str() == row.result) {
-            Reason::ReplyLate.as_str().clone_into(&mut row.result);
-            row.message = Some(format!("The answer came after {}, when its time was over.", duration(took)));
+            if took <= timeout {
+                Reason::Succeeded.as_str().clone_into(&mut row.result);
+                row.message = None;
+                let is_last = last.as_deref() == Some(row.id.as_str());
+                in_time = in_time.or_else(|| is_last.then(|| Outcome::in_time(came, took)));
+            } else {
+                Reason::ReplyLate.as_str().clone_into(&mut row.result);
+                row.message = Some(format!("The answer came after {}, when its time was over.", duration(took)));
+            }
         }
         if last.as_deref() == Some(row.id.as_str()) {
             status.last_round_trip = Some(row.clone());
         }
     }
+    if let Some(Outcome { received: Some(received), .. }) = &in_time {
+        status.last_success_time = Some(Time(whole_seconds(*received)));
+    }
+    in_time
 }
 
 /// A failure with what is known here and not where it was found.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{away, mailbox_behind};
+use super::setting::{away, mailbox_behind};
 use crate::{
     proxy::{Point, Proxy},
     support::{

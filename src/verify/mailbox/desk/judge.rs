@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use mail_parser::MessageParser;
 use uuid::Uuid;
 
@@ -26,6 +27,11 @@ impl Read {
         let letter = Letter::read(mail);
         let ids = matching::ids(&letter, tag(mail).as_deref());
         Self { letter, ids }
+    }
+
+    /// When it came, as its own server says.
+    pub(super) fn arrived(&self) -> Option<Timestamp> {
+        self.letter.header.arrived
     }
 }
 

@@ -122,7 +122,7 @@ impl Desk {
                     continue;
                 }
                 let (noted, ack) = oneshot::channel();
-                let news = Heard { tells, received, junk: junk.map(str::to_owned), noted: Noted(noted) };
+                let news = Heard { tells, received, arrived: read.arrived(), junk: junk.map(str::to_owned), noted: Noted(noted) };
                 // Whoever has gone meanwhile has noted nothing.
                 tell.send(News::Mail(Box::new(news))).ok();
                 acks.push((party.number, ack));

@@ -249,3 +249,67 @@ fn answers_to_a_mailbox_are_looked_for_after_a_restart_also_when_their_time_is_o
     let probe = world.probe();
     assert_eq!((probe.begin, probe.id.as_deref()), (Begin::Look, Some(ID)));
 }
+
+#[test]
+fn what_is_in_hand_in_time_is_in_time_whatever_the_receivers_clock_says() {
+    for ahead in [-3600, 3600] {
+        let mut world = world();
+        world.send();
+        world.comes(5, None);
+        world.came[0].received = at(5).checked_add(jiff::SignedDuration::from_secs(ahead)).unwrap();
+        let What::Settle(outcome) = world.decide().what else { panic!("not settled") };
+        assert_eq!(outcome.reason, Reason::Succeeded, "{ahead}");
+        assert!(outcome.took.unwrap() <= Duration::from_secs(5), "{ahead}");
+    }
+}
+
+#[test]
+fn a_bounce_for_another_recipient_is_remembered_and_settles_nothing() {
+    let mut world = world();
+    world.send();
+    world.comes(1, Some(Diagnosis::new(Reason::MessageBounced).fact("recipient", "archive@partner.test")));
+    assert!(matches!(world.tell().what, What::Note(_)));
+    assert_eq!(world.decide().what, What::Rest(Because::AwaitsAnswer));
+    let noted = world.status.clone();
+    world.comes(1, None);
+    assert_eq!(settled(&world.decide()), "Succeeded");
+    (world.status, world.now) = (noted, at(700));
+    world.came.clear();
+    assert_eq!(settled(&world.decide()), "MessageBounced");
+    for recipient in ["", "Echo@PARTNER.test"] {
+        let mut world = super::super::samples::world();
+        world.send();
+        world.comes(1, Some(Diagnosis::new(Reason::MessageBounced).fact("recipient", recipient)));
+        assert_eq!(settled(&world.decide()), "MessageBounced", "{recipient}");
+    }
+}
+
+#[test]
+fn a_probe_whose_time_is_over_is_settled_also_while_something_that_it_names_is_gone() {
+    let mut world = world();
+    world.send();
+    world.observed = Err(Diagnosis::new(Reason::RefNotFound));
+    assert!(matches!(world.decide().what, What::Refuse(_)));
+    world.passes(603);
+    assert_eq!(settled(&world.decide()), "ReplyTimeout");
+}
+
+#[test]
+fn what_is_under_way_for_an_older_spec_is_told_to_end() {
+    let mut world = world();
+    let probe = world.probe();
+    world.claim(&probe);
+    world.running = Some(probe);
+    assert_eq!(world.decide().what, What::Rest(Because::Running));
+    world.observed.as_mut().unwrap().inputs = "other".to_owned();
+    assert_eq!(world.decide().what, What::Rest(Because::Outdated));
+}
+
+#[test]
+fn what_nobody_tells_of_is_looked_for_again() {
+    let mut world = world();
+    world.observed = Err(Diagnosis::new(Reason::RefNotFound));
+    assert!(world.decide().next.is_some());
+    world.observed = Err(Diagnosis::new(Reason::ReceiverNotFound));
+    assert!(world.decide().next.is_none(), "its coming is told");
+}

@@ -190,3 +190,57 @@ fn a_missing_reference_is_told_and_forgotten_when_it_is_there() {
     assert_eq!(world.condition(c::RESOLVED_REFS), ("True", "Succeeded"));
     assert_eq!(world.condition(c::READY), ("Unknown", "AwaitingReply"));
 }
+
+#[test]
+fn what_a_receiver_took_in_time_is_a_success_also_where_we_heard_of_it_too_late() {
+    let mut world = world();
+    world.send();
+    world.passes(700);
+    world.tell();
+    assert_eq!(world.condition(c::READY), ("False", "ReplyTimeout"));
+    world.comes(1, None);
+    world.came[0].received = at(30);
+    world.tell();
+    assert_eq!((world.results(), world.condition(c::READY)), (vec!["Succeeded"], ("True", "Succeeded")));
+    assert_eq!(world.told().last_success_time.as_ref().unwrap().0, at(30));
+    assert_eq!(world.told().consecutive_failures, None);
+}
+
+#[test]
+fn what_is_told_twice_counts_once() {
+    // The API server took the status, and its answer was lost.
+    let mut world = world();
+    let probe = world.probe();
+    world.tell();
+    world.claim(&probe);
+    for _ in 0..2 {
+        world.tell_of(&probe, &failed(Reason::SenderRejected));
+        assert_eq!((world.results(), world.told().consecutive_failures), (vec!["SenderRejected"], Some(1)));
+    }
+}
+
+#[test]
+fn a_mailbox_that_our_own_limits_keep_closed_is_no_verdict_and_no_probe_for_ever() {
+    let mut world = world();
+    world.observed.as_mut().unwrap().reads = true;
+    world.send();
+    world.passes(605);
+    let probe = world.probe();
+    let held = ProbeReport { looked: true, ..failed(Reason::CredentialHeld) };
+    world.tell_of(&probe, &held);
+    assert_eq!((world.told().in_flight.is_none(), world.results()), (true, vec!["CredentialHeld"]));
+    assert_eq!(world.told().consecutive_failures, None);
+}
+
+#[test]
+fn what_was_found_with_an_older_spec_is_no_verdict_on_the_new_one() {
+    let mut world = world();
+    world.send();
+    world.generation = 2;
+    world.observed.as_mut().unwrap().inputs = "other".to_owned();
+    world.comes(1, None);
+    world.tell();
+    assert_eq!(world.results(), ["NewGeneration"]);
+    assert_eq!(world.condition(c::RECONCILING).0, "True");
+    assert_ne!(world.condition(c::ROUND_TRIP_HEALTHY).0, "True");
+}

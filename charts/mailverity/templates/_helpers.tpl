@@ -1,0 +1,301 @@
+{{/* The labels of an object, from the name that its kind of pods has. Context: {root, name}. */}}
+{{- define "mailverity.labels" -}}
+app.kubernetes.io/name: {{ .name }}
+{{- if ne .root.Values.operatorName "mailverity" }}
+app.kubernetes.io/instance: {{ .root.Values.operatorName }}
+{{- end }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "mailverity.operator.labels" -}}
+{{ include "mailverity.labels" (dict "root" . "name" "mailverity") }}
+{{- end }}
+
+{{- define "mailverity.receiver.labels" -}}
+{{ include "mailverity.labels" (dict "root" . "name" "mailverity-receiver") }}
+{{- end }}
+
+{{- define "mailverity.agent.labels" -}}
+{{ include "mailverity.labels" (dict "root" . "name" "mailverity-agent") }}
+{{- end }}
+
+{{/* What a Deployment knows its pods by. Never changed: Kubernetes forbids it. Context: {root, name}. */}}
+{{- define "mailverity.selector" -}}
+app.kubernetes.io/name: {{ .name }}
+{{- if ne .root.Values.operatorName "mailverity" }}
+app.kubernetes.io/instance: {{ .root.Values.operatorName }}
+{{- end }}
+{{- end }}
+
+{{/* The receivers' objects: those in the cluster or in the operator's namespace must not meet those of another installation. */}}
+{{- define "mailverity.receiver.name" -}}
+{{ .Values.operatorName }}-receiver
+{{- end }}
+
+{{- define "mailverity.image" -}}
+{{- with .Values.image -}}
+{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end }}
+
+{{- define "mailverity.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The subject of what binds the operator. */}}
+{{- define "mailverity.operator.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ .Values.operatorName }}
+    namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{- define "mailverity.receiver.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "mailverity.receiver.name" . }}
+    namespace: {{ .Values.receiver.namespace }}
+{{- end }}
+
+{{/* A ClusterRole bound to the whole cluster, or in each namespace that is looked after.
+     Context: {root, role, labels, subjects}. */}}
+{{- define "mailverity.bind" -}}
+{{- $given := . }}
+{{- range .root.Values.watchNamespaces | default (list "") }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ if . }}RoleBinding{{ else }}ClusterRoleBinding{{ end }}
+metadata:
+  name: {{ $given.role }}
+  {{- with . }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- $given.labels | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ $given.role }}
+{{ $given.subjects }}
+{{- end }}
+{{- end }}
+
+{{/* Pod Security `restricted`. */}}
+{{- define "mailverity.podSecurity" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{- define "mailverity.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}
+
+{{/* The downward API: {variable: path}. */}}
+{{- define "mailverity.fields" -}}
+{{- range $name, $path := . }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: {{ $path }}
+{{- end }}
+{{- end }}
+
+{{/* Where mail connections may go, as flags. Context: {reach, egressProxy}. */}}
+{{- define "mailverity.reach" -}}
+{{- $reach := .reach | default dict }}
+{{- if not (kindIs "invalid" $reach.denyCIDRs) }}
+- --deny-cidrs={{ join "," $reach.denyCIDRs }}
+{{- end }}
+{{- with $reach.allowedPorts }}
+- --allowed-ports={{ include "mailverity.ports" . }}
+{{- end }}
+{{- with $reach.nameservers }}
+- --nameservers={{ join "," . }}
+{{- end }}
+{{- with (.egressProxy | default dict).url }}
+- --egress-proxy={{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Numbers that come from YAML are floats. */}}
+{{- define "mailverity.ports" -}}
+{{- $all := list }}
+{{- range . }}{{ $all = append $all (kindIs "string" . | ternary . (int . | toString)) }}{{ end }}
+{{- join "," $all }}
+{{- end }}
+
+{{/* Variables of the environment. Context: {egressProxy, ca}. */}}
+{{- define "mailverity.env" -}}
+{{- $secret := (.egressProxy | default dict).secretRef | default dict }}
+{{- if $secret.name }}
+# In the environment, as a process list shows what a command line holds.
+- name: MAILVERITY_EGRESS_PROXY
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret.name }}
+      key: {{ $secret.key | default "url" }}
+{{- end }}
+{{- if include "mailverity.hasCA" .ca }}
+# Both are read once either is named.
+- name: SSL_CERT_FILE
+  value: /etc/ssl/certs/ca-certificates.crt
+- name: SSL_CERT_DIR
+  value: /etc/mailverity/ca
+{{- end }}
+{{- end }}
+
+{{- define "mailverity.hasCA" -}}
+{{- with . }}{{ if or .configMapName .secretName }}true{{ end }}{{ end }}
+{{- end }}
+
+{{- define "mailverity.mounts" -}}
+{{- if include "mailverity.hasCA" . }}
+volumeMounts:
+  - name: ca
+    mountPath: /etc/mailverity/ca
+    readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "mailverity.volumes" -}}
+{{- if include "mailverity.hasCA" . }}
+volumes:
+  - name: ca
+    projected:
+      sources:
+        {{- with .configMapName }}
+        - configMap:
+            name: {{ . }}
+        {{- end }}
+        {{- with .secretName }}
+        - secret:
+            name: {{ . }}
+        {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where pods go, from .priorityClassName, .nodeSelector and their like. */}}
+{{- define "mailverity.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Context: {constraints, selector}. */}}
+{{- define "mailverity.spread" -}}
+{{- $selector := dict "matchLabels" (fromYaml .selector) }}
+topologySpreadConstraints:
+{{- range .constraints }}
+  - {{ toYaml (merge (dict) . (dict "labelSelector" $selector)) | nindent 4 | trim }}
+{{- else }}
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      {{- toYaml $selector | nindent 6 }}
+{{- end }}
+{{- end }}
+
+{{- define "mailverity.probes" -}}
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: metrics
+  periodSeconds: 20
+  timeoutSeconds: 5
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: metrics
+  periodSeconds: 5
+{{- end }}
+
+{{/* Context: {root, own: podAnnotations}. */}}
+{{- define "mailverity.podAnnotations" -}}
+{{- $scrape := .root.Values.metrics.scrapeAnnotations }}
+{{- if or $scrape .own }}
+annotations:
+  {{- if $scrape }}
+  prometheus.io/scrape: "true"
+  prometheus.io/port: {{ .root.Values.metrics.port | int | quote }}
+  {{- end }}
+  {{- with .own }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Ports that mail connections may go to, for a NetworkPolicy. */}}
+{{- define "mailverity.mailPorts" -}}
+{{- range (. | default dict).allowedPorts | default (list 25 465 587 2525 110 143 993 995) }}
+{{- if and (kindIs "string" .) (contains "-" .) }}
+- {port: {{ index (splitList "-" .) 0 }}, endPort: {{ index (splitList "-" .) 1 }}, protocol: TCP}
+{{- else }}
+- {port: {{ int . }}, protocol: TCP}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What goes out of every pod: to name servers and to the API server. */}}
+{{- define "mailverity.basicEgress" -}}
+# Name servers.
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+# The API server.
+- ports:
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - {port: {{ int . }}, protocol: TCP}
+    {{- end }}
+{{- with .Values.networkPolicy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Who scrapes. */}}
+{{- define "mailverity.metricsIngress" -}}
+# Scraping; the kubelet's probes are let in by the network plugin.
+- ports:
+    - {port: metrics, protocol: TCP}
+  {{- with .Values.networkPolicy.metricsFrom }}
+  from:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* An agent with what was left out of it; YAML. Context: {root, actor}. */}}
+{{- define "mailverity.agent" -}}
+{{- $defaults := dict "zone" .actor.name "displayName" "" "namespace" (printf "mail-actor-%s" .actor.name)
+  "createNamespace" true "createActor" true "deploy" true "suspend" false "heartbeatTimeout" "" "replicas" 1
+  "allowedNamespaces" (dict "from" "All") "extraCABundle" .root.Values.extraCABundle
+  "resources" (fromYaml "{requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 64Mi}}") }}
+{{- range $key, $value := .actor }}{{ $_ := set $defaults $key $value }}{{ end }}
+{{- toYaml $defaults }}
+{{- end }}
