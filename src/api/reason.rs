@@ -74,6 +74,7 @@ reasons! {
     // What holds
     Succeeded: Information, None, "It works.", "";
     TestMessageAccepted: Information, Some(c::DELIVERY_TESTED), "The server took the test mail.", "{reply}";
+    TokenAcquired: Information, Some(c::CREDENTIALS_READY), "An access token was had.", "";
     NewGeneration: Information, Some(c::RECONCILING), "A changed spec is not judged yet.", "Generation {generation} is being judged.";
     NeverVerified: Information, Some(c::VERIFIED), "No check has come to a conclusion yet.", "The first check is due at {next}.";
     VerificationRunning: Information, Some(c::VERIFIED), "The first check is under way.", "Wait for it to end.";
@@ -164,7 +165,10 @@ reasons! {
     AuthenticationUnavailable: Transient, Some(c::AUTHENTICATED), "The server cannot check logins now.", "The server cannot check logins now.";
     AppPasswordRequired: User, Some(c::AUTHENTICATED), "The provider wants an app password, as two-step verification is on.", "Make an app password at {provider} and put it in Secret {secret}.";
     BasicAuthDisabled: User, Some(c::AUTHENTICATED), "The provider takes no passwords any more.", "{provider} takes no passwords here; use auth.type OAuth2.";
-    OAuthTokenFailed: User, Some(c::CREDENTIALS_READY), "No access token could be had.", "{fault}.";
+    OAuthTokenFailed: User, Some(c::CREDENTIALS_READY), "No access token could be had.", "[{cure}.][{fault}.]";
+    ClientSecretExpired: User, Some(c::CREDENTIALS_READY), "The application's client secret has ended.", "Make a new client secret for application {client} at {provider}, and put its value into Secret {secret}.";
+    RefreshTokenExpired: User, Some(c::CREDENTIALS_READY), "The refresh token is not taken any more.", "Let the user consent anew at {provider}, and put the new refresh token into Secret {secret}.[ {often}.]";
+    ConsentRequired: User, Some(c::CREDENTIALS_READY), "The application lacks the consent that it needs.", "Have an administrator at {provider} consent to {scopes} for application {client}.";
 
     // The mailbox
     MailboxNotFound: User, Some(c::VERIFIED), "The mailbox does not exist for this account.", "The server has no mailbox {mailbox} for {user}; check mailbox.name, and that the account has a mailbox.";

@@ -140,7 +140,7 @@ impl Check {
         judge: &Judge,
         practice: Option<&Practice>,
     ) -> Result<Given, Error> {
-        let mut given = Given::files(documents, &self.namespace);
+        let mut given = Given::files(documents, &self.namespace).with_tokens(self.way.tokens()?);
         for (document, outcome) in documents.iter().zip(outcomes).filter(|(document, _)| document.group() == crd::GROUP) {
             let spec = Some(judge.pruned(document)).filter(|_| !outcome.is_invalid() && !outcome.skipped);
             let (namespace, name) = (document.namespace(&self.namespace), document.name());

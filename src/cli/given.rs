@@ -3,7 +3,10 @@
 
 mod named;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -17,7 +20,7 @@ use crate::{
     },
     mail::Diagnosis,
     manifest::{Document, stored},
-    verify::{References, Stored},
+    verify::{References, Stored, tokens::Tokens},
 };
 
 /// What can be referred to. Files come first, then the cluster, object by object.
@@ -33,6 +36,7 @@ pub struct Given {
     labels: HashMap<String, BTreeMap<String, String>>,
     cluster: Option<Client>,
     fallback: Option<Fallback>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// What stands for all that is not given.
@@ -104,6 +108,13 @@ impl Given {
     #[must_use]
     pub fn or_cluster(mut self, cluster: Option<Client>) -> Self {
         self.cluster = cluster;
+        self
+    }
+
+    /// Asks for access tokens by these.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(Arc::new(tokens));
         self
     }
 
@@ -185,6 +196,10 @@ impl References for Given {
             Ok(found.map(|spec| EmailProfile::new(name, spec)))
         }
         .boxed()
+    }
+
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.tokens.clone()
     }
 
     fn namespace_labels<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, Diagnosis>> {

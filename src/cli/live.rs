@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -19,13 +20,13 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{Error, elsewhere::Elsewhere, interrupt::Interrupt, output};
+use super::{Error, elsewhere::Elsewhere, interrupt::Interrupt, output, tokens};
 use crate::{
     api::{
         Reason,
         v1alpha1::{Level, MailServerSpec},
     },
-    mail::{Diagnosis, Vantage, dns::Resolver, guard::Guard, protocol::Protocol, proxy::Proxy},
+    mail::{Diagnosis, Vantage, dns::Resolver, guard::Guard, https::Hosts, protocol::Protocol, proxy::Proxy},
     verify::{
         Gate, References, Report,
         email_profile::Agent,
@@ -38,6 +39,7 @@ use crate::{
         },
         mailbox,
         report::LoginOutcome,
+        tokens::Tokens,
     },
 };
 
@@ -54,6 +56,9 @@ pub struct Way {
     /// variable MAILVERITY_EGRESS_PROXY.
     #[arg(long, value_name = "URL")]
     egress_proxy: Option<String>,
+    /// Trust these CA certificates too, in PEM, where access tokens are asked for (auth.type OAuth2).
+    #[arg(long, value_name = "FILE")]
+    token_ca_file: Option<PathBuf>,
 }
 
 impl Way {
@@ -70,6 +75,17 @@ impl Way {
             url.map(|url| url.parse::<Proxy>()).transpose().map_err(|error| Error::Usage(format!("--egress-proxy: {error}")))?;
         let resolver = Resolver::new(&self.nameservers);
         Ok(Vantage { actor: "here".to_owned(), resolver, guard: Guard::open(), proxy })
+    }
+}
+
+impl Way {
+    /// How access tokens are asked for.
+    ///
+    /// # Errors
+    /// A proxy or a file with CA certificates that cannot be used.
+    pub fn tokens(&self) -> Result<Tokens, Error> {
+        let https = tokens::https(self.vantage()?, Hosts::Any, self.token_ca_file.as_deref());
+        https.map(Tokens::new).map_err(Error::Usage)
     }
 }
 

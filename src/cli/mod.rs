@@ -22,6 +22,7 @@ mod reach;
 mod receiver;
 mod round_trip;
 mod sandbox;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -159,7 +160,8 @@ mod tests {
         while let Some(command) = all.pop() {
             for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
                 let secret = flag.contains("password") || flag.contains("token") || flag.contains("secret");
-                assert!(!secret || flag.ends_with("-file") || flag.starts_with("secrets-"), "--{flag}");
+                let names_places = flag.ends_with("-file") || flag.ends_with("-hosts") || flag.starts_with("secrets-");
+                assert!(!secret || names_places, "--{flag}");
             }
             all.extend(command.get_subcommands().cloned());
         }

@@ -12,7 +12,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::reach::Reach;
+use super::reach::{Reach, TokenReach};
 use crate::{
     api::v1alpha1::DEFAULT_ACTOR,
     controllers::{self, Entry, Ground, Memory, Settings, definition, lead},
@@ -26,7 +26,7 @@ use crate::{
     },
     server::{self, Health},
     telemetry,
-    verify::{fingerprint::Key, mail_server::Mode},
+    verify::{fingerprint::Key, mail_server::Mode, tokens::Tokens},
 };
 
 /// Run in a cluster: check every MailServer, on a schedule and after each change.
@@ -54,6 +54,8 @@ pub struct Operator {
     require_allowed_hosts: bool,
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    token_reach: TokenReach,
     /// Enforce: do what specs ask for. Observe: connect and log in, and send nothing.
     #[arg(long, value_enum, default_value_t = Behaviour::Enforce)]
     mode: Behaviour,
@@ -137,6 +139,9 @@ pub enum Error {
     /// The egress proxy cannot be read. Its text is not shown: it may hold a password.
     #[error("--egress-proxy: {0}")]
     Proxy(#[from] NotAProxy),
+    /// Access tokens cannot be asked for as it was said.
+    #[error("{0}")]
+    Tokens(String),
 }
 
 impl Operator {
@@ -177,7 +182,9 @@ impl Operator {
     }
 
     fn settings(&self, guard: Guard) -> Result<Settings, Error> {
+        let vantage = self.reach.vantage(DEFAULT_ACTOR, guard)?;
         Ok(Settings {
+            https: self.token_reach.https(vantage.clone()).map_err(Error::Tokens)?,
             installation: self.name.clone(),
             namespace: self.operator_namespace.clone().filter(|given| !given.is_empty()).unwrap_or_else(own_namespace),
             receiver_namespace: self.receiver_namespace.clone(),
@@ -189,7 +196,7 @@ impl Operator {
                 Behaviour::Observe => Mode::Observe,
             },
             contact: self.contact.clone(),
-            vantage: self.reach.vantage(DEFAULT_ACTOR, guard)?,
+            vantage,
             max_checks: self.max_checks.into(),
             max_checks_per_host: self.max_checks_per_host.into(),
             max_new_at_once: self.max_new_at_once,
@@ -226,7 +233,8 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
     let (election, fence, roles) = Election::new(client.clone(), &settings.namespace, &settings.installation, me);
     let (election_stopper, election_stop) = Stop::new();
     let election = tokio::spawn(election.run(election_stop));
-    let ground = Ground { settings, client, fence, key, metrics, health: health.clone(), memory };
+    let tokens = Arc::new(Tokens::new(settings.https.clone()));
+    let ground = Ground { settings, client, fence, key, metrics, health: health.clone(), memory, tokens };
     let others = async {
         while installed.next().await.is_some() {}
         std::future::pending::<()>().await;

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     str::FromStr,
 };
 
@@ -12,11 +13,13 @@ use clap::{
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::tokens;
 use crate::{
     mail::{
         Vantage,
         dns::Resolver,
         guard::{Guard, MAIL_PORTS, Ports},
+        https::{Host, Hosts, Https},
         proxy::{NotAProxy, Proxy},
     },
     runtime::destinations,
@@ -40,6 +43,29 @@ pub(super) struct Reach {
     /// environment, as a process list shows what a command line holds.
     #[arg(long, env = "MAILVERITY_EGRESS_PROXY", hide_env_values = true, value_parser = hidden(), value_name = "URL")]
     egress_proxy: Option<SecretString>,
+}
+
+/// Where access tokens may be asked for.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TokenReach {
+    /// Hosts that access tokens may be asked of beside those of Microsoft and Google, as host or host:port, with commas between;
+    /// the port is 443 if none is given. Networks that --deny-cidrs names stay denied.
+    #[arg(long, value_name = "HOSTS")]
+    allowed_token_hosts: Option<List<Host>>,
+    /// CA certificates that are trusted beside the public roots where access tokens are asked for, in PEM.
+    #[arg(long, value_name = "FILE")]
+    token_ca_file: Option<PathBuf>,
+}
+
+impl TokenReach {
+    /// How access tokens are asked for, from this vantage.
+    ///
+    /// # Errors
+    /// A proxy in the environment, or a file, that cannot be used.
+    pub(super) fn https(&self, vantage: Vantage) -> Result<Https, String> {
+        let hosts = self.allowed_token_hosts.iter().flat_map(|list| &list.0).cloned().collect();
+        tokens::https(vantage, Hosts::These(hosts), self.token_ca_file.as_deref())
+    }
 }
 
 impl Reach {

@@ -62,7 +62,9 @@ impl<K: Kind> Context<K> {
     pub fn new(term: Arc<Term>, known: Known<K::Object>, wakes: Vec<(Option<String>, mpsc::UnboundedSender<Name>)>) -> Self {
         let uses = Uses::default();
         Self {
-            references: Cluster::noting(term.ground.client.clone(), uses.clone()).with_actors(Arc::clone(&term.roster)),
+            references: Cluster::noting(term.ground.client.clone(), uses.clone())
+                .with_actors(Arc::clone(&term.roster))
+                .with_tokens(Arc::clone(&term.ground.tokens)),
             term,
             own: K::default(),
             uses,

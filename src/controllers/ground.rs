@@ -6,11 +6,11 @@ use kube::Client;
 
 use super::memory::Memory;
 use crate::{
-    mail::Vantage,
+    mail::{Vantage, https::Https},
     metrics::Metrics,
     runtime::{lease::Fence, secrets::Access},
     server::Health,
-    verify::{fingerprint::Key, mail_server::Mode},
+    verify::{fingerprint::Key, mail_server::Mode, tokens::Tokens},
 };
 
 /// How the operator was set up, for all kinds.
@@ -34,6 +34,8 @@ pub struct Settings {
     pub contact: Option<String>,
     /// From where it checks.
     pub vantage: Vantage,
+    /// How access tokens are asked for.
+    pub https: Https,
     /// Checks at once.
     pub max_checks: usize,
     /// Checks at once to one host.
@@ -89,4 +91,6 @@ pub struct Ground {
     pub health: Health,
     /// What outlives the term.
     pub memory: Memory,
+    /// The access tokens, which outlive it too.
+    pub tokens: Arc<Tokens>,
 }

@@ -132,6 +132,12 @@ pub fn references<'a>(namespace: &str, tls: impl IntoIterator<Item = &'a Tls>, a
     }
     let secret = auth.and_then(|auth| auth.secret_ref.as_ref());
     all.extend(secret.map(|secret| reference(secrets::Kind::Secret, &secret.name)));
+    if let Some(oauth2) = auth.and_then(|auth| auth.oauth2.as_ref()) {
+        let client = oauth2.client.iter();
+        let named = client.flat_map(|client| [&client.secret_ref, &client.certificate_ref, &client.service_account_key_ref]);
+        let named = named.flatten().map(|secret| secret.name.as_str()).chain(oauth2.token_secret_name.as_deref());
+        all.extend(named.map(|name| reference(secrets::Kind::Secret, name)));
+    }
     all
 }
 

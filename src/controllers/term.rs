@@ -245,11 +245,16 @@ pub(super) mod tests {
     use crate::{
         api::v1alpha1::DEFAULT_ACTOR,
         controllers::Memory,
-        mail::{Vantage, dns::Resolver, guard::Guard},
+        mail::{
+            Vantage,
+            dns::Resolver,
+            guard::Guard,
+            https::{Hosts, Https},
+        },
         metrics::Metrics,
         runtime::{lease::Fence, secrets::Access, stop::Stopper},
         server::Health,
-        verify::{breaker::Answer, fingerprint::Key, mail_server::Mode, report::LoginOutcome},
+        verify::{breaker::Answer, fingerprint::Key, mail_server::Mode, report::LoginOutcome, tokens::Tokens},
     };
 
     /// A kind of one object, which notes what it is told.
@@ -329,7 +334,9 @@ pub(super) mod tests {
             guard: Guard::open(),
             proxy: None,
         };
+        let https = Https::new(vantage.clone(), &[], Hosts::These(Vec::new()));
         let settings = Settings {
+            https: https.clone(),
             installation: "mailverity".to_owned(),
             namespace: "mailverity-system".to_owned(),
             receiver_namespace: "mailverity-receiver".to_owned(),
@@ -353,6 +360,7 @@ pub(super) mod tests {
             metrics: Metrics::default(),
             health: Health::default(),
             memory: Memory::new(12, 200),
+            tokens: Arc::new(Tokens::new(https)),
         };
         let (stopper, ends) = Stop::new();
         (stopper, Term::new(ground, Limits::new(1, 1).0, ends))

@@ -56,6 +56,12 @@ impl Guard {
         Self { denied, ports: Some(ports.into_iter().map(Into::into).collect()) }
     }
 
+    /// The same networks at any port: for what is not mail.
+    #[must_use]
+    pub fn at_any_port(&self) -> Self {
+        Self { denied: self.denied.clone(), ports: None }
+    }
+
     /// What no mail server has a reason to be at: loopback, unspecified, link-local and the cloud's metadata services.
     #[must_use]
     pub fn default_denied() -> Vec<IpNet> {

@@ -1,4 +1,4 @@
-//! Protocols: DNS, TLS, SMTP, IMAP, POP3 and what they stand on. Nothing here knows Kubernetes.
+//! Protocols: DNS, TLS, SMTP, IMAP, POP3, OAuth 2.0 and what they stand on. Nothing here knows Kubernetes.
 //!
 //! Every failure leaves as a [`Diagnosis`] that keeps the server's own words. One type, [`wire::Wire`], stands between us
 //! and every server; stages are run by one recorder, [`stage::Stages`].
@@ -9,11 +9,13 @@ pub mod diagnosis;
 pub mod dns;
 pub mod domain;
 pub mod guard;
+pub mod https;
 pub mod imap;
 pub mod letter;
 pub mod mailbox;
 pub mod message;
 pub mod mime;
+pub mod oauth2;
 pub mod pop3;
 pub mod protocol;
 pub mod proxy;

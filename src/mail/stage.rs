@@ -14,6 +14,8 @@ use crate::api::v1alpha1::condition as c;
 pub enum Stage {
     /// References are read and judged.
     Secrets,
+    /// An access token is had from its provider (RFC 6749).
+    Token,
     /// The name is resolved.
     Dns,
     /// The egress proxy is asked to connect.
@@ -66,8 +68,9 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Secrets,
+        Self::Token,
         Self::Dns,
         Self::Proxy,
         Self::Tcp,
@@ -99,6 +102,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Secrets => "Secrets",
+            Self::Token => "Token",
             Self::Dns => "DNS",
             Self::Proxy => "Proxy",
             Self::Tcp => "TCP",
@@ -130,6 +134,7 @@ impl Stage {
     pub fn condition(self) -> &'static str {
         match self {
             Self::Secrets => c::RESOLVED_REFS,
+            Self::Token => c::CREDENTIALS_READY,
             Self::Dns
             | Self::Proxy
             | Self::Tcp

@@ -26,7 +26,7 @@ use crate::{
         v1alpha1::{EmailProfile, IS_DEFAULT_SERVER, MailReceiver, MailServer},
     },
     mail::Diagnosis,
-    verify::{References, Stored, select::Known},
+    verify::{References, Stored, select::Known, tokens::Tokens},
 };
 
 /// The cluster that the client speaks to.
@@ -35,6 +35,7 @@ pub struct Cluster {
     client: Client,
     uses: Uses,
     roster: Option<Arc<Roster>>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Cluster {
@@ -47,13 +48,20 @@ impl Cluster {
     /// The same, and notes in `uses` which version was read: seeing that version later is no news.
     #[must_use]
     pub fn noting(client: Client, uses: Uses) -> Self {
-        Self { client, uses, roster: None }
+        Self { client, uses, roster: None, tokens: None }
     }
 
     /// The same, and knows these actors.
     #[must_use]
     pub fn with_actors(mut self, roster: Arc<Roster>) -> Self {
         self.roster = Some(roster);
+        self
+    }
+
+    /// The same, and asks for access tokens by these.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Arc<Tokens>) -> Self {
+        self.tokens = Some(tokens);
         self
     }
 
@@ -133,6 +141,10 @@ impl References for Cluster {
             Ok(actors.into_iter().map(|actor| Known { away: roster.away(&actor.name_any(), now), actor }).collect())
         }
         .boxed()
+    }
+
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.tokens.clone()
     }
 
     fn namespace_labels<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, Diagnosis>> {

@@ -134,7 +134,9 @@ impl Conditions {
     }
 
     /// What follows from the spec and its references alone: whether it is `unacceptable`, and what of it could not be had.
-    pub fn references(&mut self, unacceptable: Option<&Diagnosis>, refused: Option<&Diagnosis>) {
+    ///
+    /// `same`: what was found of an access token still speaks of the account.
+    pub fn references(&mut self, unacceptable: Option<&Diagnosis>, refused: Option<&Diagnosis>, same: bool) {
         match unacceptable {
             Some(diagnosis) => self.tell(c::ACCEPTED, Truth::False, diagnosis),
             None => self.holds(c::ACCEPTED, "The spec makes sense as a whole."),
@@ -144,6 +146,7 @@ impl Conditions {
             (c::CREDENTIALS_READY, "The credentials were read."),
         ] {
             match refused {
+                None if kind == c::CREDENTIALS_READY && same && self.tells_of_a_token() => {}
                 None => self.holds(kind, told),
                 Some(refused) if refused.condition() == kind && refused.class != Class::Transient => {
                     self.tell(kind, Truth::False, refused);
@@ -157,6 +160,31 @@ impl Conditions {
                 Some(unread) if self.get(kind).is_none() => self.tell(kind, Truth::Unknown, unread),
                 Some(_) => {}
             }
+        }
+    }
+
+    /// Whether `CredentialsReady` says what came of asking for an access token: reading Secrets tells less.
+    #[must_use]
+    pub fn tells_of_a_token(&self) -> bool {
+        let reasons = [
+            Reason::TokenAcquired,
+            Reason::OAuthTokenFailed,
+            Reason::ClientSecretExpired,
+            Reason::RefreshTokenExpired,
+            Reason::ConsentRequired,
+        ];
+        self.get(c::CREDENTIALS_READY).is_some_and(|known| reasons.iter().any(|reason| reason.as_str() == known.reason))
+    }
+
+    /// What came of asking for an access token: it was had from `provider`, or it was not.
+    pub fn token(&mut self, provider: Option<&str>, failure: Option<&Diagnosis>) {
+        match (failure.filter(|failure| failure.condition() == c::CREDENTIALS_READY), provider) {
+            (Some(failure), _) => self.tell(c::CREDENTIALS_READY, Truth::False, failure),
+            (None, Some(provider)) => {
+                let told = format!("An access token was had from {provider}.");
+                self.set(c::CREDENTIALS_READY, Truth::True, Reason::TokenAcquired.as_str(), &told);
+            }
+            (None, None) => {}
         }
     }
 

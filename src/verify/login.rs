@@ -1,12 +1,13 @@
 //! One login, in any protocol: what may be tried, asked for at the gate, and told to it once (promises 7 and 8).
 
+use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Credential, Gate, fingerprint::Key, gate::Account, report::LoginOutcome};
+use super::{Credential, Gate, Report, fingerprint::Key, gate::Account, report::LoginOutcome, tokens::Access};
 use crate::{
     api::{Reason, v1alpha1::Mechanism},
     mail::{
-        Diagnosis,
+        Diagnosis, Stage, Stages,
         sasl::{self, Attempt, Kind, Redaction, Terms, choose},
     },
 };
@@ -37,6 +38,34 @@ impl Login {
         let secret = Key::new(self.fingerprint.as_bytes()).hash(&[host.as_bytes()]);
         Account { host, user: self.credential.user().to_owned(), secret }
     }
+
+    /// The account at the provider that gives out its tokens, where there is one.
+    #[must_use]
+    pub fn at_provider(&self) -> Option<Account> {
+        match &self.credential {
+            Credential::OAuth2 { source, .. } => Some(source.account().clone()),
+            Credential::Password { .. } | Credential::Token { .. } => None,
+        }
+    }
+
+    /// The stage Token: has an access token before a server is connected to, which would wait for it. Other credentials have no
+    /// such stage.
+    ///
+    /// # Errors
+    /// Those of [`super::tokens::Source::token`].
+    pub async fn prepare(
+        &self,
+        gate: &dyn Gate,
+        stages: &mut Stages,
+        report: &mut Report,
+        deadline: Instant,
+    ) -> Result<(), Diagnosis> {
+        let Credential::OAuth2 { source, .. } = &self.credential else { return Ok(()) };
+        let access = stages.run(Stage::Token, source.token(gate, deadline)).await?;
+        stages.note(format!("from {}", source.host()));
+        report.token = Some((source.host().to_owned(), access.expires));
+        Ok(())
+    }
 }
 
 /// Where the login is made, and what the server offers there.
@@ -58,6 +87,9 @@ pub struct Granted<'a> {
     offer: Offer<'a>,
     gate: &'a dyn Gate,
     account: Account,
+    secret: SecretString,
+    /// The token was shown before.
+    used: bool,
     mechanisms: Vec<Mechanism>,
     failure: Option<Diagnosis>,
     told: bool,
@@ -71,7 +103,7 @@ impl<'a> Granted<'a> {
     pub async fn ask(gate: &'a dyn Gate, login: &'a Login, offer: Offer<'a>, deadline: Instant) -> Result<Self, Diagnosis> {
         let kind = match login.credential {
             Credential::Password { .. } => Kind::Password,
-            Credential::Token { .. } => Kind::Token,
+            Credential::Token { .. } | Credential::OAuth2 { .. } => Kind::Token,
         };
         let mechanisms = choose(&Terms {
             allowed: &login.mechanisms,
@@ -80,6 +112,14 @@ impl<'a> Granted<'a> {
             allow_plaintext: login.allow_plaintext,
             kind,
         })?;
+        let (secret, used) = match &login.credential {
+            Credential::Password { password: secret, .. } | Credential::Token { token: secret, .. } => (secret.clone(), false),
+            Credential::OAuth2 { source, .. } => {
+                let Access { secret, shown, .. } =
+                    source.show(gate, deadline).await.map_err(|diagnosis| diagnosis.at(Stage::Token))?;
+                (secret, shown)
+            }
+        };
         let account = login.account(offer.host);
         match timeout_at(deadline, gate.login(&account)).await {
             Ok(granted) => granted?,
@@ -90,7 +130,7 @@ impl<'a> Granted<'a> {
                     .detail("another check was logging in with these credentials all the time"));
             }
         }
-        Ok(Self { login, offer, gate, account, mechanisms, failure: None, told: false })
+        Ok(Self { login, offer, gate, account, secret, used, mechanisms, failure: None, told: false })
     }
 
     /// The mechanisms to try, in order: each only where the one before was not judged.
@@ -102,14 +142,13 @@ impl<'a> Granted<'a> {
     /// What must never be seen again, once this login is shown.
     #[must_use]
     pub fn redaction(&self) -> Redaction {
-        Redaction::of(self.login.credential.user(), self.login.credential.secret())
+        Redaction::of(self.login.credential.user(), &self.secret)
     }
 
     /// What is shown to the server.
     #[must_use]
-    pub fn shown(&self) -> sasl::Login<'a> {
-        let credential = &self.login.credential;
-        sasl::Login { user: credential.user(), secret: credential.secret(), host: self.offer.host, port: self.offer.port }
+    pub fn shown(&self) -> sasl::Login<'_> {
+        sasl::Login { user: self.login.credential.user(), secret: &self.secret, host: self.offer.host, port: self.offer.port }
     }
 
     /// Takes what an attempt came to, and keeps it in `outcome`; none where the next mechanism may be tried.
@@ -129,7 +168,8 @@ impl<'a> Granted<'a> {
             }
         };
         *outcome = Some(judged);
-        self.tell(judged);
+        let forgiven = judged == LoginOutcome::Refused && self.token_refused();
+        self.tell(if forgiven { LoginOutcome::Undecided } else { judged });
         Some(result)
     }
 
@@ -137,6 +177,14 @@ impl<'a> Granted<'a> {
     #[must_use]
     pub fn exhausted(mut self) -> Diagnosis {
         self.failure.take().unwrap_or_else(|| Diagnosis::new(Reason::AuthMechanismNotOffered))
+    }
+
+    /// Lets go of a token that was refused. Whether it was taken by a server before: it may have been revoked since, which says
+    /// nothing of the credential that it was had with; the next check shows another.
+    fn token_refused(&self) -> bool {
+        let Credential::OAuth2 { source, .. } = &self.login.credential else { return false };
+        source.refused();
+        self.used
     }
 
     fn tell(&mut self, outcome: LoginOutcome) {

@@ -26,6 +26,7 @@ pub mod schedule;
 pub mod select;
 pub mod sharing;
 pub mod task;
+pub mod tokens;
 
 pub use approach::Endpoint;
 pub use gate::{Gate, Open};

@@ -1,11 +1,14 @@
 //! The Secrets and `ConfigMaps` that a spec names, and the credential that comes of them: read at the moment of use.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::{BoxFuture, FutureExt};
 use secrecy::SecretString;
 
-use super::select::Known;
+use super::{
+    select::Known,
+    tokens::{Source, Tokens},
+};
 use crate::{
     api::v1alpha1::{EmailProfile, MailReceiver, MailServer},
     mail::Diagnosis,
@@ -87,6 +90,11 @@ pub trait References: Send + Sync {
         async { Ok(Vec::new()) }.boxed()
     }
 
+    /// The access tokens that are kept here; none where none are asked for.
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        None
+    }
+
     /// The labels of a namespace; none where it has none, or nothing is known of it.
     ///
     /// # Errors
@@ -114,6 +122,13 @@ pub enum Credential {
         /// The token.
         token: SecretString,
     },
+    /// A user name, and where access tokens for it are had at the moment of use.
+    OAuth2 {
+        /// The mailbox that tokens are for.
+        user: String,
+        /// Where they come from.
+        source: Arc<Source>,
+    },
 }
 
 impl Credential {
@@ -121,16 +136,17 @@ impl Credential {
     #[must_use]
     pub fn user(&self) -> &str {
         match self {
-            Self::Password { user, .. } | Self::Token { user, .. } => user,
+            Self::Password { user, .. } | Self::Token { user, .. } | Self::OAuth2 { user, .. } => user,
         }
     }
 
-    /// The password or token.
+    /// The password or token; none where it is yet to be asked for.
     #[must_use]
-    pub fn secret(&self) -> &SecretString {
+    pub fn secret(&self) -> Option<&SecretString> {
         match self {
-            Self::Password { password, .. } => password,
-            Self::Token { token, .. } => token,
+            Self::Password { password, .. } => Some(password),
+            Self::Token { token, .. } => Some(token),
+            Self::OAuth2 { .. } => None,
         }
     }
 }

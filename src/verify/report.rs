@@ -2,16 +2,18 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    api::v1alpha1::{Capabilities, Level, StageResult, StageStatus, TlsStatus},
+    api::v1alpha1::{Capabilities, Level, OAuth2Status, StageResult, StageStatus, TlsStatus},
     mail::{
         Diagnosis, Stage,
         mailbox::Shown,
         stage::{Outcome, Record},
     },
-    verify::conditions::cut,
+    verify::{conditions::cut, halt::whole_seconds},
 };
 
 /// How a check ended.
@@ -60,6 +62,8 @@ pub struct Report {
     pub delivery: Option<Delivery>,
     /// The mailbox that was opened.
     pub mailbox: Option<Shown>,
+    /// The provider that gave the access token, and when that ends.
+    pub token: Option<(String, Timestamp)>,
     /// The whole time.
     pub duration: Duration,
 }
@@ -110,6 +114,7 @@ impl Report {
             login: None,
             delivery: None,
             mailbox: None,
+            token: None,
             duration: Duration::ZERO,
         }
     }
@@ -272,6 +277,13 @@ pub fn stage_status(record: &Record) -> StageStatus {
         duration: cut(&human(record.duration), 16).to_owned(),
         detail: text(record.detail.as_deref(), 128),
     }
+}
+
+/// The token in use, as a status tells it.
+#[must_use]
+pub fn oauth2_status(token: Option<&(String, Timestamp)>) -> Option<OAuth2Status> {
+    let (_, expires) = token?;
+    Some(OAuth2Status { token_expires_at: Some(Time(whole_seconds(*expires))), device_code: None })
 }
 
 /// TLS and a certificate, cut to the bounds of a status.

@@ -30,6 +30,7 @@ mod secrets;
 mod sending;
 mod servers;
 mod setting;
+mod tokens;
 mod vantages;
 mod views;
 

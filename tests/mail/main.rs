@@ -22,6 +22,7 @@ mod pop3;
 mod profiles;
 mod receiver;
 mod send;
+mod tokens;
 mod trips;
 mod watching;
 

@@ -7,7 +7,7 @@ use mailverity::api::Reason;
 use crate::{logging_in, mailboxes, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 55] = [
+const NOT_OF_A_CHECK: [Reason; 59] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -60,6 +60,11 @@ const NOT_OF_A_CHECK: [Reason; 55] = [
     Reason::SlowReply,
     Reason::FromRewritten,
     Reason::ProbeLost,
+    // Of access tokens: tests/protocol/tokens, tests/mail/tokens and the tables of mail/oauth2.
+    Reason::TokenAcquired,
+    Reason::ClientSecretExpired,
+    Reason::RefreshTokenExpired,
+    Reason::ConsentRequired,
     // Of a MailReceiver: tests/cluster/receivers.
     Reason::NoListener,
     Reason::PortUnavailable,

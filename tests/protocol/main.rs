@@ -31,4 +31,5 @@ mod reaching;
 mod receiver;
 mod references;
 mod sending;
+mod tokens;
 mod watching;

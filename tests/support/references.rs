@@ -1,11 +1,14 @@
 //! Secrets and `ConfigMaps` of a test.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use mailverity::{
     mail::Diagnosis,
-    verify::{References, Stored},
+    verify::{References, Stored, tokens::Tokens},
 };
 
 /// Secrets and `ConfigMaps` by name, in every namespace.
@@ -13,6 +16,7 @@ use mailverity::{
 pub struct Given {
     secrets: HashMap<String, Stored>,
     config_maps: HashMap<String, Stored>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 fn stored(data: &[(&str, &[u8])]) -> Stored {
@@ -35,6 +39,11 @@ impl Given {
         self.secret(name, &[("username", user.as_bytes()), ("password", password.as_bytes())])
     }
 
+    pub fn with_tokens(mut self, tokens: Arc<Tokens>) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
     pub fn config_map(mut self, name: &str, data: &[(&str, &[u8])]) -> Self {
         self.config_maps.insert(name.to_owned(), stored(data));
         self
@@ -42,6 +51,10 @@ impl Given {
 }
 
 impl References for Given {
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.tokens.clone()
+    }
+
     fn secret<'a>(&'a self, _: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, Diagnosis>> {
         async move { Ok(self.secrets.get(name).cloned()) }.boxed()
     }

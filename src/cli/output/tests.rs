@@ -67,6 +67,7 @@ pub fn report(refused: bool) -> Report {
         login: Some(if refused { LoginOutcome::Refused } else { LoginOutcome::Accepted }),
         delivery: None,
         mailbox: None,
+        token: None,
         duration: Duration::from_millis(if refused { 2_041 } else { 41 }),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         Report,
         conditions::{MESSAGE, cut},
         halt::whole_seconds,
-        report::{human, stage_status, text, tls_status},
+        report::{human, oauth2_status, stage_status, text, tls_status},
     },
 };
 
@@ -57,6 +57,9 @@ pub(super) fn found(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run,
     }
     if let Some(tls) = report.actors.iter().find_map(|actor| actor.report.tls.as_ref()) {
         status.tls = Some(tls_status(tls));
+    }
+    if let Some(token) = report.actors.iter().find_map(|actor| actor.report.token.as_ref()) {
+        status.oauth2 = oauth2_status(Some(token));
     }
     if let Some(outgoing) = &report.outgoing {
         status.outgoing = Some(outgoing_status(outgoing));

@@ -83,7 +83,8 @@ impl Inputs {
         let incoming = self.mailbox.login.iter().map(|login| login.account(&self.mailbox.endpoint.host));
         let outgoing = self.outgoing.iter().flat_map(mail_server::Inputs::accounts);
         let mut accounts: Vec<Account> = Vec::new();
-        for account in incoming.chain(outgoing) {
+        let provider = self.mailbox.login.iter().filter_map(crate::verify::Login::at_provider);
+        for account in incoming.chain(outgoing).chain(provider) {
             if !accounts.contains(&account) {
                 accounts.push(account);
             }

@@ -71,7 +71,7 @@ pub(super) fn conditions(
     let failures = u32::try_from(status.consecutive_failures.unwrap_or(0)).unwrap_or(0);
     let verdict = Verdict { failures, ..Verdict::default() };
     let mut judge = Judge { conditions, seen, status, same: seen.is_judged(), class: None, verdict };
-    judge.conditions.references(seen.object.brakes().unacceptable().as_ref(), seen.observed.as_ref().err());
+    judge.conditions.references(seen.object.brakes().unacceptable().as_ref(), seen.observed.as_ref().err(), judge.same);
     // What was found with inputs that have changed since says nothing of those that are there now.
     let stale = |run: &Run| seen.observed.as_ref().is_ok_and(|observed| observed.inputs != run.inputs);
     let judged_now = match news {
@@ -117,6 +117,8 @@ impl Judge<'_> {
     fn found(&mut self, run: &Run, report: &RunReport) {
         let outgoing = report.outgoing.as_ref().and_then(|outgoing| outgoing.failure.as_ref());
         let failures: Vec<&Diagnosis> = report.actors.iter().filter_map(super::ActorReport::failure).chain(outgoing).collect();
+        let provider = report.actors.iter().find_map(|actor| actor.report.token.as_ref()).map(|(provider, _)| provider.as_str());
+        self.conditions.token(provider, failures.iter().copied().find(|failure| failure.condition() == c::CREDENTIALS_READY));
         let all = self.status.actors.iter().all(|actor| actor.state == Stand::Verified);
         // The run was told to end when its actors were done and its login was not.
         let unproved = run.outgoing && report.outgoing.is_none() && all;

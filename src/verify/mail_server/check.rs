@@ -173,5 +173,7 @@ fn worth_an_alternate(report: &Report) -> bool {
             Reason::ConnectionClosed | Reason::ConnectionReset | Reason::ResponseTimedOut | Reason::ProtocolError
         );
     let sending = report.delivery.is_some() || failure.stage.is_some_and(|stage| stage >= Stage::Mail);
-    !judged && !unanswered && !ours && !sending
+    // Another server would be shown the same token.
+    let no_token = failure.stage == Some(Stage::Token);
+    !judged && !unanswered && !ours && !sending && !no_token
 }

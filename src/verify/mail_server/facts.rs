@@ -11,7 +11,7 @@ use crate::{
         Report,
         conditions::{MESSAGE, cut},
         halt::whole_seconds,
-        report::{human, list, stage_status, text, tls_status},
+        report::{human, list, oauth2_status, stage_status, text, tls_status},
     },
 };
 
@@ -23,8 +23,8 @@ pub(super) fn endpoint(status: &mut MailServerStatus, spec: &MailServerSpec) {
     status.endpoint = Some(EndpointStatus { address, port: i32::from(primary.port), security: primary.security, ..known });
 }
 
-/// Takes up what a check found.
-pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Report, views: &Views) {
+/// Takes up what a check found; `with_tokens`: its account logs in by access tokens.
+pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Report, views: &Views, with_tokens: bool) {
     if status.inputs_observed.as_ref() != Some(&check.inputs) {
         status.capabilities = None;
         status.tls = None;
@@ -46,6 +46,7 @@ pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Repor
     if report.tls_hello {
         status.tls_hello_generation = Some(check.generation);
     }
+    status.oauth2 = oauth2_status(report.token.as_ref()).or(status.oauth2.take()).filter(|_| with_tokens);
     status.last_check = Some(last_check(check, report));
     status.actors = views.0.iter().take(32).map(|view| actor(check, view)).collect();
     settle(status, check, report);

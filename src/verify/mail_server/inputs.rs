@@ -77,13 +77,14 @@ impl Inputs {
         (host, self.login.as_ref().map(|login| login.credential.user()).unwrap_or_default())
     }
 
-    /// The accounts that a check may log in to: the primary's, then those of alternates on other hosts. Empty where no
-    /// login is set.
+    /// The accounts that a check may log in to: the primary's, then those of alternates on other hosts, then the one at the
+    /// provider of access tokens. Empty where no login is set.
     #[must_use]
     pub fn accounts(&self) -> Vec<Account> {
         let Some(login) = &self.login else { return Vec::new() };
         let mut accounts: Vec<Account> = Vec::with_capacity(self.endpoints.len());
-        for account in self.endpoints.iter().map(|endpoint| login.account(&endpoint.host)) {
+        let servers = self.endpoints.iter().map(|endpoint| login.account(&endpoint.host));
+        for account in servers.chain(login.at_provider()) {
             if !accounts.contains(&account) {
                 accounts.push(account);
             }

@@ -129,7 +129,8 @@ impl Judge<'_> {
             (c::RESOLVED_REFS, "Everything that the spec names was found."),
             (c::CREDENTIALS_READY, "The credentials were read."),
         ] {
-            if had(kind) && !self.is_own_finding(kind) {
+            let token = kind == c::CREDENTIALS_READY && self.same && self.conditions.tells_of_a_token();
+            if had(kind) && !self.is_own_finding(kind) && !token {
                 self.conditions.holds(kind, told);
             }
         }
@@ -178,6 +179,7 @@ impl Judge<'_> {
         // What a request asked for is owed until a mail was tried, whatever an earlier one came to.
         self.owed = check.trigger == Trigger::Requested && check.level == Level::Deliver;
         let at = failure.map(stands_on);
+        self.conditions.token(report.token.as_ref().map(|(provider, _)| provider.as_str()), failure);
         for kind in PROVED {
             match failure {
                 Some(failure) if at == Some(kind) => {

@@ -306,6 +306,7 @@ pub fn fine() -> Report {
             accepted: Some("250 2.0.0 queued".to_owned()),
         }),
         mailbox: None,
+        token: None,
         duration: Duration::from_millis(12),
     }
 }

@@ -80,6 +80,12 @@ impl Seen<'_> {
         self.spec.level() >= Level::Authenticate && self.has_auth()
     }
 
+    /// Whether the account logs in by access tokens.
+    #[must_use]
+    pub fn logs_in_by_token(&self) -> bool {
+        self.spec.auth.as_ref().is_some_and(|auth| auth.r#type == AuthType::OAuth2)
+    }
+
     /// Whether a login is set, used or not.
     #[must_use]
     pub fn has_auth(&self) -> bool {

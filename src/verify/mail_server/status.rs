@@ -63,7 +63,7 @@ pub fn status(seen: &Seen<'_>, plan: &Plan, found: Option<&Views>) -> MailServer
     status.used_by = Some(seen.used_by);
     remember_hold(&mut status, seen, &news);
     match &news {
-        News::Found(check, told, found) => facts::found(&mut status, check, told, found),
+        News::Found(check, told, found) => facts::found(&mut status, check, told, found, seen.logs_in_by_token()),
         News::Lost(claim, _) => {
             let started_at = Some(claim.started_at.clone());
             let (level, result) = (Level::Deliver, Some("Unknown".to_owned()));

@@ -108,6 +108,9 @@ impl<'a> Visit<'a> {
     /// All stages up to the open mailbox; none, and goodbye is said, where this check does not log in. A session that fails
     /// where it can still be ended in order is.
     async fn open(&mut self, until: Instant, writable: bool) -> Result<Option<Box<dyn Mailbox>>, Diagnosis> {
+        if let Some(login) = self.login() {
+            login.prepare(self.gate, &mut self.stages, &mut self.report, until).await?;
+        }
         match self.inputs.protocol {
             Protocol::Imap => imap::open(self, until, writable).await,
             Protocol::Pop3 => pop3::open(self, until).await,

@@ -23,8 +23,7 @@ pub(in crate::verify) async fn account(
     match auth.r#type {
         AuthType::None => return Ok(None),
         AuthType::OAuth2 => {
-            let fault = "this version fetches no access tokens yet: use auth.type Password until it does";
-            return Err(Diagnosis::new(Reason::OAuthTokenFailed).detail(fault).fact("fault", fault));
+            return Box::pin(super::oauth2::account(auth, about, references, endpoints, skip_verify)).await.map(Some);
         }
         AuthType::Password => {}
     }
@@ -60,7 +59,7 @@ pub(in crate::verify) async fn account(
     }))
 }
 
-fn value(place: &str, key: &str, secret: &Stored) -> Result<SecretString, Diagnosis> {
+pub(super) fn value(place: &str, key: &str, secret: &Stored) -> Result<SecretString, Diagnosis> {
     let unfit = |fault: &str| {
         Diagnosis::new(Reason::SecretInvalid)
             .fact("secret", place)
@@ -83,7 +82,13 @@ fn value(place: &str, key: &str, secret: &Stored) -> Result<SecretString, Diagno
 }
 
 /// The Secret's own word on where it may go, and the installation's rule that there must be one.
-fn pinned(place: &str, secret: &Stored, required: bool, endpoints: &[Endpoint], skip_verify: bool) -> Result<(), Diagnosis> {
+pub(super) fn pinned(
+    place: &str,
+    secret: &Stored,
+    required: bool,
+    endpoints: &[Endpoint],
+    skip_verify: bool,
+) -> Result<(), Diagnosis> {
     let denied = |host: &str, fault: &str| {
         Diagnosis::new(Reason::SecretHostNotAllowed)
             .fact("secret", place)

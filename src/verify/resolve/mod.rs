@@ -2,6 +2,7 @@
 //! here touches the network.
 
 mod account;
+mod oauth2;
 mod trust;
 
 pub(super) use account::account;

@@ -49,7 +49,7 @@ pub(super) fn conditions(
     let judged = status.inputs_judged.as_deref();
     let same = seen.observed.as_ref().is_ok_and(|observed| judged == Some(observed.inputs.as_str()));
     let mut judge = Judge { conditions, seen, status, same, class: None };
-    judge.conditions.references(seen.object.brakes().unacceptable().as_ref(), seen.observed.as_ref().err());
+    judge.conditions.references(seen.object.brakes().unacceptable().as_ref(), seen.observed.as_ref().err(), same);
     if seen.observed.as_ref().is_ok_and(|observed| observed.accounts.is_empty()) {
         judge.conditions.drop(c::CREDENTIALS_READY);
     }

@@ -61,7 +61,7 @@ impl Contents {
     /// What a login and a policy hold that is secret, and a code.
     #[must_use]
     pub fn of(tls: &TlsPolicy, login: Option<&Login>, code: Option<Uuid>) -> Self {
-        let password = login.map(|login| login.credential.secret().clone()).unwrap_or_default();
+        let password = login.and_then(|login| login.credential.secret().cloned()).unwrap_or_default();
         Self { password, code, client: tls.client.clone() }
     }
 

@@ -45,7 +45,7 @@ impl TaskEndpoint {
     /// # Errors
     /// `SpecInvalid` where it has something that cannot be handed to an agent in this version.
     pub fn of(endpoint: &Endpoint, tls: &TlsPolicy, login: Option<&Login>, timeout: Duration) -> Result<Self, Diagnosis> {
-        if login.is_some_and(|login| matches!(login.credential, Credential::Token { .. })) {
+        if login.is_some_and(|login| matches!(login.credential, Credential::Token { .. } | Credential::OAuth2 { .. })) {
             return Err(invalid("an access token cannot be handed to an agent in this version"));
         }
         let ca = pem(tls.added());

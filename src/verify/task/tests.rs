@@ -100,7 +100,7 @@ fn a_mailbox_arrives_as_it_was_and_its_password_is_not_in_it() {
     assert_eq!((there.tls.min_version, there.tls.skip_verify), (MinVersion::Tls13, true));
     let (there, here) = (there.login.unwrap(), here.login.unwrap());
     assert_eq!((there.credential.user(), there.allow_plaintext), (here.credential.user(), true));
-    assert_eq!(there.credential.secret().expose_secret(), here.credential.secret().expose_secret());
+    assert_eq!(there.credential.secret().unwrap().expose_secret(), here.credential.secret().unwrap().expose_secret());
     assert_eq!(there.mechanisms, here.mechanisms);
     assert_eq!(there.secret, "tasks/t");
 }

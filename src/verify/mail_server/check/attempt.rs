@@ -79,6 +79,9 @@ impl Attempt<'_> {
     ) -> Result<(), Diagnosis> {
         let Endpoint { host, security, .. } = self.endpoint;
         let approach = self.approach();
+        if let Some(login) = self.inputs.login.as_ref().filter(|_| self.run.level >= Level::Authenticate) {
+            Box::pin(login.prepare(self.gate, stages, report, until)).await?;
+        }
         let mut wire = approach.connect(stages, report, connect_by, until).await?;
         let local = wire.local().ip();
         let helo = self.inputs.helo.clone().unwrap_or_else(|| literal(local));

@@ -1,0 +1,343 @@
+//! One request over HTTPS (RFC 9110), for what is asked of token endpoints: guarded, bounded, inside a deadline, and without
+//! redirects, as whoever could redirect us would be shown a secret.
+
+use std::{str::FromStr, time::Duration};
+
+use futures::future::{Either, select};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, Response, StatusCode, Uri,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT},
+};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use super::{
+    Diagnosis, Stage, Tcp, Vantage, authority,
+    diagnosis::WORDS,
+    guard::bare,
+    protocol::Protocol,
+    proxy::Proxy,
+    tls::{self, MinVersion, TlsPolicy},
+};
+use crate::api::Reason;
+
+/// The most bytes of an answer's body. Token answers have a few thousand.
+const BODY: usize = 256 * 1024;
+
+/// The most bytes of an answer's head.
+const HEAD: usize = 32 * 1024;
+
+/// The port of HTTPS.
+const PORT: u16 = 443;
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Name or IP address, lower case, without brackets.
+    pub host: String,
+    /// The port; 443 where the URL names none.
+    pub port: u16,
+    /// Path and query.
+    path: String,
+    text: String,
+}
+
+impl FromStr for Url {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: Uri = text.parse().map_err(|_| "it is no URL")?;
+        if uri.scheme_str() != Some("https") {
+            return Err("it must begin with https://");
+        }
+        let place = uri.authority().ok_or("it names no host")?;
+        if place.as_str().contains('@') {
+            return Err("a URL with a user name in it is not taken");
+        }
+        let host = bare(place.host()).trim_end_matches('.').to_ascii_lowercase();
+        if host.is_empty() {
+            return Err("it names no host");
+        }
+        if place.port_u16().is_none() && place.as_str() != place.host() {
+            return Err("its port is no number");
+        }
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { host, port: place.port_u16().unwrap_or(PORT), path, text: text.to_owned() })
+    }
+}
+
+impl std::fmt::Display for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A host that requests may go to, and its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    name: String,
+    port: u16,
+}
+
+impl FromStr for Host {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url: Url = format!("https://{text}").parse().map_err(|_| "write host or host:port")?;
+        if url.path != "/" || text.contains('/') {
+            return Err("write host or host:port, without a path");
+        }
+        Ok(Self { name: url.host, port: url.port })
+    }
+}
+
+/// Which hosts requests may go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// Any: for a person at a shell.
+    Any,
+    /// Those of the known providers at port 443, and these.
+    These(Vec<Host>),
+}
+
+impl Hosts {
+    fn admit(&self, url: &Url) -> Result<(), Diagnosis> {
+        let Self::These(hosts) = self else { return Ok(()) };
+        let known = url.port == PORT && super::oauth2::presets::HOSTS.contains(&url.host.as_str());
+        if known || hosts.iter().any(|host| host.name == url.host && host.port == url.port) {
+            return Ok(());
+        }
+        let place = authority(&url.host, url.port);
+        Err(Diagnosis::new(Reason::DestinationDenied)
+            .detail(format!("the operator's --allowed-token-hosts does not name {place}"))
+            .fact("address", place))
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The media type, lower case, without parameters.
+    pub media: String,
+    /// How long to wait, where the server says so in seconds (RFC 9110 section 10.2.3).
+    pub retry_after: Option<Duration>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// How requests are made.
+#[derive(Clone)]
+pub struct Https {
+    vantage: Vantage,
+    tls: TlsPolicy,
+    hosts: Hosts,
+    direct: Vec<String>,
+}
+
+impl Https {
+    /// Requests from a vantage, to these hosts. Whatever ports its guard has, the networks that it denies are denied here too.
+    /// Trusted are the public roots and `added`.
+    #[must_use]
+    pub fn new(mut vantage: Vantage, added: &[CertificateDer<'static>], hosts: Hosts) -> Self {
+        vantage.guard = vantage.guard.at_any_port();
+        Self { vantage, tls: TlsPolicy::new(added, MinVersion::Tls12), hosts, direct: Vec::new() }
+    }
+
+    /// Where the vantage has no proxy of its own: by `proxy`, except to `direct`, which is written as in the environment variable
+    /// `NO_PROXY`: names with commas between, which also stand for what is below them, or `*`.
+    #[must_use]
+    pub fn or_by(mut self, proxy: Option<Proxy>, direct: &str) -> Self {
+        if self.vantage.proxy.is_none() {
+            self.vantage.proxy = proxy;
+            let names = direct.split(',').map(|name| name.trim().trim_start_matches('.').to_ascii_lowercase());
+            self.direct = names.filter(|name| !name.is_empty()).collect();
+        }
+        self
+    }
+
+    /// Sends a form by POST.
+    ///
+    /// # Errors
+    /// `DestinationDenied`, those of [`Vantage::resolve`], [`Vantage::connect`] and of TLS, and `ProtocolError`,
+    /// `ConnectionClosed` or `ResponseTimedOut` for what no HTTP answer came of. An answer with any status is none of these.
+    pub async fn post(
+        &self,
+        url: &Url,
+        authorization: Option<&SecretString>,
+        form: &SecretString,
+        deadline: Instant,
+    ) -> Result<Answer, Diagnosis> {
+        self.hosts.admit(url)?;
+        let stream = self.connect(url, deadline).await?;
+        let place = authority(&url.host, url.port);
+        let request = request(url, authorization, form).ok_or_else(|| broke(&place, "the request cannot be written"))?;
+        match timeout_at(deadline, exchange(stream, request, &place)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Diagnosis::new(Reason::ResponseTimedOut)
+                .detail(format!("{place} did not answer in time"))
+                .fact("address", place)),
+        }
+    }
+
+    async fn connect(&self, url: &Url, deadline: Instant) -> Result<TlsStream<Tcp>, Diagnosis> {
+        let Url { host, port, .. } = url;
+        let by = self.vantage.proxy.as_ref().filter(|_| !self.goes_direct(host));
+        let mut tcp = if let Some(proxy) = by {
+            self.vantage.connect_by(proxy, host, *port, deadline).await?
+        } else {
+            let addresses = self.vantage.resolve(host, deadline).await?;
+            self.vantage.connect(&addresses, *port, deadline).await?
+        };
+        tcp.begin_tls();
+        let peer = tcp.peer();
+        let (_, result) = tls::handshake(tcp, &self.tls, host, deadline).await;
+        // Of the protocol nothing but its name is told, and that in no message that is kept.
+        result.map_err(|failure| failure.diagnose(Stage::ImplicitTls, &self.tls, host, peer, Protocol::Smtp))
+    }
+
+    fn goes_direct(&self, host: &str) -> bool {
+        let below = |name: &String| host == name || host.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        self.direct.iter().any(|name| name == "*" || below(name))
+    }
+}
+
+fn request(url: &Url, authorization: Option<&SecretString>, form: &SecretString) -> Option<Request<Full<Bytes>>> {
+    let place = if url.port == PORT {
+        authority(&url.host, PORT).strip_suffix(":443")?.to_owned()
+    } else {
+        authority(&url.host, url.port)
+    };
+    let body = Full::new(Bytes::copy_from_slice(form.expose_secret().as_bytes()));
+    let mut request = Request::post(url.path.as_str())
+        .header(HOST, place)
+        .header(USER_AGENT, concat!("mailverity/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(body)
+        .ok()?;
+    if let Some(authorization) = authorization {
+        let mut value = HeaderValue::from_str(authorization.expose_secret()).ok()?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Some(request)
+}
+
+async fn exchange(stream: TlsStream<Tcp>, request: Request<Full<Bytes>>, place: &str) -> Result<Answer, Diagnosis> {
+    let broken = |error: hyper::Error| broken(place, &error);
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let work = async {
+        let response = sender.send_request(request).await.map_err(broken)?;
+        read(response, place).await
+    };
+    match select(std::pin::pin!(work), std::pin::pin!(connection)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right((_, work)) => work.await,
+    }
+}
+
+async fn read(response: Response<Incoming>, place: &str) -> Result<Answer, Diagnosis> {
+    let (head, mut incoming) = response.into_parts();
+    let redirects = head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED;
+    if redirects {
+        return Err(broke(place, "it redirects, which is not followed: whoever redirects us would be shown a secret"));
+    }
+    let mut body = Vec::new();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| broken(place, &error))?;
+        if let Some(data) = frame.data_ref() {
+            if body.len() + data.len() > BODY {
+                return Err(broke(place, "its answer is larger than 256 KiB"));
+            }
+            body.extend_from_slice(data);
+        }
+    }
+    let text = |name| header(&head.headers, name);
+    let media = text(CONTENT_TYPE.as_str()).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let retry_after = text(RETRY_AFTER.as_str()).trim().parse().ok().map(Duration::from_secs);
+    Ok(Answer { status: head.status.as_u16(), media, retry_after, body })
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn broken(place: &str, error: &hyper::Error) -> Diagnosis {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return Diagnosis::new(Reason::ConnectionClosed).detail(format!("{place} closed the connection before it had answered"));
+    }
+    broke(place, &format!("its answer is no HTTP ({})", super::diagnosis::printable(&error.to_string(), WORDS)))
+}
+
+fn broke(place: &str, fault: &str) -> Diagnosis {
+    Diagnosis::new(Reason::ProtocolError).detail(format!("{place}: {fault}")).fact("rule", "the rules of HTTP")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{dns::Resolver, guard::Guard};
+
+    #[test]
+    fn a_url_is_https_and_names_nobody() {
+        let url: Url = "https://Login.Test.:8443/a/b?c=d".parse().unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("login.test", 8443, "/a/b?c=d"));
+        assert_eq!("https://[::1]/".parse::<Url>().unwrap().host, "::1");
+        assert_eq!("https://login.test".parse::<Url>().unwrap().port, 443);
+        for bad in ["http://login.test/", "https://me@login.test/", "https:///x", "login.test", "https://a b/", ""] {
+            assert!(bad.parse::<Url>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_hosts_that_are_named_and_those_of_the_presets_are_asked() {
+        let hosts = Hosts::These(vec!["login.test".parse().unwrap(), "id.test:8443".parse().unwrap()]);
+        for (url, admitted) in [
+            ("https://login.test/token", true),
+            ("https://login.test:8443/token", false),
+            ("https://id.test:8443/token", true),
+            ("https://id.test/token", false),
+            ("https://sub.login.test/token", false),
+            ("https://login.microsoftonline.com/x/oauth2/v2.0/token", true),
+            ("https://login.microsoftonline.com:444/x/oauth2/v2.0/token", false),
+            ("https://oauth2.googleapis.com/token", true),
+        ] {
+            let url: Url = url.parse().unwrap();
+            assert_eq!(hosts.admit(&url).is_ok(), admitted, "{url}");
+            assert!(Hosts::Any.admit(&url).is_ok());
+        }
+        for bad in ["", "a/b", "https://a", "a:b"] {
+            assert!(bad.parse::<Host>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_is_named_in_no_proxy_is_asked_directly_and_an_egress_proxy_is_never_passed_by() {
+        let vantage = |proxy: Option<&str>| Vantage {
+            actor: "default".to_owned(),
+            resolver: Resolver::new(&["127.0.0.1:9".parse().unwrap()]),
+            guard: Guard::open(),
+            proxy: proxy.map(|proxy| proxy.parse().unwrap()),
+        };
+        let proxy = || Some("http://proxy.test:3128".parse().unwrap());
+        let https = Https::new(vantage(None), &[], Hosts::Any).or_by(proxy(), "corp.test, .local.test");
+        for (host, direct) in
+            [("corp.test", true), ("id.corp.test", true), ("notcorp.test", false), ("a.local.test", true), ("id.test", false)]
+        {
+            assert_eq!(https.goes_direct(host), direct, "{host}");
+        }
+        let https = Https::new(vantage(Some("socks5://egress.test")), &[], Hosts::Any).or_by(proxy(), "*");
+        assert!(!https.goes_direct("corp.test"));
+        assert_eq!(https.vantage.proxy.unwrap().host, "egress.test");
+    }
+}

@@ -1,0 +1,70 @@
+//! Access tokens from an OAuth 2.0 token endpoint (RFC 6749): by client credentials, a refresh token, or a Google service account.
+//!
+//! `request` is what is asked, `assertion` how a key stands in for a secret (RFC 7523), `answer` reads what comes back and
+//! `refusal` what a provider's errors mean. Nothing is kept here, and nothing tried again: whoever asks sees to that.
+
+mod answer;
+mod assertion;
+pub mod presets;
+mod refusal;
+mod request;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::{Diagnosis, https::Https};
+use crate::api::Reason;
+
+pub use assertion::{Algorithm, SigningKey};
+pub use request::{Grant, Proof, Request};
+
+/// An access token.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token itself.
+    pub secret: SecretString,
+    /// How long it is taken.
+    pub lifetime: Duration,
+    /// The refresh token that takes the place of the one that was shown, where the provider gave another.
+    pub refresh: Option<SecretString>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// What to tell.
+    pub diagnosis: Diagnosis,
+    /// Whether the provider judged the secret, certificate or refresh token that it was shown, and refused it: to be shown again
+    /// only where it has changed (promise 8).
+    pub judged: bool,
+    /// How long the provider wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+/// Asks for a token, once.
+///
+/// # Errors
+/// [`Refusal`]: `OAuthTokenFailed`, `ClientSecretExpired`, `RefreshTokenExpired` or `ConsentRequired`, with the provider's own
+/// words; where it could not be asked, or answered nonsense, transient.
+pub async fn fetch(https: &Https, request: &Request, now: Timestamp, deadline: Instant) -> Result<Token, Refusal> {
+    let form = request.form(now).map_err(|fault| Refusal {
+        diagnosis: Diagnosis::new(Reason::OAuthTokenFailed).detail(fault.clone()).fact("fault", fault),
+        judged: false,
+        retry_after: None,
+    })?;
+    let place = super::authority(&request.endpoint.host, request.endpoint.port);
+    let asked = https.post(&request.endpoint, form.authorization.as_ref(), &form.body, deadline).await;
+    let result = match asked {
+        Ok(answer) => answer::read(&answer, request, &form),
+        Err(inner) => {
+            let fault = format!("no token could be had from {place}: {}", inner.said());
+            let diagnosis =
+                Diagnosis::new(Reason::OAuthTokenFailed).class(inner.class).detail(fault.clone()).fact("fault", fault);
+            Err(Refusal { diagnosis, judged: false, retry_after: None })
+        }
+    };
+    result.map_err(|refusal| Refusal { diagnosis: request.facts(refusal.diagnosis), ..refusal })
+}

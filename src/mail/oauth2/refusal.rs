@@ -1,0 +1,221 @@
+//! What a provider's errors mean: RFC 6749 section 5.2, Microsoft's AADSTS codes and Google's wordings.
+
+use super::{Grant, Refusal, Request};
+use crate::{
+    api::{Class, Reason},
+    mail::Diagnosis,
+};
+
+/// What a token endpoint said, scrubbed.
+pub(super) struct Said<'a> {
+    pub status: u16,
+    pub error: &'a str,
+    pub description: &'a str,
+    pub codes: &'a [i64],
+}
+
+/// What an error comes to.
+struct Meaning {
+    reason: Reason,
+    class: Class,
+    /// The secret, certificate or refresh token was judged.
+    judged: bool,
+    cure: &'static str,
+}
+
+const fn told(reason: Reason, judged: bool, cure: &'static str) -> Meaning {
+    Meaning { reason, class: Class::User, judged, cure }
+}
+
+const fn later(cure: &'static str) -> Meaning {
+    Meaning { reason: Reason::OAuthTokenFailed, class: Class::Transient, judged: false, cure }
+}
+
+/// Microsoft's codes, as `error_codes` lists them and `error_description` begins with them.
+/// Source of all: <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
+fn of_microsoft(code: i64) -> Option<Meaning> {
+    use Reason::{ClientSecretExpired, ConsentRequired, OAuthTokenFailed, RefreshTokenExpired};
+    Some(match code {
+        7_000_215 => {
+            told(OAuthTokenFailed, true, "Put the value of the client secret, not its ID, into the Secret of oauth2.client")
+        }
+        7_000_222 => told(ClientSecretExpired, true, ""),
+        7_000_216 | 7_000_218 => told(OAuthTokenFailed, false, "Set oauth2.client: this application must prove itself"),
+        700_027 => {
+            told(OAuthTokenFailed, true, "Upload the certificate of the Secret to the application, or name the one it has")
+        }
+        700_024 => told(
+            OAuthTokenFailed,
+            false,
+            "Check the clock of the operator's node: the assertion is not valid at the provider's time",
+        ),
+        700_016 => told(
+            OAuthTokenFailed,
+            false,
+            "The directory knows no application {client}: check clientID and tenantID, and that an administrator has consented there",
+        ),
+        7_000_112 => told(OAuthTokenFailed, false, "Have an administrator enable the application {client} for sign-in"),
+        90_002 | 900_023 | 50_059 => told(OAuthTokenFailed, false, "There is no such directory: check tenantID and cloud"),
+        65_001 | 65_004 | 90_094 => told(ConsentRequired, false, ""),
+        500_011 => told(
+            OAuthTokenFailed,
+            false,
+            "The directory has no Exchange Online, or scopes name another cloud's: check scopes and cloud",
+        ),
+        70_011 | 1_002_012 => {
+            told(OAuthTokenFailed, false, "Check oauth2.scopes: ClientCredentials takes one that ends in /.default")
+        }
+        50_076 | 50_079 | 50_158 => told(
+            OAuthTokenFailed,
+            false,
+            "The directory demands multi-factor authentication of the user: consent anew with it, or use ClientCredentials",
+        ),
+        53_000..=53_004 | 530_032 | 530_034 | 530_035 => told(
+            OAuthTokenFailed,
+            false,
+            "A conditional access policy blocks this: have an administrator exclude the application or admit the operator's address",
+        ),
+        50_057 => told(OAuthTokenFailed, false, "The user's account is disabled: have it enabled"),
+        50_034 => told(OAuthTokenFailed, false, "The directory does not know the user: check tenantID and username"),
+        50_053 => {
+            told(OAuthTokenFailed, false, "The user's account is locked, or signs in from a blocked address: have it unlocked")
+        }
+        70_000 | 70_008 | 50_173 | 700_082 | 700_084 | 70_043 => told(RefreshTokenExpired, true, ""),
+        90_033 | 90_020 | 90_009 | 50_196 | 90_055 => later("The provider cannot answer now, or is asked too often"),
+        _ => return None,
+    })
+}
+
+/// RFC 6749 section 5.2; `consent_required` and the like are those of `OpenID` Connect (Core 1.0 section 3.1.2.6).
+/// Google's wordings: <https://developers.google.com/identity/protocols/oauth2/service-account#error-codes>
+fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
+    use Reason::{ConsentRequired, OAuthTokenFailed, RefreshTokenExpired};
+    let google = matches!(request.grant, Grant::ServiceAccount { .. });
+    match said.error {
+        "invalid_client" | "deleted_client" | "disabled_client" => {
+            told(OAuthTokenFailed, true, "Check clientID, and the client secret or certificate in the Secret of oauth2.client")
+        }
+        "invalid_grant" if matches!(request.grant, Grant::RefreshToken(_)) => told(RefreshTokenExpired, true, ""),
+        "invalid_grant" if said.description.contains("Invalid email or User ID") => {
+            told(OAuthTokenFailed, false, "The domain has no such user: check oauth2.subject")
+        }
+        "invalid_grant" if google => told(
+            OAuthTokenFailed,
+            true,
+            "Check the service account's key in the Secret of oauth2.client, and the operator's clock",
+        ),
+        "unauthorized_client" | "access_denied" if google => told(ConsentRequired, false, ""),
+        "consent_required" | "interaction_required" => told(ConsentRequired, false, ""),
+        "unauthorized_client" | "unsupported_grant_type" => told(
+            OAuthTokenFailed,
+            false,
+            "The provider does not let this application use this grant: change oauth2.grant, or the application",
+        ),
+        "invalid_scope" | "invalid_target" => told(OAuthTokenFailed, false, "Check oauth2.scopes"),
+        "temporarily_unavailable" | "server_error" | "slow_down" => later("The provider cannot answer now"),
+        _ if said.status >= 500 || said.status == 429 => later("The provider cannot answer now, or is asked too often"),
+        _ => told(OAuthTokenFailed, matches!(said.error, "invalid_grant"), ""),
+    }
+}
+
+/// What is told of an error.
+pub(super) fn judge(said: &Said<'_>, request: &Request) -> Refusal {
+    let named =
+        said.description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+    let meaning = said.codes.iter().copied().chain(named).find_map(of_microsoft);
+    let Meaning { reason, class, judged, cure } = meaning.unwrap_or_else(|| of_standard(said, request));
+    // Behind it stand ids and a time, which would change from check to check.
+    let words = said.description.split("Trace ID:").next().unwrap_or_default().trim();
+    let detail = format!("{} answered {}", request.endpoint.host, said.error);
+    let mut diagnosis = Diagnosis::new(reason).class(class).words(words).detail(detail.clone());
+    if !cure.is_empty() {
+        diagnosis = diagnosis.fact("cure", cure.replace("{client}", &request.client_id));
+    } else if reason == Reason::OAuthTokenFailed {
+        diagnosis = diagnosis.fact("fault", detail);
+    }
+    if reason == Reason::RefreshTokenExpired && super::presets::HOSTS[3] == request.endpoint.host {
+        // Source: <https://developers.google.com/identity/protocols/oauth2#expiration>
+        diagnosis = diagnosis.fact("often", "While an application is in testing, Google ends refresh tokens after seven days");
+    }
+    Refusal { diagnosis, judged, retry_after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use Reason::{ClientSecretExpired, ConsentRequired, OAuthTokenFailed, RefreshTokenExpired};
+
+    use super::*;
+    use crate::mail::oauth2::Proof;
+
+    fn asked(grant: Grant) -> Request {
+        Request {
+            endpoint: "https://login.microsoftonline.com/corp/oauth2/v2.0/token".parse().unwrap(),
+            client_id: "us".to_owned(),
+            proof: Proof::None,
+            grant,
+            scopes: Vec::new(),
+        }
+    }
+
+    fn refused(error: &str, description: &str, codes: &[i64], status: u16, grant: Grant) -> Refusal {
+        judge(&Said { status, error, description, codes }, &asked(grant))
+    }
+
+    #[test]
+    fn each_code_of_microsoft_has_its_meaning() {
+        for (code, reason, judged, class) in [
+            (7_000_215, OAuthTokenFailed, true, Class::User),
+            (7_000_222, ClientSecretExpired, true, Class::User),
+            (65_001, ConsentRequired, false, Class::User),
+            (700_016, OAuthTokenFailed, false, Class::User),
+            (90_002, OAuthTokenFailed, false, Class::User),
+            (900_023, OAuthTokenFailed, false, Class::User),
+            (53_003, OAuthTokenFailed, false, Class::User),
+            (50_076, OAuthTokenFailed, false, Class::User),
+            (50_057, OAuthTokenFailed, false, Class::User),
+            (50_034, OAuthTokenFailed, false, Class::User),
+            (700_082, RefreshTokenExpired, true, Class::User),
+            (90_033, OAuthTokenFailed, false, Class::Transient),
+        ] {
+            let listed = refused("invalid_request", "words", &[code], 400, Grant::ClientCredentials);
+            let written = refused("invalid_request", &format!("AADSTS{code}: words"), &[], 400, Grant::ClientCredentials);
+            for refused in [listed, written] {
+                let diagnosis = &refused.diagnosis;
+                assert_eq!((diagnosis.reason, refused.judged, diagnosis.class), (reason, judged, class), "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_from_answer_to_answer_is_not_told() {
+        let words =
+            "AADSTS7000222: The provided client secret keys are expired. Trace ID: 1-2 Correlation ID: 3 Timestamp: 2026-01-01";
+        let refused = refused("invalid_client", words, &[7_000_222], 401, Grant::ClientCredentials);
+        let said = refused.diagnosis.said();
+        assert_eq!(
+            said,
+            "login.microsoftonline.com answered invalid_client: AADSTS7000222: The provided client secret keys are expired."
+        );
+    }
+
+    #[test]
+    fn errors_of_the_standard_have_their_meaning() {
+        let refresh = || Grant::RefreshToken("r".to_owned().into());
+        for (error, status, grant, reason, judged, class) in [
+            ("invalid_client", 401, Grant::ClientCredentials, OAuthTokenFailed, true, Class::User),
+            ("invalid_grant", 400, refresh(), RefreshTokenExpired, true, Class::User),
+            ("invalid_scope", 400, Grant::ClientCredentials, OAuthTokenFailed, false, Class::User),
+            ("unauthorized_client", 400, Grant::ClientCredentials, OAuthTokenFailed, false, Class::User),
+            ("consent_required", 400, refresh(), ConsentRequired, false, Class::User),
+            ("server_error", 500, refresh(), OAuthTokenFailed, false, Class::Transient),
+            ("whatever", 503, refresh(), OAuthTokenFailed, false, Class::Transient),
+            ("whatever", 429, refresh(), OAuthTokenFailed, false, Class::Transient),
+            ("whatever", 400, refresh(), OAuthTokenFailed, false, Class::User),
+        ] {
+            let refused = refused(error, "words", &[], status, grant);
+            let diagnosis = &refused.diagnosis;
+            assert_eq!((diagnosis.reason, refused.judged, diagnosis.class), (reason, judged, class), "{error} {status}");
+            assert!(diagnosis.said().contains(error) && diagnosis.said().contains("words"), "{}", diagnosis.said());
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The account whose access tokens are asked of a provider: what `auth.oauth2` names, read and judged.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::{
+    About,
+    account::{pinned, value},
+    invalid, key_missing, secret,
+};
+use crate::{
+    api::{
+        Reason,
+        v1alpha1::{Auth, Grant, Mechanism, OAuth2, OAuth2Provider, SecretKeyRef, Security},
+    },
+    mail::{
+        Diagnosis,
+        https::Url,
+        oauth2::{self, Algorithm, Proof, Request, SigningKey, presets},
+    },
+    verify::{Credential, Endpoint, Login, References, Stored, tokens::Source},
+};
+
+/// The key of a client secret, where `secretRef.key` names none.
+const CLIENT_SECRET: &str = "clientSecret";
+/// The key of a service account's JSON key, likewise.
+const SERVICE_ACCOUNT: &str = "key.json";
+/// The key of a refresh token.
+const REFRESH_TOKEN: &str = "refresh_token";
+
+/// A Secret that was read, and what of it counts.
+struct Read {
+    place: String,
+    stored: Stored,
+    hashed: Vec<Vec<u8>>,
+}
+
+/// The account behind `auth`, whose tokens may go to `endpoints`.
+pub(super) async fn account(
+    auth: &Auth,
+    about: &About<'_>,
+    references: &dyn References,
+    endpoints: &[Endpoint],
+    skip_verify: bool,
+) -> Result<Login, Diagnosis> {
+    let oauth2 = auth.oauth2.as_ref().ok_or_else(|| invalid("auth.type OAuth2 needs auth.oauth2"))?;
+    not_yet(oauth2)?;
+    let tokens = references.tokens().ok_or_else(|| unavailable("no access tokens are fetched here"))?;
+    let (endpoint, scopes) = preset(oauth2)?;
+    let mut read = Vec::new();
+    let user = user(auth, oauth2, about, references).await?;
+    let (proof, service_account) = proof(oauth2, about, references, &mut read).await?;
+    let grant = match (oauth2.grant, service_account) {
+        (Grant::ServiceAccountJWT, Some((key, issuer))) => {
+            oauth2::Grant::ServiceAccount { key, issuer, subject: oauth2.subject.clone() }
+        }
+        (Grant::ServiceAccountJWT, None) => return Err(invalid("grant ServiceAccountJWT needs client.serviceAccountKeyRef")),
+        (Grant::RefreshToken, _) => oauth2::Grant::RefreshToken(refresh_token(oauth2, about, references, &mut read).await?),
+        _ => oauth2::Grant::ClientCredentials,
+    };
+    // What is shown at the provider, and what is had for it, go where the Secrets' owner lets them go.
+    let mut places = endpoints.to_vec();
+    places.push(Endpoint { host: endpoint.host.clone(), port: endpoint.port, security: Security::TLS });
+    for Read { place, stored, .. } in &read {
+        pinned(place, stored, about.require_allowed_hosts, &places, skip_verify)?;
+    }
+    let client_id = oauth2.client_id.clone().unwrap_or_default();
+    if client_id.is_empty() && oauth2.grant != Grant::ServiceAccountJWT {
+        return Err(invalid("this grant needs oauth2.clientID"));
+    }
+    let written = serde_json::json!({ "oauth2": oauth2, "url": endpoint.to_string(), "scopes": scopes }).to_string();
+    let mut parts: Vec<&[u8]> = vec![b"token", written.as_bytes()];
+    parts.extend(read.iter().flat_map(|read| read.hashed.iter().map(Vec::as_slice)));
+    let key = about.key.hash(&parts);
+    let fingerprint = about.key.hash(&[b"oauth2", user.as_bytes(), key.as_bytes()]);
+    let request = Request { endpoint, client_id, proof, grant, scopes };
+    let first = read.into_iter().next();
+    Ok(Login {
+        credential: Credential::OAuth2 { user, source: Arc::new(Source::new(tokens, request, key)) },
+        mechanisms: auth.mechanisms.clone().unwrap_or_else(|| vec![Mechanism::Auto]),
+        allow_plaintext: auth.allow_plaintext.unwrap_or(false),
+        secret: first.as_ref().map(|read| read.place.clone()).unwrap_or_default(),
+        changed: first.and_then(|read| read.stored.changed),
+        fingerprint,
+    })
+}
+
+/// What this version does not have.
+fn not_yet(oauth2: &OAuth2) -> Result<(), Diagnosis> {
+    if oauth2.grant == Grant::DeviceCode {
+        return Err(unavailable(
+            "this version has no grant DeviceCode yet: use ClientCredentials, RefreshToken or ServiceAccountJWT until it does",
+        ));
+    }
+    if oauth2.client.as_ref().is_some_and(|client| client.workload_identity.is_some()) {
+        return Err(unavailable(
+            "this version proves no application by workloadIdentity yet: use client.secretRef or client.certificateRef until it does",
+        ));
+    }
+    Ok(())
+}
+
+fn unavailable(fault: &str) -> Diagnosis {
+    Diagnosis::new(Reason::OAuthTokenFailed).detail(fault).fact("fault", fault)
+}
+
+/// Where tokens are asked for, and what for.
+fn preset(oauth2: &OAuth2) -> Result<(Url, Vec<String>), Diagnosis> {
+    let cloud = oauth2.cloud.unwrap_or_default();
+    let (url, scope) = match oauth2.provider {
+        OAuth2Provider::Microsoft365 => {
+            let tenant = oauth2.tenant_id.as_deref().ok_or_else(|| invalid("provider Microsoft365 needs tenantID"))?;
+            if !tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)) {
+                return Err(invalid("tenantID is a GUID or a domain of the directory"));
+            }
+            (presets::microsoft_token_url(cloud, tenant), presets::microsoft_scope(cloud))
+        }
+        OAuth2Provider::Google => (presets::GOOGLE_TOKEN_URL.to_owned(), presets::GOOGLE_SCOPE),
+        OAuth2Provider::Custom => (oauth2.token_url.clone().unwrap_or_default(), ""),
+    };
+    let url = url.parse().map_err(|fault| invalid(&format!("oauth2.tokenURL: {fault}")))?;
+    // Who refreshes gets what was consented to.
+    let usual = Some(scope).filter(|scope| !scope.is_empty() && oauth2.grant != Grant::RefreshToken);
+    let scopes = oauth2.scopes.clone().unwrap_or_else(|| usual.into_iter().map(str::to_owned).collect());
+    Ok((url, scopes))
+}
+
+/// Whose mailbox or account it is.
+async fn user(auth: &Auth, oauth2: &OAuth2, about: &About<'_>, references: &dyn References) -> Result<String, Diagnosis> {
+    if let Some(user) = &auth.username {
+        return Ok(user.clone());
+    }
+    if let Some(reference) = &auth.secret_ref {
+        let place = format!("{}/{}", about.namespace, reference.name);
+        let stored = secret(references, about.namespace, &reference.name, &reference.username_key).await?;
+        if !stored.data.contains_key(&reference.username_key) {
+            return Err(key_missing(&place, &[&reference.username_key], &stored));
+        }
+        return Ok(value(&place, &reference.username_key, &stored)?.expose_secret().to_owned());
+    }
+    oauth2.subject.clone().ok_or_else(|| invalid("auth.type OAuth2 needs auth.username: the mailbox that is logged in to"))
+}
+
+async fn one(
+    reference: &SecretKeyRef,
+    usual: &str,
+    about: &About<'_>,
+    references: &dyn References,
+    read: &mut Vec<Read>,
+) -> Result<SecretString, Diagnosis> {
+    let (place, key) = (format!("{}/{}", about.namespace, reference.name), reference.key.as_deref().unwrap_or(usual));
+    let stored = secret(references, about.namespace, &reference.name, key).await?;
+    if !stored.data.contains_key(key) {
+        return Err(key_missing(&place, &[key], &stored));
+    }
+    // A file with a key in it ends in a newline.
+    let found = if usual == SERVICE_ACCOUNT { text(&place, key, &stored)? } else { value(&place, key, &stored)? };
+    read.push(Read { place, stored, hashed: vec![found.expose_secret().as_bytes().to_vec()] });
+    Ok(found)
+}
+
+fn text(place: &str, key: &str, stored: &Stored) -> Result<SecretString, Diagnosis> {
+    let bytes = stored.data.get(key).map(Vec::as_slice).unwrap_or_default();
+    std::str::from_utf8(bytes).map(SecretString::from).map_err(|_| unfit(place, key, "is no UTF-8 text"))
+}
+
+fn unfit(place: &str, key: &str, fault: &str) -> Diagnosis {
+    Diagnosis::new(Reason::SecretInvalid)
+        .fact("secret", place)
+        .fact("key", key)
+        .fact("fault", fault)
+        .detail(format!("key {key} of Secret {place} {fault}"))
+}
+
+type ServiceAccount = (Arc<SigningKey>, String);
+
+/// How the application proves itself, or the service account that it is.
+async fn proof(
+    oauth2: &OAuth2,
+    about: &About<'_>,
+    references: &dyn References,
+    read: &mut Vec<Read>,
+) -> Result<(Proof, Option<ServiceAccount>), Diagnosis> {
+    let Some(client) = &oauth2.client else { return Ok((Proof::None, None)) };
+    if let Some(reference) = &client.secret_ref {
+        let found = one(reference, CLIENT_SECRET, about, references, read).await?;
+        // RFC 6749 section 2.3.1: every server takes Basic; the known providers document the form.
+        let proof = if oauth2.provider == OAuth2Provider::Custom { Proof::Basic(found) } else { Proof::Post(found) };
+        return Ok((proof, None));
+    }
+    if let Some(reference) = &client.certificate_ref {
+        let place = format!("{}/{}", about.namespace, reference.name);
+        let stored = secret(references, about.namespace, &reference.name, "tls.crt and tls.key").await?;
+        let missing: Vec<&str> = ["tls.crt", "tls.key"].into_iter().filter(|key| !stored.data.contains_key(*key)).collect();
+        let (Some(chain), Some(key)) = (stored.data.get("tls.crt"), stored.data.get("tls.key")) else {
+            return Err(key_missing(&place, &missing, &stored));
+        };
+        let microsoft = oauth2.provider == OAuth2Provider::Microsoft365;
+        let algorithm = if microsoft { Algorithm::PS256 } else { Algorithm::RS256 };
+        let signer = SigningKey::with_certificate(chain, key, algorithm)
+            .map_err(|fault| unfit(&place, "tls.key", &format!("cannot sign: {fault}")))?;
+        let hashed = vec![chain.clone(), key.clone()];
+        read.push(Read { place, stored, hashed });
+        return Ok((Proof::Key(Arc::new(signer)), None));
+    }
+    let Some(reference) = &client.service_account_key_ref else { return Ok((Proof::None, None)) };
+    let found = one(reference, SERVICE_ACCOUNT, about, references, read).await?;
+    let (place, name) = (format!("{}/{}", about.namespace, reference.name), reference.key.as_deref().unwrap_or(SERVICE_ACCOUNT));
+    let account: AccountKey = serde_json::from_str(found.expose_secret())
+        .map_err(|_| unfit(&place, name, "is no JSON key of a Google service account"))?;
+    let signer = SigningKey::with_id(account.private_key.expose_secret().as_bytes(), account.private_key_id)
+        .map_err(|fault| unfit(&place, name, &format!("cannot sign: {fault}")))?;
+    Ok((Proof::None, Some((Arc::new(signer), account.client_email))))
+}
+
+/// A service account's key, as Google hands it out.
+/// Source: <https://developers.google.com/identity/protocols/oauth2/service-account#creatinganaccount>
+#[derive(Deserialize)]
+struct AccountKey {
+    client_email: String,
+    #[serde(deserialize_with = "hidden")]
+    private_key: SecretString,
+    private_key_id: Option<String>,
+}
+
+fn hidden<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
+}
+
+async fn refresh_token(
+    oauth2: &OAuth2,
+    about: &About<'_>,
+    references: &dyn References,
+    read: &mut Vec<Read>,
+) -> Result<SecretString, Diagnosis> {
+    let name = oauth2.token_secret_name.clone().ok_or_else(|| invalid("grant RefreshToken needs tokenSecretName"))?;
+    one(&SecretKeyRef { name, key: None }, REFRESH_TOKEN, about, references, read).await
+}

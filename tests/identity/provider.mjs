@@ -1,0 +1,107 @@
+// The OpenID provider of the tests: oidc-provider over HTTPS on loopback. Its access tokens are JSON Web Tokens that the mail
+// stack's Dovecot takes. README.md says which clients there are, and what else it answers.
+import { createServer } from 'node:https'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { parse } from 'node:querystring'
+import { Provider, interactionPolicy } from 'oidc-provider'
+
+const [home, port] = process.argv.slice(2)
+const issuer = `https://localhost:${port}`
+const resource = 'urn:test:mail'
+const read = (name) => readFileSync(`${home}/${name}`)
+
+// Whose mailbox the tokens of a client are for: the user of the mail stack by its own name.
+const user = (client) => `${client.split('-')[0]}@example.test`
+const secret = (client) => `Kennwort-idp-${client}-7`
+const byKey = { ...new X509Certificate(read('client.pem')).publicKey.export({ format: 'jwk' }), use: 'sig' }
+const machine = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] }
+const clients = [
+  { client_id: 'alice', client_secret: secret('alice'), ...machine },
+  { client_id: 'probe', client_secret: secret('probe'), ...machine },
+  { client_id: 'alice-hour', client_secret: secret('alice-hour'), ...machine },
+  { client_id: 'alice-short', client_secret: secret('alice-short'), ...machine },
+  { client_id: 'alice-key', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [byKey] }, ...machine },
+  {
+    client_id: 'alice-user', client_secret: secret('alice-user'), redirect_uris: ['https://client.test/back'],
+    response_types: ['code'], grant_types: ['authorization_code', 'refresh_token']
+  }
+]
+
+const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const provider = new Provider(issuer, {
+  clients,
+  jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig' }] },
+  scopes: ['openid', 'offline_access', 'mail'],
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  interactions: { policy: interactionPolicy.base() },
+  rotateRefreshToken: false,
+  ttl: {
+    ClientCredentials: (_, token) => (token.clientId.endsWith('-short') ? 2 : 3600),
+    AccessToken: () => 3600, RefreshToken: () => 3600, Grant: () => 3600
+  },
+  // Dovecot 2.3 takes no other type than this (RFC 9068 has at+jwt).
+  formats: { customizers: { jwt: (_, __, jwt) => { jwt.header = { typ: 'JWT' } } } },
+  extraTokenClaims: (_, token) => ({ email: user(token.clientId) }),
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    revocation: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => resource,
+      useGrantedResource: () => true,
+      getResourceServerInfo: () => ({
+        scope: 'mail', audience: resource, accessTokenFormat: 'jwt',
+        // The mail stack knows this key.
+        jwt: { sign: { alg: 'HS256', key: read('jwt.key') } }
+      })
+    }
+  }
+})
+
+// A user's consent, without a browser: what came of an authorization code flow.
+const consent = async (id) => {
+  const client = await provider.Client.find(id)
+  const accountId = user(id)
+  const grant = new provider.Grant({ accountId, clientId: id })
+  grant.addOIDCScope('openid offline_access')
+  grant.addResourceScope(resource, 'mail')
+  const grantId = await grant.save()
+  const token = new provider.RefreshToken({
+    accountId, client, grantId, gty: 'authorization_code', scope: 'openid offline_access mail', resource, rotations: 0,
+    iiat: Math.floor(Date.now() / 1000), claims: {}
+  })
+  return { refresh_token: await token.save(), grant: grantId }
+}
+
+const revoke = async (grant) => {
+  await provider.RefreshToken.revokeByGrantId(grant)
+  return { revoked: grant }
+}
+
+const log = []
+const answer = provider.callback()
+const server = createServer({ key: read('server.key'), cert: read('server.pem') }, async (request, response) => {
+  const url = new URL(request.url, issuer)
+  const json = (value) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
+  if (url.pathname === '/test/consent') return json(await consent(url.searchParams.get('client')))
+  if (url.pathname === '/test/revoke') return json(await revoke(url.searchParams.get('grant')))
+  if (url.pathname === '/test/log') return json(log)
+  if (url.pathname === '/token') {
+    const basic = Buffer.from((request.headers.authorization ?? '').replace(/^Basic /, ''), 'base64').toString()
+    const chunks = []
+    for await (const chunk of request) chunks.push(chunk)
+    request.body = parse(Buffer.concat(chunks).toString())
+    const client = request.body.client_id ?? decodeURIComponent(basic.split(':')[0])
+    response.on('finish', () => log.push({ client, grant: request.body.grant_type, status: response.statusCode }))
+  }
+  answer(request, response)
+})
+server.on('error', (error) => {
+  console.error(error.message)
+  process.exit(error.code === 'EADDRINUSE' ? 98 : 1)
+})
+server.listen(Number(port), '127.0.0.1', () => console.log('ready'))
+process.on('SIGTERM', () => process.exit(0))

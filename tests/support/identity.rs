@@ -1,0 +1,59 @@
+//! The `OpenID` provider that `tests/run` has started.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::PathBuf,
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+/// The values of `DIR/env`, see tests/identity/README.md.
+pub struct Identity(HashMap<String, String>);
+
+impl Identity {
+    /// The running one; without it a test fails and says what to do.
+    pub fn get() -> Self {
+        let dir = std::env::var("MAILVERITY_TEST_IDENTITY")
+            .expect("MAILVERITY_TEST_IDENTITY is not set: run `make test`, which starts an OpenID provider");
+        let env = fs::read_to_string(PathBuf::from(dir).join("env")).expect("the provider's env file");
+        Self(env.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+    }
+
+    pub fn var(&self, name: &str) -> &str {
+        &self.0[name]
+    }
+
+    pub fn ca(&self) -> Vec<u8> {
+        fs::read(self.var("CA_FILE")).unwrap()
+    }
+
+    /// The secret of a client.
+    pub fn secret(client: &str) -> String {
+        super::leaks::password(&format!("idp-{client}"))
+    }
+
+    /// `auth` of a client with client credentials, whose proof is this.
+    pub fn auth(&self, client: &str, proof: Value) -> Value {
+        json!({"type": "OAuth2", "username": "alice@example.test", "oauth2": {
+            "provider": "Custom", "grant": "ClientCredentials", "clientID": client, "client": proof,
+            "tokenURL": self.var("TOKEN_URL"), "scopes": ["mail"]}})
+    }
+
+    /// What the provider answers to its own questions: `consent?client=…`, `revoke?grant=…`, `log`.
+    pub fn ask(&self, what: &str) -> Value {
+        let url = format!("{}/{what}", self.var("TEST_URL"));
+        let answer = Command::new("curl").args(["-sS", "--cacert", self.var("CA_FILE"), &url]).output().unwrap();
+        serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| panic!("{url}: {}", String::from_utf8_lossy(&answer.stderr)))
+    }
+
+    /// How often a client asked for a token, by the status that it got.
+    pub fn asked(&self, client: &str) -> BTreeMap<u64, usize> {
+        let mut asked = BTreeMap::new();
+        for line in self.ask("log").as_array().unwrap().iter().filter(|line| line["client"] == client) {
+            *asked.entry(line["status"].as_u64().unwrap()).or_default() += 1;
+        }
+        asked
+    }
+}
