@@ -50,8 +50,8 @@ flags_are_values() { # page folder ignored-pattern heading lines
   done | grep -o -- '^ *- "\?--[a-z-]*' | grep -o -- '--[a-z-]*' | sort -u))
   [ -z "$missing" ] || { echo "no value for $missing" && return 1; }
 }
-# Its own namespace is the pod's.
-check "every flag of the operator is a value" flags_are_values operate.md operator '--operator-namespace' 'Operate it' '^| --'
+# Its own namespace is the pod's; a CA file is one of extraCABundle's.
+check "every flag of the operator is a value" flags_are_values operate.md operator '--operator-namespace|--token-ca-file' 'Operate it' '^| --'
 check "every flag of a receiver is a value" flags_are_values receiver.md receiver '--receiver-namespace|--domain' 'What becomes of a mail' .
 check "every flag of an agent is a value" flags_are_values actors.md agent '--namespace|--metrics-address' 'Look from' '^| --'
 
