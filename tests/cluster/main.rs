@@ -24,6 +24,7 @@ mod probes;
 mod profiles;
 mod proxy;
 mod receivers;
+mod rotation;
 mod scale;
 mod schema;
 mod secrets;

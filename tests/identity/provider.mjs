@@ -15,6 +15,9 @@ const read = (name) => readFileSync(`${home}/${name}`)
 const user = (client) => `${client.split('-')[0]}@example.test`
 const secret = (client) => `Kennwort-idp-${client}-7`
 const byKey = { ...new X509Certificate(read('client.pem')).publicKey.export({ format: 'jwk' }), use: 'sig' }
+// Each refresh token of theirs is good for one use. Shown again it ends the whole grant with the first, and not with the second.
+const turning = ['alice-turning', 'alice-turning-kills', 'alice-turning-random']
+const lenient = ['alice-lenient', 'alice-lenient-kills', 'alice-lenient-random']
 const machine = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] }
 const clients = [
   { client_id: 'alice', client_secret: secret('alice'), ...machine },
@@ -22,10 +25,10 @@ const clients = [
   { client_id: 'alice-hour', client_secret: secret('alice-hour'), ...machine },
   { client_id: 'alice-short', client_secret: secret('alice-short'), ...machine },
   { client_id: 'alice-key', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [byKey] }, ...machine },
-  {
-    client_id: 'alice-user', client_secret: secret('alice-user'), redirect_uris: ['https://client.test/back'],
+  ...['alice-user', ...turning, ...lenient].map((id) => ({
+    client_id: id, client_secret: secret(id), redirect_uris: ['https://client.test/back'],
     response_types: ['code'], grant_types: ['authorization_code', 'refresh_token']
-  }
+  }))
 ]
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -36,10 +39,10 @@ const provider = new Provider(issuer, {
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   interactions: { policy: interactionPolicy.base() },
-  rotateRefreshToken: false,
+  rotateRefreshToken: ({ oidc }) => [...turning, ...lenient].includes(oidc.client.clientId),
   ttl: {
     ClientCredentials: (_, token) => (token.clientId.endsWith('-short') ? 2 : 3600),
-    AccessToken: () => 3600, RefreshToken: () => 3600, Grant: () => 3600
+    AccessToken: (_, token) => (token.clientId.endsWith('-random') ? 4 : 3600), RefreshToken: () => 3600, Grant: () => 3600
   },
   // Dovecot 2.3 takes no other type than this (RFC 9068 has at+jwt).
   formats: { customizers: { jwt: (_, __, jwt) => { jwt.header = { typ: 'JWT' } } } },
@@ -59,6 +62,10 @@ const provider = new Provider(issuer, {
       })
     }
   }
+})
+
+provider.on('refresh_token.consumed', async (token) => {
+  if (lenient.includes(token.clientId)) delete (await provider.RefreshToken.adapter.find(token.jti)).consumed
 })
 
 // A user's consent, without a browser: what came of an authorization code flow.

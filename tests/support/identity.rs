@@ -41,6 +41,24 @@ impl Identity {
             "tokenURL": self.var("TOKEN_URL"), "scopes": ["mail"]}})
     }
 
+    /// `auth` of a client with a refresh token in this Secret.
+    pub fn user_auth(&self, client: &str, secret: &str) -> Value {
+        json!({"type": "OAuth2", "username": "alice@example.test", "oauth2": {
+            "provider": "Custom", "grant": "RefreshToken", "clientID": client, "client": {"secretRef": {"name": "app"}},
+            "tokenURL": self.var("TOKEN_URL"), "tokenSecretName": secret}})
+    }
+
+    /// A refresh token as a user's consent would give it.
+    pub fn consent(&self, client: &str) -> String {
+        self.ask(&format!("consent?client={client}"))["refresh_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The flags of an operator that may ask the provider.
+    pub fn flags(&self) -> Vec<String> {
+        let host = format!("localhost:{}", self.var("PORT"));
+        ["--allowed-token-hosts", &host, "--token-ca-file", self.var("CA_FILE")].map(str::to_owned).to_vec()
+    }
+
     /// What the provider answers to its own questions: `consent?client=…`, `revoke?grant=…`, `log`.
     pub fn ask(&self, what: &str) -> Value {
         let url = format!("{}/{what}", self.var("TEST_URL"));

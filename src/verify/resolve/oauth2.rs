@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     About,
     account::{pinned, value},
-    invalid, key_missing, secret,
+    invalid, kept, key_missing, secret,
 };
 use crate::{
     api::{
@@ -77,8 +77,14 @@ pub(super) async fn account(
     let fingerprint = about.key.hash(&[b"oauth2", user.as_bytes(), key.as_bytes()]);
     let request = Request { endpoint, client_id, proof, grant, scopes };
     let first = read.into_iter().next();
+    let safe = kept::safe(oauth2, &request, about, references).await?;
+    let source = Source::new(tokens, request, key);
+    let source = match safe {
+        Some(safe) => source.kept_in(safe),
+        None => source,
+    };
     Ok(Login {
-        credential: Credential::OAuth2 { user, source: Arc::new(Source::new(tokens, request, key)) },
+        credential: Credential::OAuth2 { user, source: Arc::new(source) },
         mechanisms: auth.mechanisms.clone().unwrap_or_else(|| vec![Mechanism::Auto]),
         allow_plaintext: auth.allow_plaintext.unwrap_or(false),
         secret: first.as_ref().map(|read| read.place.clone()).unwrap_or_default(),
@@ -102,7 +108,7 @@ fn not_yet(oauth2: &OAuth2) -> Result<(), Diagnosis> {
     Ok(())
 }
 
-fn unavailable(fault: &str) -> Diagnosis {
+pub(super) fn unavailable(fault: &str) -> Diagnosis {
     Diagnosis::new(Reason::OAuthTokenFailed).detail(fault).fact("fault", fault)
 }
 
