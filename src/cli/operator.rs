@@ -252,7 +252,7 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
         () = others => {}
     }
     // A refresh token that is on its way is kept before another may ask for the next.
-    let _ = tokio::time::timeout(KEEPING, ground.tokens.settled()).await;
+    let _ = tokio::time::timeout(KEEPING, ground.tokens.close()).await;
     election_stopper.stop();
     // It gives the Lease back, so that another need not wait for its end.
     let _ = tokio::time::timeout(Duration::from_secs(2), election).await;

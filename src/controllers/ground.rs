@@ -105,6 +105,8 @@ impl Ground {
     /// Who keeps refresh tokens; none where no Secret may be written.
     #[must_use]
     pub fn keeper(&self) -> Option<Arc<dyn Keeper>> {
-        self.settings.token_secrets.then(|| Arc::new(TokenSecrets::new(self.client.clone())) as Arc<dyn Keeper>)
+        self.settings
+            .token_secrets
+            .then(|| Arc::new(TokenSecrets::new(self.client.clone(), self.fence.clone())) as Arc<dyn Keeper>)
     }
 }

@@ -1,5 +1,5 @@
 //! `kubectl mail`: what people ask of mailverity's objects in a cluster. `code` asks a profile for the mail that a person is to
-//! send, `verify` asks the operator to look now. Nothing is decided here: it reads statuses and writes one annotation.
+//! send, `login` has a person sign in, `verify` asks the operator to look now. Nothing is decided here: it reads statuses and writes one annotation.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -7,6 +7,7 @@
 
 mod code;
 mod connect;
+mod login;
 mod verify;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Code(code::Code),
+    Login(login::Login),
     Verify(verify::Verify),
 }
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match cli.command {
                 Command::Code(code) => code.run(&cli.connect).await,
+                Command::Login(login) => login.run(&cli.connect).await,
                 Command::Verify(verify) => verify.run(&cli.connect).await,
             }
         })

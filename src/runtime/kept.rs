@@ -1,9 +1,10 @@
 //! Refresh tokens in Secrets that the operator has made, and in no others: by a label and by owners that are ours. RBAC cannot
 //! tell them from other Secrets, so that this is the one place that writes any outside the namespaces of the operator's own.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
 use k8s_openapi::{
     ByteString,
     api::core::v1::Secret,
@@ -11,12 +12,13 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 
-use super::{ApiError, FIELD_MANAGER, bounded};
+use super::{ApiError, FIELD_MANAGER, bounded, lease::Fence};
 use crate::{
     api::{Class, Reason, v1alpha1::API_VERSION},
     mail::Diagnosis,
-    verify::tokens::keep::{Keeper, Kept, Owner, Place, Unwritten},
+    verify::tokens::keep::{Ended, Keeper, Kept, Owner, Pending, Place, Unwritten},
 };
 
 /// The label of the Secrets that are made here.
@@ -25,6 +27,10 @@ pub const LABEL: &str = "mailverity.dev/keeps";
 const REFRESH_TOKEN: &str = "refresh-token";
 /// The key of the refresh token.
 const KEY: &str = "refresh_token";
+/// The key of a device code that waits, with what belongs to it.
+const DEVICE: &str = "device_code";
+/// The key of how the last login by device code ended.
+const ENDED: &str = "ended";
 /// The annotation with [`Kept::application`].
 const APPLICATION: &str = "mailverity.dev/application";
 /// The annotation with [`Kept::consent`].
@@ -34,13 +40,14 @@ const CONSENT: &str = "mailverity.dev/consent";
 #[derive(Clone)]
 pub struct TokenSecrets {
     client: Client,
+    fence: Fence,
 }
 
 impl TokenSecrets {
-    /// Those that `client` may write.
+    /// Those that `client` may write, for as long as we lead.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    pub fn new(client: Client, fence: Fence) -> Self {
+        Self { client, fence }
     }
 
     fn api(&self, place: &Place) -> Api<Secret> {
@@ -104,6 +111,10 @@ impl Keeper for TokenSecrets {
         }
         .boxed()
     }
+
+    fn leads(&self) -> bool {
+        self.fence.held()
+    }
 }
 
 fn params() -> PostParams {
@@ -118,12 +129,14 @@ fn is_ours(secret: &Secret) -> bool {
 
 fn kept(secret: &Secret) -> Kept {
     let note = |name: &str| secret.annotations().get(name).cloned().unwrap_or_default();
-    let refresh = secret.data.as_ref().and_then(|data| data.get(KEY));
-    let refresh = refresh.and_then(|bytes| std::str::from_utf8(&bytes.0).ok()).filter(|token| !token.is_empty());
+    let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+    let refresh = value(KEY).and_then(|bytes| std::str::from_utf8(bytes).ok()).filter(|token| !token.is_empty());
     Kept {
         application: note(APPLICATION),
         consent: note(CONSENT),
         refresh: refresh.map(SecretString::from),
+        device: value(DEVICE).and_then(|bytes| serde_json::from_slice::<Waiting>(bytes).ok()).map(Pending::from),
+        ended: value(ENDED).and_then(|bytes| serde_json::from_slice::<End>(bytes).ok()).and_then(End::read),
         version: secret.resource_version(),
     }
 }
@@ -142,9 +155,66 @@ fn secret(place: &Place, kept: &Kept, before: Option<ObjectMeta>) -> Secret {
     let notes = metadata.annotations.get_or_insert_default();
     notes.insert(APPLICATION.to_owned(), kept.application.clone());
     notes.insert(CONSENT.to_owned(), kept.consent.clone());
-    let refresh = kept.refresh.as_ref().map(|refresh| ByteString(refresh.expose_secret().as_bytes().to_vec()));
-    let data: BTreeMap<String, ByteString> = refresh.map(|refresh| (KEY.to_owned(), refresh)).into_iter().collect();
+    let refresh = kept.refresh.as_ref().map(|refresh| (KEY, refresh.expose_secret().as_bytes().to_vec()));
+    let device = kept.device.as_ref().map(|device| (DEVICE, Waiting::bytes(device)));
+    let ended = kept.ended.as_ref().map(|ended| (ENDED, End::bytes(ended)));
+    let data: BTreeMap<String, ByteString> =
+        [refresh, device, ended].into_iter().flatten().map(|(key, bytes)| (key.to_owned(), ByteString(bytes))).collect();
     Secret { metadata, data: Some(data), type_: Some("Opaque".to_owned()), ..Secret::default() }
+}
+
+/// A device code as the Secret holds it, in RFC 8628's own words where it has some.
+#[derive(Deserialize)]
+struct Waiting {
+    #[serde(deserialize_with = "hidden")]
+    device_code: SecretString,
+    user_code: String,
+    verification_uri: String,
+    expires: Timestamp,
+    interval: u64,
+}
+
+impl Waiting {
+    fn bytes(device: &Pending) -> Vec<u8> {
+        let written = serde_json::json!({
+            "device_code": device.device_code.expose_secret(), "user_code": device.user_code, "verification_uri": device.uri,
+            "expires": device.expires, "interval": device.interval.as_secs(),
+        });
+        written.to_string().into_bytes()
+    }
+}
+
+impl From<Waiting> for Pending {
+    fn from(device: Waiting) -> Self {
+        let interval = Duration::from_secs(device.interval.max(1));
+        let Waiting { device_code, user_code, verification_uri, expires, .. } = device;
+        Self { device_code, user_code, uri: verification_uri, expires, interval }
+    }
+}
+
+fn hidden<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
+}
+
+/// The end of a login by device code as the Secret holds it.
+#[derive(Deserialize, Serialize)]
+struct End {
+    count: u32,
+    reason: String,
+    said: String,
+}
+
+impl End {
+    fn bytes(ended: &Ended) -> Vec<u8> {
+        let Ended { count, reason, said } = ended;
+        serde_json::json!({ "count": count, "reason": reason.as_str(), "said": said }).to_string().into_bytes()
+    }
+
+    /// None where somebody has written a reason that there is not.
+    fn read(self) -> Option<Ended> {
+        let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == self.reason)?;
+        Some(Ended { count: self.count, reason, said: self.said })
+    }
 }
 
 fn owner(owner: &Owner) -> OwnerReference {
@@ -195,7 +265,26 @@ mod tests {
 
     fn sample() -> Kept {
         let (application, consent) = ("a".to_owned(), "c".to_owned());
-        Kept { application, consent, refresh: Some("r".to_owned().into()), version: None }
+        Kept { application, consent, refresh: Some("r".to_owned().into()), ..Kept::default() }
+    }
+
+    #[test]
+    fn a_device_code_and_its_end_are_read_back() {
+        let device = Pending {
+            device_code: "d".to_owned().into(),
+            user_code: "AB-CD".to_owned(),
+            uri: "https://login.test/link".to_owned(),
+            expires: Timestamp::from_second(1_800_000_000).unwrap(),
+            interval: Duration::from_secs(7),
+        };
+        let ended = Ended { count: 2, reason: Reason::DeviceCodeExpired, said: "too late".to_owned() };
+        let made = secret(&place(), &Kept { device: Some(device), ended: Some(ended.clone()), ..Kept::default() }, None);
+        let read = kept(&made);
+        let device = read.device.unwrap();
+        assert_eq!((device.device_code.expose_secret(), device.user_code.as_str()), ("d", "AB-CD"));
+        assert_eq!((device.expires.as_second(), device.interval.as_secs()), (1_800_000_000, 7));
+        assert_eq!(read.ended, Some(ended));
+        assert!(!format!("{device:?}").contains("\"d\""));
     }
 
     #[test]

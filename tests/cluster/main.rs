@@ -13,6 +13,7 @@ mod support;
 
 mod agents;
 mod command;
+mod device;
 mod faults;
 mod history;
 mod kills;

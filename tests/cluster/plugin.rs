@@ -16,20 +16,36 @@ use super::{
 };
 
 /// What a plugin printed, and its exit code.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 /// Runs `kubectl mail` in the cluster's namespace: kubectl finds plugins on PATH, and hands everything on.
-fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
+pub fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
+    read(command(cluster, args).output().unwrap())
+}
+
+/// The same, while something else goes on.
+pub async fn mail_beside<T>(cluster: &Cluster, args: &[&str], meanwhile: impl Future<Output = T>) -> (Ran, T) {
+    let mut command = command(cluster, args);
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let (ran, value) = tokio::join!(ran, meanwhile);
+    (read(ran.unwrap()), value)
+}
+
+fn command(cluster: &Cluster, args: &[&str]) -> Command {
     let kubectl = std::env::var("MAILVERITY_TEST_KUBECTL").unwrap();
     let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-mail")).parent().unwrap();
     let path = format!("{}:{}", plugin.display(), std::env::var("PATH").unwrap());
     let config = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
-    let command = [&["mail"], args, &["-n", &cluster.namespace, "--kubeconfig", &config]].concat();
-    let Output { status, stdout, stderr } = Command::new(kubectl).args(command).env("PATH", path).output().unwrap();
+    let mut command = Command::new(kubectl);
+    command.args([&["mail"], args, &["-n", &cluster.namespace, "--kubeconfig", &config]].concat()).env("PATH", path);
+    command
+}
+
+fn read(Output { status, stdout, stderr }: Output) -> Ran {
     let ran =
         Ran { code: status.code().unwrap(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() };
     leaks::none_in("kubectl mail", &(ran.out.clone() + &ran.err));

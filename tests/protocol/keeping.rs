@@ -35,7 +35,8 @@ impl Memory {
         state.version += 1;
         let version = Some(state.version.to_string());
         let refresh = Some(refresh.to_owned().into());
-        state.kept = Some(Kept { application: "app".to_owned(), consent: consent.to_owned(), refresh, version });
+        state.kept =
+            Some(Kept { application: "app".to_owned(), consent: consent.to_owned(), refresh, version, ..Kept::default() });
     }
 
     fn refresh(&self) -> Option<String> {
@@ -82,6 +83,7 @@ fn source(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>) -> Source 
         place,
         application,
         consent,
+        login: None,
     })
 }
 

@@ -2,16 +2,21 @@
 //! and a provider that cannot answer is left alone for a while. A provider that judged a credential and refused it is asked again
 //! as the login breaker allows, like any server (promise 8): the [`Gate`] is asked first.
 //!
-//! `entry` is what is known of one credential, `renew` one request to its end, `keep` where a refresh token is kept.
+//! `entry` is what is known of one credential, `renew` one request to its end, `device` how a person signs in, `keep` where a
+//! refresh token is kept.
 
+pub mod device;
 mod entry;
 pub mod keep;
 mod renew;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,7 +38,7 @@ use crate::{
 };
 use entry::{Entry, Good, lock};
 use keep::Safe;
-use renew::Work;
+use renew::{Undone, Work};
 
 /// What the answer and the keeping of it may take beyond the time of the check.
 const GRACE: Duration = Duration::from_millis(500);
@@ -47,6 +52,9 @@ pub struct Tokens {
     entries: Mutex<HashMap<String, Arc<Entry>>>,
     /// Requests under way, each a receiver.
     under_way: watch::Sender<()>,
+    /// The device codes that are asked about here, with their places.
+    followed: Mutex<HashSet<String>>,
+    closed: AtomicBool,
 }
 
 impl fmt::Debug for Tokens {
@@ -86,7 +94,13 @@ impl Tokens {
     /// No token is known yet.
     #[must_use]
     pub fn new(https: Https) -> Self {
-        Self { https, entries: Mutex::default(), under_way: watch::Sender::new(()) }
+        Self {
+            https,
+            entries: Mutex::default(),
+            under_way: watch::Sender::new(()),
+            followed: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
     }
 
     fn begin(&self) -> watch::Receiver<()> {
@@ -96,6 +110,25 @@ impl Tokens {
     /// Waits until no request is under way: what a provider gave in place of a refresh token is kept then.
     pub async fn settled(&self) {
         self.under_way.closed().await;
+    }
+
+    /// The same at the end of the process: device codes are asked about no more.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.settled().await;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Whether a device code was not asked about here before. It is from now on.
+    fn follows(&self, user_code: &str, safe: &Safe) -> bool {
+        lock(&self.followed).insert(format!("{} {user_code}", safe.place))
+    }
+
+    fn followed(&self, user_code: &str, safe: &Safe) {
+        lock(&self.followed).remove(&format!("{} {user_code}", safe.place));
     }
 
     fn entry(&self, key: &str) -> Arc<Entry> {
@@ -124,7 +157,7 @@ impl Source {
     /// a provider gave for one is not kept in the other.
     #[must_use]
     pub fn kept_in(mut self, safe: Safe) -> Self {
-        self.key = format!("{}/{}/{}", safe.place.namespace, safe.place.name, self.account.secret);
+        self.key = format!("{} {}", safe.place, self.account.secret);
         self.safe = Some(safe);
         self
     }
@@ -197,10 +230,11 @@ impl Source {
             gate.still()?;
         }
         let work = Work {
-            https: self.tokens.https.clone(),
             request: self.request.clone(),
             safe: self.safe.clone(),
             entry: Arc::clone(entry),
+            tokens: Arc::clone(&self.tokens),
+            asked_for: gate.is_asked_for(),
             key: self.account.secret.clone(),
         };
         // A task of its own: a check that is cut short must not cut off what is kept.
@@ -220,7 +254,8 @@ impl Source {
                 asked.outcome = LoginOutcome::Accepted;
                 Ok(())
             }
-            Err(refusal) => {
+            Err(Undone::Waits(diagnosis)) => Err(diagnosis),
+            Err(Undone::Refused(refusal)) => {
                 if refusal.judged {
                     asked.outcome = LoginOutcome::Refused;
                 } else {

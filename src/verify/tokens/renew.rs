@@ -3,9 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::{
+    Tokens, device,
     entry::{Begun, Entry},
     keep::{Kept, Safe, Unwritten},
 };
@@ -13,13 +15,12 @@ use crate::{
     api::{Class, Reason},
     mail::{
         Diagnosis,
-        https::Https,
         oauth2::{self, Grant, Refusal, Request, Token},
     },
 };
 
 /// The longest time for one answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The waits between the tries to keep a refresh token. What was not kept after them is tried again by the next who wants a token.
 const PAUSES: [Duration; 4] =
@@ -27,32 +28,64 @@ const PAUSES: [Duration; 4] =
 
 /// What is to be asked.
 pub(super) struct Work {
-    pub https: Https,
+    pub tokens: Arc<Tokens>,
     pub request: Request,
     pub safe: Option<Safe>,
     pub entry: Arc<Entry>,
+    /// Somebody has asked for this, and may be there to sign in.
+    pub asked_for: bool,
     /// The credential's key.
     pub key: String,
 }
 
+/// Why there is no token.
+pub(super) enum Undone {
+    /// The provider refused, or could not be asked: it is left alone for a while.
+    Refused(Refusal),
+    /// A person is waited for, or the keeper.
+    Waits(Diagnosis),
+}
+
+impl From<Refusal> for Undone {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl Work {
     /// Asks, keeps, and gives to the entry what may be used.
-    pub async fn go(mut self, deadline: Instant) -> Result<(), Refusal> {
+    pub async fn go(mut self, deadline: Instant) -> Result<(), Undone> {
         let Some(safe) = self.safe.take() else { return self.unkept(deadline).await };
         if let Some((token, begun, base)) = self.entry.held_back() {
             return self.keep(&safe, base, token, begun).await;
         }
-        let kept = safe.keeper.read(&safe.place).await.map_err(not_judged)?.unwrap_or_default();
-        let newest = kept.refresh.clone().filter(|_| safe.fits(&kept));
-        if let (Grant::RefreshToken(_), Some(newest)) = (&self.request.grant, newest) {
-            self.request.grant = Grant::RefreshToken(newest);
+        let kept = safe.keeper.read(&safe.place).await.map_err(Undone::Waits)?.unwrap_or_default();
+        let fits = safe.fits(&kept);
+        match (kept.refresh.clone().filter(|_| fits), &safe.login) {
+            (Some(newest), _) => self.request.grant = Grant::RefreshToken(newest),
+            (None, Some(login)) => {
+                // What is kept for another application counts for nothing.
+                let base = if fits { kept } else { Kept { version: kept.version, ..Kept::default() } };
+                let begun = device::begin(&self.tokens, login, &self.request, &safe, base, self.asked_for, deadline);
+                return Err(Box::pin(begun).await);
+            }
+            (None, None) => {}
         }
-        let (token, begun) = self.fetch(deadline).await?;
-        self.keep(&safe, kept, token, begun).await
+        match (self.fetch(deadline).await, &safe.login) {
+            (Ok((token, begun)), _) => self.keep(&safe, kept, token, begun).await,
+            (Err(refusal), Some(login)) if refusal.diagnosis.reason == Reason::RefreshTokenExpired => {
+                match device::expired(login, &safe, kept, &refusal.diagnosis).await {
+                    Ok(told) => Err(Undone::Waits(told)),
+                    // It would be shown again: then the breaker has to keep it.
+                    Err(_) => Err(Undone::Refused(refusal)),
+                }
+            }
+            (Err(refusal), _) => Err(Undone::Refused(refusal)),
+        }
     }
 
     /// Where nobody keeps it, memory does.
-    async fn unkept(mut self, deadline: Instant) -> Result<(), Refusal> {
+    async fn unkept(mut self, deadline: Instant) -> Result<(), Undone> {
         if let (Grant::RefreshToken(_), Some(newer)) = (&self.request.grant, self.entry.refresh()) {
             self.request.grant = Grant::RefreshToken(newer);
         }
@@ -67,17 +100,19 @@ impl Work {
     async fn fetch(&self, deadline: Instant) -> Result<(Token, Begun), Refusal> {
         let begun = Begun::now();
         let deadline = deadline.min(Instant::now() + PATIENCE);
-        let token = oauth2::fetch(&self.https, &self.request, begun.time, deadline).await?;
+        let token = oauth2::fetch(&self.tokens.https, &self.request, begun.time, deadline).await?;
         Ok((token, begun))
     }
 
     /// Keeps the refresh token that came, if it is another than was shown, and then uses the token.
-    async fn keep(&self, safe: &Safe, base: Kept, mut token: Token, begun: Begun) -> Result<(), Refusal> {
+    async fn keep(&self, safe: &Safe, base: Kept, mut token: Token, begun: Begun) -> Result<(), Undone> {
         if let Some(refresh) = token.refresh.clone() {
-            let kept = Kept { refresh: Some(refresh), ..new(safe, &base) };
+            let consent = if safe.login.is_some() { base.consent.clone() } else { safe.consent.clone() };
+            let (application, version) = (safe.application.clone(), base.version.clone());
+            let kept = Kept { application, consent, version, refresh: Some(refresh), ..Kept::default() };
             if let Err(failure) = write(safe, &base, kept).await {
                 self.entry.holds_back((token, begun, base));
-                return Err(not_judged(failure));
+                return Err(Undone::Waits(failure));
             }
         }
         token.refresh = None;
@@ -86,13 +121,8 @@ impl Work {
     }
 }
 
-fn new(safe: &Safe, base: &Kept) -> Kept {
-    let (application, consent) = (safe.application.clone(), safe.consent.clone());
-    Kept { application, consent, version: base.version.clone(), ..Kept::default() }
-}
-
 /// Writes `kept` over `base`. Where another wrote in between, the newer refresh token stays.
-async fn write(safe: &Safe, base: &Kept, mut kept: Kept) -> Result<(), Diagnosis> {
+pub(super) async fn write(safe: &Safe, base: &Kept, mut kept: Kept) -> Result<(), Diagnosis> {
     let mut pauses = PAUSES.into_iter();
     loop {
         let failure = match safe.keeper.write(&safe.place, &kept).await {
@@ -115,18 +145,14 @@ async fn write(safe: &Safe, base: &Kept, mut kept: Kept) -> Result<(), Diagnosis
     }
 }
 
-/// Whether the refresh token is what it was: then only metadata changed.
+/// Whether what is kept is what it was: then only metadata changed.
 fn is_as_it_was(found: &Kept, base: &Kept) -> bool {
-    use secrecy::ExposeSecret;
     let shown = |kept: &Kept| kept.refresh.as_ref().map(|refresh| refresh.expose_secret().to_owned());
-    found.consent == base.consent && found.application == base.application && shown(found) == shown(base)
+    let code = |kept: &Kept| kept.device.as_ref().map(|device| device.user_code.clone());
+    found.consent == base.consent && shown(found) == shown(base) && code(found) == code(base) && found.ended == base.ended
 }
 
 fn unkept(fault: &str) -> Diagnosis {
     let fault = format!("the new refresh token could not be kept: {fault}");
     Diagnosis::new(Reason::OAuthTokenFailed).class(Class::Transient).detail(fault.clone()).fact("fault", fault)
-}
-
-fn not_judged(diagnosis: Diagnosis) -> Refusal {
-    Refusal { diagnosis, judged: false, retry_after: None }
 }
