@@ -8,7 +8,11 @@ use super::memory::Memory;
 use crate::{
     mail::{Vantage, https::Https},
     metrics::Metrics,
-    runtime::{kept::TokenSecrets, lease::Fence, secrets::Access},
+    runtime::{
+        kept::TokenSecrets,
+        lease::{Fence, Pace},
+        secrets::Access,
+    },
     server::Health,
     verify::{
         fingerprint::Key,
@@ -52,6 +56,8 @@ pub struct Settings {
     pub target_kinds: Vec<TargetKind>,
     /// This process, in Events and in the election.
     pub identity: String,
+    /// The times of the election.
+    pub pace: Pace,
 }
 
 /// A kind of objects that a policy may watch over.
