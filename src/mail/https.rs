@@ -33,6 +33,10 @@ const BODY: usize = 256 * 1024;
 /// The most bytes of an answer's head.
 const HEAD: usize = 32 * 1024;
 
+/// What bodies are.
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+
 /// The port of HTTPS.
 const PORT: u16 = 443;
 
@@ -175,10 +179,35 @@ impl Https {
         form: &SecretString,
         deadline: Instant,
     ) -> Result<Answer, Diagnosis> {
+        self.send(url, authorization, (FORM, form), deadline).await
+    }
+
+    /// Sends JSON by POST.
+    ///
+    /// # Errors
+    /// Those of [`Https::post`].
+    pub async fn post_json(
+        &self,
+        url: &Url,
+        authorization: &SecretString,
+        json: &SecretString,
+        deadline: Instant,
+    ) -> Result<Answer, Diagnosis> {
+        self.send(url, Some(authorization), (JSON, json), deadline).await
+    }
+
+    /// Sends a body, of this media type, by POST.
+    async fn send(
+        &self,
+        url: &Url,
+        authorization: Option<&SecretString>,
+        body: (&'static str, &SecretString),
+        deadline: Instant,
+    ) -> Result<Answer, Diagnosis> {
         self.hosts.admit(url)?;
         let stream = self.connect(url, deadline).await?;
         let place = authority(&url.host, url.port);
-        let request = request(url, authorization, form).ok_or_else(|| broke(&place, "the request cannot be written"))?;
+        let request = request(url, authorization, body).ok_or_else(|| broke(&place, "the request cannot be written"))?;
         match timeout_at(deadline, exchange(stream, request, &place)).await {
             Ok(answer) => answer,
             Err(_) => Err(Diagnosis::new(Reason::ResponseTimedOut)
@@ -209,18 +238,22 @@ impl Https {
     }
 }
 
-fn request(url: &Url, authorization: Option<&SecretString>, form: &SecretString) -> Option<Request<Full<Bytes>>> {
+fn request(
+    url: &Url,
+    authorization: Option<&SecretString>,
+    (media, body): (&'static str, &SecretString),
+) -> Option<Request<Full<Bytes>>> {
     let place = if url.port == PORT {
         authority(&url.host, PORT).strip_suffix(":443")?.to_owned()
     } else {
         authority(&url.host, url.port)
     };
-    let body = Full::new(Bytes::copy_from_slice(form.expose_secret().as_bytes()));
+    let body = Full::new(Bytes::copy_from_slice(body.expose_secret().as_bytes()));
     let mut request = Request::post(url.path.as_str())
         .header(HOST, place)
         .header(USER_AGENT, concat!("mailverity/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json")
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, JSON)
+        .header(CONTENT_TYPE, media)
         .body(body)
         .ok()?;
     if let Some(authorization) = authorization {

@@ -16,6 +16,7 @@ mod world;
 
 mod alternates;
 mod coverage;
+mod federated;
 mod hostile;
 mod imap;
 mod keeping;

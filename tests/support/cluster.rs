@@ -224,8 +224,10 @@ impl Cluster {
 
     /// The rights that go with these flags of an operator.
     async fn rights_for(&self, flags: &[&str]) -> PathBuf {
-        if flags.contains(&"--token-secrets") {
-            for doc in documents(&fs::read_to_string(root().join("deploy/tokens/30-clusterrole.yaml")).unwrap()) {
+        for (flag, folder) in [("--token-secrets", "tokens"), ("--federated-service-account", "identity")] {
+            let path = root().join("deploy").join(folder).join("30-clusterrole.yaml");
+            let docs = if flags.contains(&flag) { documents(&fs::read_to_string(path).unwrap()) } else { Vec::new() };
+            for doc in docs {
                 self.right(doc).await;
             }
         }
@@ -334,7 +336,22 @@ impl Cluster {
         self.start(level, flags, kubeconfig)
     }
 
+    /// The same with further variables in its environment.
+    pub async fn operator_in(&self, env: Vec<(String, String)>, flags: &[&str]) -> Operator {
+        let kubeconfig = self.rights_for(flags).await;
+        let mut operator = self.unstarted("trace", flags, kubeconfig);
+        operator.env = env;
+        operator.start();
+        operator
+    }
+
     fn start(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
+        let mut operator = self.unstarted(level, flags, kubeconfig);
+        operator.start();
+        operator
+    }
+
+    fn unstarted(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
         let metrics = format!("127.0.0.1:{}", free_port());
         let mut args: Vec<String> =
             ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
@@ -348,10 +365,8 @@ impl Cluster {
             args.extend(["--allowed-ports".to_owned(), "1-65535".to_owned()]);
         }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let mut operator =
-            Operator { child: None, args, kubeconfig, metrics, log: self.dir().join("operator.log"), within: None, pod: None };
-        operator.start();
-        operator
+        let log = self.dir().join("operator.log");
+        Operator { child: None, args, kubeconfig, metrics, log, within: None, pod: None, env: Vec::new() }
     }
 
     /// Fails where the objects and Events of this namespace show a secret.
@@ -428,12 +443,15 @@ pub struct Operator {
     within: Option<String>,
     /// The pod that it takes itself for.
     pod: Option<String>,
+    /// Further variables of its environment.
+    pub env: Vec<(String, String)>,
 }
 
 impl Operator {
     /// An agent, which has no HTTP server.
     pub fn agent(args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
-        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within: None, pod: None };
+        let mut agent =
+            Self { child: None, args, kubeconfig, metrics: String::new(), log, within: None, pod: None, env: Vec::new() };
         agent.start();
         agent
     }
@@ -441,14 +459,15 @@ impl Operator {
     /// An agent in a network namespace.
     pub fn agent_within(network: &str, args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
         let within = Some(network.to_owned());
-        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within, pod: None };
+        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within, pod: None, env: Vec::new() };
         agent.start();
         agent
     }
 
     /// A receiver, in a pod of this name.
     pub fn receiver(pod: &str, args: Vec<String>, metrics: String, kubeconfig: PathBuf, log: PathBuf) -> Self {
-        let mut receiver = Self { child: None, args, kubeconfig, metrics, log, within: None, pod: Some(pod.to_owned()) };
+        let mut receiver =
+            Self { child: None, args, kubeconfig, metrics, log, within: None, pod: Some(pod.to_owned()), env: Vec::new() };
         receiver.start();
         receiver
     }
@@ -470,6 +489,7 @@ impl Operator {
             .env("KUBECONFIG", &self.kubeconfig)
             .env_remove("RUST_LOG")
             .envs(self.pod.iter().map(|pod| ("POD_NAME", pod)))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -7,6 +7,7 @@ pub mod api;
 pub mod cases;
 pub mod cluster;
 pub mod command;
+pub mod connect;
 pub mod elsewhere;
 pub mod fleet;
 pub mod identity;
