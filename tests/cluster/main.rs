@@ -28,6 +28,7 @@ mod proxy;
 mod receivers;
 mod scale;
 mod schema;
+mod scopes;
 mod secrets;
 mod sending;
 mod servers;

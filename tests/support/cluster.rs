@@ -324,12 +324,20 @@ impl Cluster {
         self.start(level, flags, kubeconfig)
     }
 
+    /// An operator for the whole cluster, in `mailverity-system`, with the rights that `deploy/operator` gives as it stands.
+    pub async fn operator_of_all(&self, flags: &[&str]) -> Operator {
+        let kubeconfig = self.config_of("mailverity", "mailverity-system").await;
+        self.start_in(&["--operator-namespace", "mailverity-system", "--log-level", "trace"], flags, kubeconfig)
+    }
+
     fn start(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
+        let scope = ["--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level];
+        self.start_in(&scope, flags, kubeconfig)
+    }
+
+    fn start_in(&self, scope: &[&str], flags: &[&str], kubeconfig: PathBuf) -> Operator {
         let metrics = format!("127.0.0.1:{}", free_port());
-        let mut args: Vec<String> =
-            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
-                .map(str::to_owned)
-                .to_vec();
+        let mut args: Vec<String> = [&["operator"], scope].concat().into_iter().map(str::to_owned).collect();
         args.extend(["--metrics-address".to_owned(), metrics.clone()]);
         if !flags.contains(&"--deny-cidrs") {
             args.extend(["--deny-cidrs".to_owned(), String::new()]);

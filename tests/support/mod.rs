@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod identity;
 pub mod leaks;
 pub mod maildir;
+pub mod plane;
 pub mod policies;
 pub mod profiles;
 pub mod prometheus;
