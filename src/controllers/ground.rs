@@ -8,7 +8,10 @@ use super::memory::Memory;
 use crate::{
     mail::{Vantage, https::Https},
     metrics::Metrics,
-    runtime::{lease::Fence, secrets::Access},
+    runtime::{
+        lease::{Fence, Pace},
+        secrets::Access,
+    },
     server::Health,
     verify::{fingerprint::Key, mail_server::Mode, tokens::Tokens},
 };
@@ -46,6 +49,8 @@ pub struct Settings {
     pub target_kinds: Vec<TargetKind>,
     /// This process, in Events and in the election.
     pub identity: String,
+    /// The times of the election.
+    pub pace: Pace,
 }
 
 /// A kind of objects that a policy may watch over.

@@ -10,6 +10,7 @@ use crate::{
     api::v1alpha1::{Capabilities, Level, OAuth2Status, StageResult, StageStatus, TlsStatus},
     mail::{
         Diagnosis, Stage,
+        diagnosis::printable,
         mailbox::Shown,
         stage::{Outcome, Record},
     },
@@ -117,6 +118,14 @@ impl Report {
             token: None,
             duration: Duration::ZERO,
         }
+    }
+
+    /// A check that ended before it touched the network: a reference is missing, or the spec makes no sense.
+    #[must_use]
+    pub fn refused(level: Level, endpoint: String, failure: Diagnosis) -> Self {
+        let detail = Some(printable(&failure.said(), 128));
+        let stages = vec![Record { stage: Stage::Secrets, outcome: Outcome::Failed, duration: Duration::ZERO, detail }];
+        Self { stages, failure: Some(failure.at(Stage::Secrets)), ..Self::new(level, endpoint) }
     }
 
     /// Verified or not.

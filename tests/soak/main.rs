@@ -13,6 +13,8 @@ mod support;
 
 #[path = "../cluster/kills.rs"]
 mod kills;
+#[path = "../cluster/leaders.rs"]
+mod leaders;
 #[path = "../cluster/proxy.rs"]
 #[allow(dead_code)] // the cluster's tests use all of it
 mod proxy;

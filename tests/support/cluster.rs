@@ -313,6 +313,7 @@ impl Cluster {
         let kubeconfig = self.rights(!flags.contains(&"Get")).await;
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&kubeconfig).unwrap()).unwrap();
         config["clusters"][0]["cluster"] = json!({"server": format!("http://127.0.0.1:{}", api.port)});
+        let kubeconfig = kubeconfig.with_file_name(format!("kubeconfig-behind-{}", api.port));
         fs::write(&kubeconfig, serde_yaml::to_string(&config).unwrap()).unwrap();
         self.start("trace", flags, kubeconfig)
     }

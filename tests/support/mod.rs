@@ -15,6 +15,7 @@ pub mod leaks;
 pub mod maildir;
 pub mod policies;
 pub mod profiles;
+pub mod prometheus;
 pub mod receivers;
 pub mod references;
 pub mod stack;

@@ -51,7 +51,7 @@ pub use round_trip_policy::{
     RoundTripPolicyStatus, TargetRef, ValidationType,
 };
 pub use sender::Sender;
-pub use span::Span;
+pub use span::{NotASpan, Span};
 pub use status::{
     ActorStatus, Capabilities, CheckPhase, Claim, DeviceCode, EndpointStatus, LastCheck, OAuth2Status, StageResult, StageStatus,
     State, TlsStatus,
