@@ -14,6 +14,7 @@ mod support;
 mod agents;
 mod command;
 mod faults;
+mod gitops;
 mod history;
 mod kills;
 mod leaders;

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod command;
 pub mod elsewhere;
 pub mod fleet;
+pub mod health;
 pub mod identity;
 pub mod leaks;
 pub mod maildir;
