@@ -1,5 +1,5 @@
-//! `kubectl mail`: what people ask of mailverity's objects in a cluster. `code` asks a profile for the mail that a person is to
-//! send, `verify` asks the operator to look now. Nothing is decided here: it reads statuses and writes one annotation.
+//! `kubectl mail`: what people ask of mailverity's objects in a cluster, a file or folder a command. Nothing is decided here, and no
+//! mail is sent from here: it reads objects, and what it writes is for the operator to heed.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -7,6 +7,12 @@
 
 mod code;
 mod connect;
+mod kind;
+mod list;
+mod object;
+mod table;
+mod target;
+mod time;
 mod verify;
 
 use std::process::ExitCode;
@@ -14,6 +20,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use connect::Connect;
+use kind::Kind;
+use target::Target;
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +50,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Code(code::Code),
+    #[command(visible_alias = "ls")]
+    List(list::List),
     Verify(verify::Verify),
 }
 
@@ -52,6 +62,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match cli.command {
                 Command::Code(code) => code.run(&cli.connect).await,
+                Command::List(list) => list.run(&cli.connect).await,
                 Command::Verify(verify) => verify.run(&cli.connect).await,
             }
         })

@@ -1,16 +1,17 @@
 //! `kubectl mail verify`: asks the operator to look now, and waits for what it finds.
 
 mod seen;
-mod target;
 
 use std::time::Duration;
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::Client;
 
-use self::{seen::Seen, target::Target};
-use super::{Connect, Error, Exit};
+use mailverity::api::v1alpha1::VERIFY_REQUESTED_AT;
+
+use self::seen::Seen;
+use super::{Connect, Error, Exit, Target};
 
 /// Between two looks at a status.
 const EVERY: Duration = Duration::from_millis(500);
@@ -26,7 +27,7 @@ const NOTICED: Duration = Duration::from_secs(10);
 #[derive(Args, Debug)]
 pub struct Verify {
     /// An EmailProfile's name, or KIND/NAME: emailprofile (emp), mailserver (ms), roundtrippolicy (rtp) or mailreceiver (mr).
-    #[arg(required = true, value_name = "[KIND/]NAME")]
+    #[arg(required = true, value_name = "[KIND/]NAME", value_parser = Target::namespaced)]
     names: Vec<Target>,
     /// Wait until the run is over, and tell what it found; at most so long, such as 90s or 5m (20m if absent).
     #[arg(
@@ -35,14 +36,9 @@ pub struct Verify {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "20m",
-        value_parser = duration
+        value_parser = crate::time::duration
     )]
     wait: Option<Duration>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<SignedDuration>().map_err(|error| error.to_string())?;
-    Duration::try_from(parsed).map_err(|error| error.to_string())
 }
 
 impl Verify {
@@ -51,16 +47,16 @@ impl Verify {
         // Sub-seconds, so that two requests in one second are two.
         let asked = format!("{:.6}", Timestamp::now());
         for target in &self.names {
-            target.ask(&client, &namespace, &asked).await?;
+            target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(&asked)).await?;
             if self.wait.is_none() {
-                println!("{target} {namespace}/{}: verification requested at {asked}", target.name);
+                println!("{}: verification requested at {asked}", target.title(&namespace));
             }
         }
         let Some(patience) = self.wait else { return Ok(Exit::Good) };
         let mut exit = Exit::Good;
         let waits = self.names.iter().map(|target| wait(target, &client, &namespace, &asked, patience));
         for (target, seen) in self.names.iter().zip(futures::future::join_all(waits).await) {
-            exit = exit.max(seen?.tell(&format!("{target} {namespace}/{}", target.name)));
+            exit = exit.max(seen?.tell(&target.title(&namespace)));
         }
         Ok(exit)
     }
@@ -70,7 +66,7 @@ impl Verify {
 async fn wait(target: &Target, client: &Client, namespace: &str, asked: &str, patience: Duration) -> Result<Seen, Error> {
     let begun = tokio::time::Instant::now();
     loop {
-        let mut seen = target.look(client, namespace).await?;
+        let mut seen = Seen::of(&target.get(client, namespace).await?)?;
         seen.is_over = seen.answered.as_deref() == Some(asked) && !seen.is_running;
         let blocked = seen.is_blocked && seen.answered.as_deref() != Some(asked) && begun.elapsed() >= NOTICED;
         if seen.is_over || blocked || begun.elapsed() >= patience {

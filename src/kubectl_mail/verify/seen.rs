@@ -6,7 +6,9 @@ use mailverity::api::v1alpha1::{
     ProfileActorState, ProfileActorStatus, RoundTrip, RoundTripPolicyStatus, condition,
 };
 
-use super::super::Exit;
+use serde_json::json;
+
+use crate::{Exit, Kind, object::Object};
 
 /// The reason of what waits for another object.
 const WAITS: &str = "DependencyNotReady";
@@ -39,6 +41,18 @@ struct Line {
 }
 
 impl Seen {
+    /// What the status of an object tells.
+    pub fn of(object: &Object) -> serde_json::Result<Self> {
+        let status = object.at("/status").cloned().unwrap_or_else(|| json!({}));
+        Ok(match object.kind {
+            Kind::MailServer => serde_json::from_value::<MailServerStatus>(status)?.into(),
+            Kind::EmailProfile => serde_json::from_value::<EmailProfileStatus>(status)?.into(),
+            Kind::RoundTripPolicy => serde_json::from_value::<RoundTripPolicyStatus>(status)?.into(),
+            Kind::MailReceiver => serde_json::from_value::<MailReceiverStatus>(status)?.into(),
+            Kind::Actor => Self::new(None, false, Vec::new(), &object.conditions()),
+        })
+    }
+
     fn new(answered: Option<String>, is_running: bool, lines: Vec<Line>, conditions: &[Condition]) -> Self {
         let find = |kind: &str, status: &str| conditions.iter().find(|c| c.type_ == kind && c.status == status);
         let missing = [condition::ACCEPTED, condition::RESOLVED_REFS, condition::CREDENTIALS_READY];
@@ -161,7 +175,7 @@ impl From<MxStatus> for Line {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 
