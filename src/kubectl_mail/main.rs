@@ -7,13 +7,19 @@
 
 mod code;
 mod connect;
+mod describe;
 mod kind;
+mod line;
+mod links;
 mod list;
 mod object;
+mod seen;
 mod table;
 mod target;
 mod time;
 mod verify;
+mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -50,9 +56,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Code(code::Code),
+    Describe(describe::Describe),
     #[command(visible_alias = "ls")]
     List(list::List),
+    Test(verify::Test),
     Verify(verify::Verify),
+    Wait(wait::Wait),
+    Watch(watch::Watch),
 }
 
 fn main() -> ExitCode {
@@ -62,8 +72,12 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match cli.command {
                 Command::Code(code) => code.run(&cli.connect).await,
+                Command::Describe(describe) => describe.run(&cli.connect).await,
                 Command::List(list) => list.run(&cli.connect).await,
+                Command::Test(test) => test.run(&cli.connect).await,
                 Command::Verify(verify) => verify.run(&cli.connect).await,
+                Command::Wait(wait) => wait.run(&cli.connect).await,
+                Command::Watch(watch) => watch.run(&cli.connect).await,
             }
         })
     });

@@ -11,6 +11,7 @@ use mailverity::{
     api::v1alpha1::condition,
     runtime::{ApiError, bounded},
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Kind;
@@ -73,6 +74,16 @@ impl Object {
         self.at(path).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// Its spec as this version knows it; none where it cannot be read.
+    pub fn spec<S: DeserializeOwned>(&self) -> Option<S> {
+        serde_json::from_value(self.at("/spec")?.clone()).ok()
+    }
+
+    /// Its status, likewise; empty where there is none.
+    pub fn status<S: DeserializeOwned + Default>(&self) -> S {
+        self.at("/status").and_then(|status| serde_json::from_value(status.clone()).ok()).unwrap_or_default()
+    }
+
     /// Its conditions; none where the status cannot be read.
     pub fn conditions(&self) -> Vec<Condition> {
         let conditions = self.at("/status/conditions").cloned();
@@ -84,6 +95,11 @@ impl Object {
         let conditions = self.conditions();
         let find = |kind| conditions.iter().find(|condition| condition.type_ == kind).cloned();
         find(condition::READY).or_else(|| find(condition::SUSPENDED))
+    }
+
+    /// Whether the status speaks of the spec as it is now.
+    pub fn is_judged(&self) -> bool {
+        self.at("/status/observedGeneration").and_then(Value::as_i64) == self.raw.metadata.generation
     }
 
     pub fn created(&self) -> Option<Timestamp> {
