@@ -13,6 +13,7 @@ mod line;
 mod links;
 mod list;
 mod object;
+mod pause;
 mod seen;
 mod table;
 mod target;
@@ -59,6 +60,8 @@ enum Command {
     Describe(describe::Describe),
     #[command(visible_alias = "ls")]
     List(list::List),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
     Test(verify::Test),
     Verify(verify::Verify),
     Wait(wait::Wait),
@@ -74,6 +77,8 @@ fn main() -> ExitCode {
                 Command::Code(code) => code.run(&cli.connect).await,
                 Command::Describe(describe) => describe.run(&cli.connect).await,
                 Command::List(list) => list.run(&cli.connect).await,
+                Command::Pause(pause) => pause.run(&cli.connect).await,
+                Command::Resume(resume) => resume.run(&cli.connect).await,
                 Command::Test(test) => test.run(&cli.connect).await,
                 Command::Verify(verify) => verify.run(&cli.connect).await,
                 Command::Wait(wait) => wait.run(&cli.connect).await,

@@ -2,6 +2,7 @@
 //! rights than a role of the chart grants where the role is what matters.
 
 mod list;
+mod pause;
 mod show;
 
 use std::{
