@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::doc_markdown, reason = "clap prints the documentation of flags as it is written")]
 
+mod ask;
 mod code;
 mod connect;
 mod describe;
@@ -14,7 +15,10 @@ mod links;
 mod list;
 mod object;
 mod pause;
+mod plan;
+mod reset;
 mod seen;
+mod send;
 mod table;
 mod target;
 mod time;
@@ -61,7 +65,10 @@ enum Command {
     #[command(visible_alias = "ls")]
     List(list::List),
     Pause(pause::Pause),
+    Plan(plan::Plan),
+    Reset(reset::Reset),
     Resume(pause::Resume),
+    Send(send::Send),
     Test(verify::Test),
     Verify(verify::Verify),
     Wait(wait::Wait),
@@ -78,7 +85,10 @@ fn main() -> ExitCode {
                 Command::Describe(describe) => describe.run(&cli.connect).await,
                 Command::List(list) => list.run(&cli.connect).await,
                 Command::Pause(pause) => pause.run(&cli.connect).await,
+                Command::Plan(plan) => plan.run(&cli.connect).await,
                 Command::Resume(resume) => resume.run(&cli.connect).await,
+                Command::Reset(reset) => reset.run(&cli.connect).await,
+                Command::Send(send) => send.run(&cli.connect).await,
                 Command::Test(test) => test.run(&cli.connect).await,
                 Command::Verify(verify) => verify.run(&cli.connect).await,
                 Command::Wait(wait) => wait.run(&cli.connect).await,

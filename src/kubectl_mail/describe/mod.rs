@@ -53,7 +53,7 @@ impl Describe {
 }
 
 /// The objects that an object may use or be used by: all of them, or those of its namespace where one may see no others.
-async fn around(client: &Client, object: &Object) -> Vec<Object> {
+pub async fn around(client: &Client, object: &Object) -> Vec<Object> {
     let namespace = object.namespace();
     let kinds = Kind::NAMESPACED.into_iter();
     let all = kinds.map(|kind| {

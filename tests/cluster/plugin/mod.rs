@@ -3,6 +3,7 @@
 
 mod list;
 mod pause;
+mod send;
 mod show;
 
 use std::{
