@@ -13,6 +13,7 @@ mod kind;
 mod line;
 mod links;
 mod list;
+mod login;
 mod object;
 mod pause;
 mod plan;
@@ -64,6 +65,7 @@ enum Command {
     Describe(describe::Describe),
     #[command(visible_alias = "ls")]
     List(list::List),
+    Login(login::Login),
     Pause(pause::Pause),
     Plan(plan::Plan),
     Reset(reset::Reset),
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
                 Command::Code(code) => code.run(&cli.connect).await,
                 Command::Describe(describe) => describe.run(&cli.connect).await,
                 Command::List(list) => list.run(&cli.connect).await,
+                Command::Login(login) => login.run(&cli.connect).await,
                 Command::Pause(pause) => pause.run(&cli.connect).await,
                 Command::Plan(plan) => plan.run(&cli.connect).await,
                 Command::Resume(resume) => resume.run(&cli.connect).await,
