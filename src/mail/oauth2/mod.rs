@@ -19,6 +19,7 @@ use super::{Diagnosis, https::Https};
 use crate::api::Reason;
 
 pub use assertion::{Algorithm, SigningKey};
+pub(in crate::mail) use request::encoded;
 pub use request::{Grant, Proof, Request};
 
 /// An access token.

@@ -118,9 +118,9 @@ fn preset(oauth2: &OAuth2) -> Result<(Url, Vec<String>), Diagnosis> {
             (presets::microsoft_token_url(cloud, tenant), presets::microsoft_scope(cloud))
         }
         OAuth2Provider::Google => (presets::GOOGLE_TOKEN_URL.to_owned(), presets::GOOGLE_SCOPE),
-        OAuth2Provider::Custom => (oauth2.token_url.clone().unwrap_or_default(), ""),
+        OAuth2Provider::Custom => (String::new(), ""),
     };
-    let url = url.parse().map_err(|fault| invalid(&format!("oauth2.tokenURL: {fault}")))?;
+    let url = oauth2.token_url.clone().unwrap_or(url).parse().map_err(|fault| invalid(&format!("oauth2.tokenURL: {fault}")))?;
     // Who refreshes gets what was consented to.
     let usual = Some(scope).filter(|scope| !scope.is_empty() && oauth2.grant != Grant::RefreshToken);
     let scopes = oauth2.scopes.clone().unwrap_or_else(|| usual.into_iter().map(str::to_owned).collect());
