@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The test that takes a right away, and sees that it is told of.
-const WITHOUT_A_RIGHT: &str = "rights-";
+const WITHOUT_A_RIGHT: &str = "t-rights-";
 
 /// Rights that are asked for by the API server's admission, in the name of who writes: no request shows them.
 const BY_ADMISSION: [&str; 1] = ["mailverity-operator: update actortasks/finalizers in mailverity.dev"];

@@ -336,27 +336,37 @@ impl Cluster {
         self.start(level, flags, kubeconfig)
     }
 
-    /// The same with further variables in its environment.
+    /// An operator for the whole cluster, in `mailverity-system`, with the rights that `deploy/operator` gives as it stands.
+    pub async fn operator_of_all(&self, flags: &[&str]) -> Operator {
+        let kubeconfig = self.config_of("mailverity", "mailverity-system").await;
+        let scope = ["--operator-namespace", "mailverity-system", "--log-level", "trace"];
+        let mut operator = self.unstarted(&scope, flags, kubeconfig);
+        operator.start();
+        operator
+    }
+
+    /// One for this namespace, with further variables in its environment.
     pub async fn operator_in(&self, env: Vec<(String, String)>, flags: &[&str]) -> Operator {
         let kubeconfig = self.rights_for(flags).await;
-        let mut operator = self.unstarted("trace", flags, kubeconfig);
+        let mut operator = self.unstarted(&self.scope("trace"), flags, kubeconfig);
         operator.env = env;
         operator.start();
         operator
     }
 
     fn start(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
-        let mut operator = self.unstarted(level, flags, kubeconfig);
+        let mut operator = self.unstarted(&self.scope(level), flags, kubeconfig);
         operator.start();
         operator
     }
 
-    fn unstarted(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
+    fn scope<'a>(&'a self, level: &'a str) -> [&'a str; 6] {
+        ["--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
+    }
+
+    fn unstarted(&self, scope: &[&str], flags: &[&str], kubeconfig: PathBuf) -> Operator {
         let metrics = format!("127.0.0.1:{}", free_port());
-        let mut args: Vec<String> =
-            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
-                .map(str::to_owned)
-                .to_vec();
+        let mut args: Vec<String> = [&["operator"], scope].concat().into_iter().map(str::to_owned).collect();
         args.extend(["--metrics-address".to_owned(), metrics.clone()]);
         if !flags.contains(&"--deny-cidrs") {
             args.extend(["--deny-cidrs".to_owned(), String::new()]);

@@ -5,14 +5,17 @@
 pub mod agents;
 pub mod api;
 pub mod cases;
+pub mod cloud;
 pub mod cluster;
 pub mod command;
 pub mod connect;
 pub mod elsewhere;
 pub mod fleet;
+pub mod health;
 pub mod identity;
 pub mod leaks;
 pub mod maildir;
+pub mod plane;
 pub mod policies;
 pub mod profiles;
 pub mod prometheus;

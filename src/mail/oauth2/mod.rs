@@ -29,6 +29,7 @@ use request::Form;
 pub use assertion::{Algorithm, SigningKey};
 pub use federation::Federation;
 pub use identity::Identity;
+pub(in crate::mail) use request::encoded;
 pub use request::{Grant, Proof, Request};
 
 /// An access token.
