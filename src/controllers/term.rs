@@ -350,6 +350,7 @@ pub(super) mod tests {
             mode: Mode::Enforce,
             contact: None,
             vantage,
+            token_secrets: false,
             max_checks: 1,
             max_checks_per_host: 1,
             max_new_at_once: 0,

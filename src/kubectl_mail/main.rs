@@ -15,6 +15,7 @@ mod kind;
 mod line;
 mod links;
 mod list;
+mod login;
 mod object;
 mod pause;
 mod plan;
@@ -68,6 +69,7 @@ enum Command {
     Init(init::Init),
     #[command(visible_alias = "ls")]
     List(list::List),
+    Login(login::Login),
     Pause(pause::Pause),
     Plan(plan::Plan),
     Reset(reset::Reset),
@@ -101,10 +103,11 @@ async fn run() -> Result<Exit, Error> {
         Command::Describe(describe) => describe.run(&cli.connect).await,
         Command::Init(init) => init.run(&cli.connect),
         Command::List(list) => list.run(&cli.connect).await,
+        Command::Login(login) => login.run(&cli.connect).await,
         Command::Pause(pause) => pause.run(&cli.connect).await,
         Command::Plan(plan) => plan.run(&cli.connect).await,
-        Command::Resume(resume) => resume.run(&cli.connect).await,
         Command::Reset(reset) => reset.run(&cli.connect).await,
+        Command::Resume(resume) => resume.run(&cli.connect).await,
         Command::Send(send) => send.run(&cli.connect).await,
         Command::Test(test) => test.run(&cli.connect).await,
         Command::Verify(verify) => verify.run(&cli.connect).await,

@@ -13,6 +13,7 @@ mod support;
 
 mod agents;
 mod command;
+mod device;
 mod faults;
 mod gitops;
 mod history;
@@ -27,6 +28,7 @@ mod probes;
 mod profiles;
 mod proxy;
 mod receivers;
+mod rotation;
 mod scale;
 mod schema;
 mod scopes;

@@ -222,6 +222,16 @@ impl Cluster {
         self.config_of("mailverity", &self.namespace).await
     }
 
+    /// The rights that go with these flags of an operator.
+    async fn rights_for(&self, flags: &[&str]) -> PathBuf {
+        if flags.contains(&"--token-secrets") {
+            for doc in documents(&fs::read_to_string(root().join("deploy/tokens/30-clusterrole.yaml")).unwrap()) {
+                self.right(doc).await;
+            }
+        }
+        self.rights(!flags.contains(&"Get")).await
+    }
+
     /// A kubeconfig of an account.
     pub async fn config_of(&self, account: &str, namespace: &str) -> PathBuf {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
@@ -310,7 +320,7 @@ impl Cluster {
 
     /// The same, with a proxy between it and the API server.
     pub async fn operator_behind(&self, api: &ApiProxy, flags: &[&str]) -> Operator {
-        let kubeconfig = self.rights(!flags.contains(&"Get")).await;
+        let kubeconfig = self.rights_for(flags).await;
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&kubeconfig).unwrap()).unwrap();
         config["clusters"][0]["cluster"] = json!({"server": format!("http://127.0.0.1:{}", api.port)});
         let kubeconfig = kubeconfig.with_file_name(format!("kubeconfig-behind-{}", api.port));
@@ -320,7 +330,7 @@ impl Cluster {
 
     /// The same at another level, where a trace of thousands of checks would be gigabytes.
     pub async fn operator_at(&self, level: &str, flags: &[&str]) -> Operator {
-        let kubeconfig = self.rights(!flags.contains(&"Get")).await;
+        let kubeconfig = self.rights_for(flags).await;
         self.start(level, flags, kubeconfig)
     }
 

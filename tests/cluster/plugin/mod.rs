@@ -29,10 +29,10 @@ use super::{
 };
 
 /// What a plugin printed, and its exit code.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 /// `kubectl mail` in the cluster's namespace: kubectl finds plugins on PATH, and hands everything on.
@@ -44,14 +44,29 @@ fn command(cluster: &Cluster, config: &Path, args: &[&str]) -> Command {
     command
 }
 
+fn administrator() -> PathBuf {
+    std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap().into()
+}
+
 /// Runs it as administrator.
-fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
-    mail_as(cluster, Path::new(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()), args)
+pub fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
+    mail_as(cluster, &administrator(), args)
 }
 
 /// Runs it as somebody, to its end.
 fn mail_as(cluster: &Cluster, who: &Path, args: &[&str]) -> Ran {
-    let Output { status, stdout, stderr } = command(cluster, who, args).output().unwrap();
+    read(command(cluster, who, args).output().unwrap())
+}
+
+/// Runs it as administrator, while something else goes on.
+pub async fn mail_beside<T>(cluster: &Cluster, args: &[&str], meanwhile: impl Future<Output = T>) -> (Ran, T) {
+    let mut command = command(cluster, &administrator(), args);
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let (ran, value) = tokio::join!(ran, meanwhile);
+    (read(ran.unwrap()), value)
+}
+
+fn read(Output { status, stdout, stderr }: Output) -> Ran {
     let ran =
         Ran { code: status.code().unwrap(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() };
     leaks::none_in("kubectl mail", &(ran.out.clone() + &ran.err));
