@@ -88,6 +88,11 @@ fn within(text: &str) -> Result<Within, String> {
     Ok(Within(Some(Duration::from_hours(24 * days))))
 }
 
+/// The names of all columns.
+pub fn columns() -> Vec<&'static str> {
+    Column::ALL.map(Column::name).to_vec()
+}
+
 impl List {
     pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
         let (client, namespace) = connect.client().await?;

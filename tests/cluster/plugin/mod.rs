@@ -5,6 +5,7 @@ mod list;
 mod pause;
 mod send;
 mod show;
+mod write;
 
 use std::{
     fs,
