@@ -109,7 +109,8 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     let plan = unless_new(seen);
     // One of a crowd takes its place in the schedule before anything else is said of it: once it is known, what stops it now would
     // let it go with all the others as soon as that ends.
-    if seen.object.is_fresh() && plan.what != What::Rest(Because::NotDue) && trigger(seen).is_err() {
+    let new = seen.object.crowded && seen.object.is_fresh();
+    if new && plan.what != What::Rest(Because::NotDue) && trigger(seen).is_err() {
         return Plan { what: What::Rest(Because::NotDue), next: Some(seen.object.now), ..plan };
     }
     plan
