@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 export LC_ALL=C
 triple=${TARGET:-$(uname -m)-unknown-linux-musl}
 export TARGET=$triple
-programs=$(scripts/static.sh "$triple")
+programs=$(scripts/static.sh "$triple" mailverity kubectl-mail)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 case $triple in x86_64-*) platform=linux-amd64 ;; aarch64-*) platform=linux-arm64 ;; *) platform=$triple ;; esac
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}

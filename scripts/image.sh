@@ -10,7 +10,7 @@ export LC_ALL=C # the order of files
 target=${CARGO_TARGET_DIR:-target}
 scripts/packages.sh image ca-certificates jq >&2
 triple=${TARGET:-$(uname -m)-unknown-linux-musl}
-programs=$(scripts/static.sh "$triple")
+programs=$(scripts/static.sh "$triple" mailverity)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 image=${IMAGE:-ghcr.io/mailverity/mailverity:$version}
 case $triple in x86_64-*) architecture=amd64 ;; aarch64-*) architecture=arm64 ;; *) architecture=${triple%%-*} ;; esac

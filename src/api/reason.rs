@@ -174,8 +174,8 @@ reasons! {
     ConsentRequired: User, Some(c::CREDENTIALS_READY), "The application lacks the consent that it needs.", "Have an administrator at {provider} consent to {scopes} for application {client}.";
 
     // The mailbox
-    MailboxNotFound: User, Some(c::VERIFIED), "The mailbox does not exist for this account.", "The server has no mailbox {mailbox} for {user}; check mailbox.name, and that the account has a mailbox.";
-    MailboxAccessDenied: User, Some(c::VERIFIED), "The account may not open the mailbox.", "The server does not let {user} open the mailbox; enable {protocol} for the account[ at {provider}], or grant it the right to read.";
+    MailboxNotFound: User, Some(c::VERIFIED), "The mailbox does not exist for this account.", "The server has no mailbox {mailbox} for {user}; check mailbox.name, and that the account has a mailbox. {cure}.";
+    MailboxAccessDenied: User, Some(c::VERIFIED), "The account may not open the mailbox.", "The server does not let {user} open the mailbox; enable {protocol} for the account[ at {provider}], or grant it the right to read. {cure}.";
     MailboxBusy: Transient, Some(c::VERIFIED), "Another session holds the mailbox.", "Another session holds the mailbox; POP3 admits one at a time. Close other mail clients of this account.";
 
     // Watching for a mail

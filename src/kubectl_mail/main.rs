@@ -9,6 +9,7 @@ mod ask;
 mod code;
 mod connect;
 mod describe;
+mod init;
 mod kind;
 mod line;
 mod links;
@@ -63,6 +64,7 @@ struct Cli {
 enum Command {
     Code(code::Code),
     Describe(describe::Describe),
+    Init(init::Init),
     #[command(visible_alias = "ls")]
     List(list::List),
     Login(login::Login),
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
             match cli.command {
                 Command::Code(code) => code.run(&cli.connect).await,
                 Command::Describe(describe) => describe.run(&cli.connect).await,
+                Command::Init(init) => init.run(&cli.connect),
                 Command::List(list) => list.run(&cli.connect).await,
                 Command::Login(login) => login.run(&cli.connect).await,
                 Command::Pause(pause) => pause.run(&cli.connect).await,

@@ -1,4 +1,4 @@
-//! What GitOps tools see: the health of each kind over its life, and objects that stay as they were applied.
+//! What the tools that apply from Git see: the health of each kind over its life, and objects that stay as they were applied.
 
 use std::{
     fs,
@@ -68,7 +68,10 @@ impl Cluster {
         let said = self.kubectl(&[&["get", "-o", "json", "--show-managed-fields"], names.as_slice()].concat());
         let mut said: Value = serde_json::from_str(&said).unwrap();
         // One object is no list.
-        said["items"].as_array_mut().map(std::mem::take).unwrap_or_else(|| vec![said])
+        match said["items"].as_array_mut() {
+            Some(items) => std::mem::take(items),
+            None => vec![said],
+        }
     }
 }
 

@@ -38,9 +38,9 @@ machine() {
 image() {
   make --no-print-directory image
   local digest
-  digest=$(jq -r '.manifests[0].digest' <(tar -xOf target/image/mailverity.tar index.json))
+  digest=$(jq -r '.manifests[0].digest' <(tar -xOf "$target/image/mailverity.tar" index.json))
   make --no-print-directory image
-  [ "$digest" = "$(jq -r '.manifests[0].digest' <(tar -xOf target/image/mailverity.tar index.json))" ]
+  [ "$digest" = "$(jq -r '.manifests[0].digest' <(tar -xOf "$target/image/mailverity.tar" index.json))" ]
 }
 
 # In the image's own root, with nothing else in it.
@@ -76,9 +76,9 @@ up() {
 import() {
   local version
   # The version before has the same program under its own tag: what is looked at is the charts' upgrade.
-  for version in "$(version)" 0.0.9; do
+  for version in 0.0.9 "$(version)"; do
     IMAGE=ghcr.io/mailverity/mailverity:$version scripts/image.sh
-    ctr images import target/image/mailverity.tar
+    ctr images import "$target/image/mailverity.tar"
   done
 }
 version() { sed -n 's/^version: //p' charts/mailverity/Chart.yaml; }
@@ -205,7 +205,7 @@ kill_agent() {
 replaced() { [ -n "$(pods mailverity-agent "$1")" ] && [ "$(pods mailverity-agent "$1")" != "$2" ]; }
 kill_receiver() {
   local pod
-  pod=$(pods mailverity-receiver mailverity-receiver | head -n 1)
+  pod=$(pods mailverity-receiver mailverity-receiver | sed -n 1p)
   hold smtp
   ask killed-receiver
   until_so 20 all_sent

@@ -40,7 +40,7 @@ wait_for() { # what seconds command...
 }
 
 # Networks that nobody here uses.
-for ((n = 0; n < 256; n++)); do if ! ip route show table all | grep -q "10\.\(88\|96\)\.$n\."; then break; fi; done
+for ((n = 0; n < 256; n++)); do if ! ip route show table all | grep "10\.\(88\|96\)\.$n\." >/dev/null; then break; fi; done
 net=10.88.$n services=10.96.$n address=10.88.$n.1 bridge=mvnode$n
 read -r etcd peer api manager scheduler kubelet healthz proxy proxy_metrics dns <<<"$(free_ports 10)"
 cat >env <<EOT

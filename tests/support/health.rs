@@ -1,4 +1,5 @@
-//! What GitOps tools make of objects: Flux by the reference implementation of kstatus, Argo CD by the script in `deploy/gitops`.
+//! What the tools that apply from Git make of objects: Flux by the reference implementation of kstatus, Argo CD by the script in
+//! `deploy/gitops`.
 
 use std::{
     fmt::Write as _,

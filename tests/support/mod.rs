@@ -6,6 +6,7 @@ pub mod agents;
 pub mod api;
 pub mod cases;
 pub mod cluster;
+pub mod cloud;
 pub mod command;
 pub mod elsewhere;
 pub mod fleet;

@@ -169,7 +169,7 @@ impl<'a> Order<'a> {
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         Ok(Asked {
             endpoint: TaskEndpoint::of(&inputs.endpoint, &inputs.tls, inputs.login(), inputs.timeout)?,
-            mailbox: Some(TaskMailbox::of(inputs)),
+            mailbox: Some(TaskMailbox::of(inputs)?),
             search: self.search.clone().map(|search| match left {
                 Some(left) => search.resumed(left),
                 None => search,

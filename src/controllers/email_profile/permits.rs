@@ -77,7 +77,7 @@ impl OperatorPermits {
             place: Mutex::new(Some(place)),
             claimed: Mutex::default(),
             noted: Mutex::default(),
-            stays: inputs.mailbox.protocol == Protocol::Imap && inputs.mode == VerificationMode::Automatic,
+            stays: inputs.mailbox.protocol != Protocol::Pop3 && inputs.mode == VerificationMode::Automatic,
             stop: stop.clone(),
         }
     }

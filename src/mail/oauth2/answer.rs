@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn answered(status: u16, media: &str, body: &str) -> Result<Token, Refusal> {
-        let answer = Answer { status, media: media.to_owned(), retry_after: None, body: body.as_bytes().to_vec() };
+        let answer = Answer { status, media: media.to_owned(), retry_after: None, date: None, body: body.as_bytes().to_vec() };
         let request = request();
         read(&answer, &request, &request.form(Timestamp::UNIX_EPOCH).unwrap())
     }

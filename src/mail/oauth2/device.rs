@@ -139,7 +139,7 @@ mod tests {
             scopes: vec!["mail".to_owned()],
         };
         let media = "application/json".to_owned();
-        let answer = Answer { status, media, retry_after: None, body: body.as_bytes().to_vec() };
+        let answer = Answer { status, media, retry_after: None, date: None, body: body.as_bytes().to_vec() };
         read(&answer, &request, &request.form(Timestamp::UNIX_EPOCH).unwrap())
     }
 

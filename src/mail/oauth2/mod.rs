@@ -25,6 +25,7 @@ use crate::api::Reason;
 use request::Form;
 
 pub use assertion::{Algorithm, SigningKey};
+pub(in crate::mail) use request::encoded;
 pub use request::{Grant, Proof, Request};
 
 /// An access token.

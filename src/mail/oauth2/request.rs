@@ -150,7 +150,7 @@ fn add(form: &mut String, name: &str, value: &str) {
 }
 
 /// application/x-www-form-urlencoded, as RFC 6749 appendix B wants it. A space as %20 is understood everywhere too.
-fn encoded(value: &str) -> String {
+pub(in crate::mail) fn encoded(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {

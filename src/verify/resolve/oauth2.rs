@@ -148,9 +148,9 @@ fn preset(oauth2: &OAuth2, kind: &str) -> Result<(Url, Vec<String>), Diagnosis> 
             (presets::microsoft_token_url(cloud, tenant), scopes)
         }
         OAuth2Provider::Google => (presets::GOOGLE_TOKEN_URL.to_owned(), vec![presets::GOOGLE_SCOPE.to_owned()]),
-        OAuth2Provider::Custom => (oauth2.token_url.clone().unwrap_or_default(), Vec::new()),
+        OAuth2Provider::Custom => (String::new(), Vec::new()),
     };
-    let url = url.parse().map_err(|fault| invalid(&format!("oauth2.tokenURL: {fault}")))?;
+    let url = oauth2.token_url.clone().unwrap_or(url).parse().map_err(|fault| invalid(&format!("oauth2.tokenURL: {fault}")))?;
     // Who refreshes gets what was consented to.
     let usual = if oauth2.grant == Grant::RefreshToken { Vec::new() } else { usual };
     let scopes = oauth2.scopes.clone().unwrap_or(usual);

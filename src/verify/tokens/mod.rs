@@ -174,6 +174,12 @@ impl Source {
         &self.account.host
     }
 
+    /// How requests are made, to the provider and to an API that takes its tokens.
+    #[must_use]
+    pub fn https(&self) -> &Https {
+        &self.tokens.https
+    }
+
     /// A token, asked for if there is none.
     ///
     /// # Errors
