@@ -172,20 +172,8 @@ impl Checker {
             Ok(inputs) => inputs,
             Err(failure) => return Some(refused(target.spec, failure)),
         };
-        let code = Uuid::new_v4();
-        let run = Run {
-            id: &Uuid::new_v4().to_string(),
-            code,
-            message: code,
-            reads_bounces: false,
-            probe: None,
-            now: Timestamp::now(),
-            installation: INSTALLATION,
-            contact: None,
-            level: inputs.level.min(self.most),
-            may_greet_with_tls: true,
-            watcher: Some(output::progress),
-        };
+        let id = Uuid::new_v4().to_string();
+        let run = asking(&id, Uuid::new_v4(), inputs.level.min(self.most));
         let gate = Sending { refused: &self.refused, begun: AtomicBool::new(false) };
         let report = {
             let by = self.elsewhere.as_ref().map_or(By::Here(&self.vantage), |elsewhere| By::Agent(&elsewhere.agent));
@@ -243,10 +231,27 @@ impl Checker {
         if let Some(verification) = &mut spec.verification {
             (verification.actors, verification.actor_selector) = (None, None);
         }
-        let about = About { namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
+        let about = About { kind: "MailServer", namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
         let mut inputs = resolve(&spec, &about, references).await?;
         adjust(&mut inputs);
         Ok(inputs)
+    }
+}
+
+/// A check by hand that goes as far as this; one that sends no mail needs neither id nor code.
+pub(super) fn asking(id: &str, code: Uuid, level: Level) -> Run<'_> {
+    Run {
+        id,
+        code,
+        message: code,
+        reads_bounces: false,
+        probe: None,
+        now: Timestamp::now(),
+        installation: INSTALLATION,
+        contact: None,
+        level,
+        may_greet_with_tls: true,
+        watcher: Some(output::progress),
     }
 }
 

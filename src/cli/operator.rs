@@ -14,13 +14,14 @@ use uuid::Uuid;
 
 use super::reach::{Reach, TokenReach};
 use crate::{
-    api::v1alpha1::DEFAULT_ACTOR,
+    api::v1alpha1::{DEFAULT_ACTOR, NotASpan, Span},
     controllers::{self, Entry, Ground, Memory, Settings, definition, lead},
     mail::{guard::Guard, proxy::NotAProxy},
     metrics::Metrics,
     runtime::{
         election::{Election, Role},
         key,
+        lease::Pace,
         secrets::Access,
         stop::{Stop, Stopper},
     },
@@ -56,6 +57,10 @@ pub struct Operator {
     reach: Reach,
     #[command(flatten)]
     token_reach: TokenReach,
+    /// Keep refresh tokens (OAuth2) in Secrets of the operator's own, beside the objects that use them: grant DeviceCode needs it,
+    /// and RefreshToken where the provider gives a new one each time. Needs the rights to create and update Secrets.
+    #[arg(long)]
+    token_secrets: bool,
     /// Enforce: do what specs ask for. Observe: connect and log in, and send nothing.
     #[arg(long, value_enum, default_value_t = Behaviour::Enforce)]
     mode: Behaviour,
@@ -87,6 +92,9 @@ pub struct Operator {
         default_value = "v1/Service,apps/v1/Deployment,apps/v1/StatefulSet"
     )]
     target_kinds: Vec<String>,
+    /// How long the leader's Lease holds, which is how long nobody leads after a leader was killed: from 3s to 60s.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = lease_duration)]
+    lease_duration: Duration,
     /// Where /metrics, /livez and /readyz answer; `off`: nowhere.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     metrics_address: Listen,
@@ -191,6 +199,7 @@ impl Operator {
             namespaces: self.namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect(),
             access: self.secrets_access,
             require_allowed_hosts: self.require_allowed_hosts,
+            token_secrets: self.token_secrets,
             mode: match self.mode {
                 Behaviour::Enforce => Mode::Enforce,
                 Behaviour::Observe => Mode::Observe,
@@ -207,9 +216,13 @@ impl Operator {
                 .map(|kind| kind.parse().map_err(|fault| Error::TargetKinds(kind.clone(), fault)))
                 .collect::<Result<_, _>>()?,
             identity: own_name(),
+            pace: Pace { duration: self.lease_duration },
         })
     }
 }
+
+/// How long the end of the process waits for refresh tokens that are on their way. It has 10 s in all.
+const KEEPING: Duration = Duration::from_secs(3);
 
 /// Takes part in the election, and leads whenever it is our turn, until `stop`.
 async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics, health: Health, memory: Memory, stop: Stop) {
@@ -230,7 +243,7 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
         () = stop.stopped() => return,
     };
     let me = format!("{}_{}", settings.identity, Uuid::new_v4());
-    let (election, fence, roles) = Election::new(client.clone(), &settings.namespace, &settings.installation, me);
+    let (election, fence, roles) = Election::new(client.clone(), &settings.namespace, &settings.installation, me, settings.pace);
     let (election_stopper, election_stop) = Stop::new();
     let election = tokio::spawn(election.run(election_stop));
     let tokens = Arc::new(Tokens::new(settings.https.clone()));
@@ -243,6 +256,8 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
         () = take_turns(&kinds, &ground, roles, &stop) => {}
         () = others => {}
     }
+    // A refresh token that is on its way is kept before another may ask for the next.
+    let _ = tokio::time::timeout(KEEPING, ground.tokens.close()).await;
     election_stopper.stop();
     // It gives the Lease back, so that another need not wait for its end.
     let _ = tokio::time::timeout(Duration::from_secs(2), election).await;
@@ -252,24 +267,16 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
 async fn take_turns(kinds: &[Entry], ground: &Ground, mut roles: watch::Receiver<Role>, stop: &Stop) {
     loop {
         let role = roles.borrow_and_update().clone();
-        ground.metrics.leads(role == Role::Leader);
-        if role == Role::Unknown {
-            ground.health.pending("lease", "who leads is not known yet");
-        } else {
-            ground.health.done("lease");
-        }
-        ground.health.role(match &role {
-            Role::Unknown => "not known yet".to_owned(),
-            Role::Follower { leader } if leader.is_empty() => "follower".to_owned(),
-            Role::Follower { leader } => format!("follower of {leader}"),
-            Role::Leader => "leader".to_owned(),
-        });
+        show(&role, ground);
         if role == Role::Leader {
             let (term_stopper, term_stop) = Stop::new();
             let over = async {
                 tokio::select! {
                     () = stop.stopped() => {}
-                    _ = roles.wait_for(|role| *role != Role::Leader) => {}
+                    // What is still under way may take a while to end; that it does not lead is true at once.
+                    lost = roles.wait_for(|role| *role != Role::Leader) => if let Ok(lost) = lost {
+                        show(&lost, ground);
+                    },
                 }
                 term_stopper.stop();
                 std::future::pending::<()>().await;
@@ -288,6 +295,22 @@ async fn take_turns(kinds: &[Entry], ground: &Ground, mut roles: watch::Receiver
             changed = roles.changed() => if changed.is_err() { break },
         }
     }
+}
+
+/// Tells who leads, in metrics and readiness.
+fn show(role: &Role, ground: &Ground) {
+    ground.metrics.leads(*role == Role::Leader);
+    if *role == Role::Unknown {
+        ground.health.pending("lease", "who leads is not known yet");
+    } else {
+        ground.health.done("lease");
+    }
+    ground.health.role(match role {
+        Role::Unknown => "not known yet".to_owned(),
+        Role::Follower { leader } if leader.is_empty() => "follower".to_owned(),
+        Role::Follower { leader } => format!("follower of {leader}"),
+        Role::Leader => "leader".to_owned(),
+    });
 }
 
 /// Asks until it is answered, with back-off; readiness says what is waited for and why.
@@ -349,6 +372,13 @@ pub(super) fn own_name() -> String {
     let given = ["POD_NAME", "HOSTNAME"].into_iter().filter_map(|variable| std::env::var(variable).ok());
     let host = std::fs::read_to_string("/etc/hostname").ok().map(|text| text.trim().to_owned());
     given.chain(host).find(|name| !name.is_empty()).unwrap_or_else(|| "mailverity".to_owned())
+}
+
+/// How long a Lease may hold: shorter, and a slow answer of the API server ends a term; longer, and nobody leads for minutes.
+fn lease_duration(written: &str) -> Result<Duration, String> {
+    let span: Span = written.parse().map_err(|error: NotASpan| error.to_string())?;
+    let bounds = Duration::from_secs(3)..=Duration::from_mins(1);
+    if bounds.contains(&span.get()) { Ok(span.get()) } else { Err("it must be from 3s to 60s".to_owned()) }
 }
 
 /// Where to listen, if anywhere.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use self::shell::Shell;
 use super::{
     interrupt::Interrupt,
-    live::{Checker, INSTALLATION},
+    live::{Checker, INSTALLATION, asking},
     output::{self, Proof},
 };
 use crate::{
@@ -19,10 +19,7 @@ use crate::{
         Reason,
         v1alpha1::{DEFAULT_ACTOR, EmailProfileSpec, Level, VerificationMode},
     },
-    mail::{
-        Diagnosis, Stage,
-        stage::{Outcome, Record},
-    },
+    mail::{Diagnosis, Stage},
     verify::{
         References, Report,
         email_profile::{Begin, Codes, Errand, Inputs, Run, RunReport, Setting, Trigger, inputs::incoming, resolve, run},
@@ -57,8 +54,8 @@ impl Checker {
         let mut spec = target.spec.clone();
         // It is proved from here, whoever else is to prove it.
         (spec.actors, spec.actor_selector) = (None, None);
-        let about =
-            About { namespace: target.namespace, name: target.name, uid: "", key: &self.key, require_allowed_hosts: false };
+        let (kind, Target { namespace, name, .. }) = ("EmailProfile", target);
+        let about = About { kind, namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
         let resolved = resolve(&spec, &about, references).await;
         let mut inputs = match resolved.and_then(|inputs| inputs.waits.clone().map_or(Ok(inputs), Err)) {
             Ok(inputs) => inputs,
@@ -111,19 +108,7 @@ impl Checker {
         proof.level = inputs.mailbox.level;
         if let (Level::Connect, Some(outgoing)) = (proof.level, &inputs.outgoing) {
             // A run asks it for its login only.
-            let check = mail_server::Run {
-                id: &plan.id,
-                code: Uuid::nil(),
-                message: Uuid::nil(),
-                reads_bounces: false,
-                probe: None,
-                now: Timestamp::now(),
-                installation: INSTALLATION,
-                contact: None,
-                level: Level::Connect,
-                may_greet_with_tls: true,
-                watcher: Some(output::progress),
-            };
+            let check = asking("", Uuid::nil(), Level::Connect);
             proof.outgoing = Some(mail_server::check(outgoing, &self.vantage, &self.refused, &check).await);
         }
         Some(proof)
@@ -224,9 +209,5 @@ fn plan() -> Run {
 /// A check that ended before it touched the network.
 fn refused(spec: &EmailProfileSpec, failure: Diagnosis) -> Report {
     let endpoint = incoming(spec).map(|(_, endpoint)| endpoint.to_string()).unwrap_or_default();
-    let mut report = Report::new(Level::Authenticate, endpoint);
-    let detail = Some(crate::mail::diagnosis::printable(&failure.said(), 128));
-    report.stages = vec![Record { stage: Stage::Secrets, outcome: Outcome::Failed, duration: Duration::ZERO, detail }];
-    report.failure = Some(failure.at(Stage::Secrets));
-    report
+    Report::refused(Level::Authenticate, endpoint, failure)
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use self::shell::{Noted, Shell};
 use super::{
     interrupt::Interrupt,
-    live::{Checker, INSTALLATION},
+    live::{Checker, INSTALLATION, asking},
     output::{self, Proof},
 };
 use crate::{
@@ -65,8 +65,8 @@ impl Checker {
     /// Proves one policy. None where it was told to end before it came to a result; for the answer to a probe that was sent by then
     /// the mailbox is looked at once more.
     pub async fn round_trip(&self, target: &Target<'_>, references: &dyn References) -> Option<Proof> {
-        let about =
-            About { namespace: target.namespace, name: target.name, uid: "", key: &self.key, require_allowed_hosts: false };
+        let (kind, Target { namespace, name, .. }) = ("RoundTripPolicy", target);
+        let about = About { kind, namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
         let spec = target.spec;
         let only_in_a_cluster = spec.receive.profile_ref.is_none();
         let proof = if only_in_a_cluster || target.practises {
@@ -162,19 +162,7 @@ impl Checker {
 
     /// The server that sends, as far as the level says: no mail goes.
     async fn server(&self, server: &mail_server::Inputs, level: Level) -> Option<Report> {
-        let run = mail_server::Run {
-            id: "",
-            code: Uuid::nil(),
-            message: Uuid::nil(),
-            reads_bounces: false,
-            probe: None,
-            now: Timestamp::now(),
-            installation: INSTALLATION,
-            contact: None,
-            level,
-            may_greet_with_tls: true,
-            watcher: Some(output::progress),
-        };
+        let run = asking("", Uuid::nil(), level);
         tokio::select! {
             report = mail_server::check(server, &self.vantage, &self.refused, &run) => Some(report),
             () = self.interrupt.heard() => None,
@@ -183,11 +171,7 @@ impl Checker {
 
     /// A check that ended before it touched the network.
     fn refused(&self, failure: Diagnosis) -> Proof {
-        let mut report = Report::new(self.most, String::new());
-        let detail = Some(crate::mail::diagnosis::printable(&failure.said(), 128));
-        report.stages = vec![Record { stage: Stage::Secrets, outcome: Outcome::Failed, duration: Duration::ZERO, detail }];
-        report.failure = Some(failure.at(Stage::Secrets));
-        Proof::new(report, self.most)
+        Proof::new(Report::refused(self.most, String::new(), failure), self.most)
     }
 }
 

@@ -64,7 +64,8 @@ impl<K: Kind> Context<K> {
         Self {
             references: Cluster::noting(term.ground.client.clone(), uses.clone())
                 .with_actors(Arc::clone(&term.roster))
-                .with_tokens(Arc::clone(&term.ground.tokens)),
+                .with_tokens(Arc::clone(&term.ground.tokens))
+                .with_keeper(term.ground.keeper()),
             term,
             own: K::default(),
             uses,

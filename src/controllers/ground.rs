@@ -8,9 +8,17 @@ use super::memory::Memory;
 use crate::{
     mail::{Vantage, https::Https},
     metrics::Metrics,
-    runtime::{lease::Fence, secrets::Access},
+    runtime::{
+        kept::TokenSecrets,
+        lease::{Fence, Pace},
+        secrets::Access,
+    },
     server::Health,
-    verify::{fingerprint::Key, mail_server::Mode, tokens::Tokens},
+    verify::{
+        fingerprint::Key,
+        mail_server::Mode,
+        tokens::{Tokens, keep::Keeper},
+    },
 };
 
 /// How the operator was set up, for all kinds.
@@ -36,6 +44,8 @@ pub struct Settings {
     pub vantage: Vantage,
     /// How access tokens are asked for.
     pub https: Https,
+    /// Whether Secrets are written that keep refresh tokens.
+    pub token_secrets: bool,
     /// Checks at once.
     pub max_checks: usize,
     /// Checks at once to one host.
@@ -46,6 +56,8 @@ pub struct Settings {
     pub target_kinds: Vec<TargetKind>,
     /// This process, in Events and in the election.
     pub identity: String,
+    /// The times of the election.
+    pub pace: Pace,
 }
 
 /// A kind of objects that a policy may watch over.
@@ -93,4 +105,14 @@ pub struct Ground {
     pub memory: Memory,
     /// The access tokens, which outlive it too.
     pub tokens: Arc<Tokens>,
+}
+
+impl Ground {
+    /// Who keeps refresh tokens; none where no Secret may be written.
+    #[must_use]
+    pub fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.settings
+            .token_secrets
+            .then(|| Arc::new(TokenSecrets::new(self.client.clone(), self.fence.clone())) as Arc<dyn Keeper>)
+    }
 }

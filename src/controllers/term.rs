@@ -252,7 +252,11 @@ pub(super) mod tests {
             https::{Hosts, Https},
         },
         metrics::Metrics,
-        runtime::{lease::Fence, secrets::Access, stop::Stopper},
+        runtime::{
+            lease::{Fence, Pace},
+            secrets::Access,
+            stop::Stopper,
+        },
         server::Health,
         verify::{breaker::Answer, fingerprint::Key, mail_server::Mode, report::LoginOutcome, tokens::Tokens},
     };
@@ -346,11 +350,13 @@ pub(super) mod tests {
             mode: Mode::Enforce,
             contact: None,
             vantage,
+            token_secrets: false,
             max_checks: 1,
             max_checks_per_host: 1,
             max_new_at_once: 0,
             target_kinds: Vec::new(),
             identity: "test".to_owned(),
+            pace: Pace { duration: Duration::from_secs(10) },
         };
         let ground = Ground {
             settings: Arc::new(settings),

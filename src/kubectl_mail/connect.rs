@@ -25,6 +25,11 @@ pub struct Connect {
 }
 
 impl Connect {
+    /// The namespace, where one was named.
+    pub fn named(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// A client, and the namespace that is meant.
     pub async fn client(&self) -> Result<(Client, String), Error> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };

@@ -12,13 +12,10 @@ use tokio::sync::watch;
 
 use super::{
     ApiError,
-    lease::{DURATION, Fence, RENEW, RETRY, Sighting, Step, evaluate},
+    lease::{Fence, Pace, Sighting, Step, evaluate},
     stop::Stop,
     within,
 };
-
-/// The most time for one request: several must fit into the time that a Lease holds.
-const REQUEST: Duration = Duration::from_secs(3);
 
 /// What this process is in the election.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +37,7 @@ pub struct Election {
     leases: Api<Lease>,
     name: String,
     me: String,
+    pace: Pace,
     fence: Fence,
     role: watch::Sender<Role>,
     seen: Option<Sighting>,
@@ -51,36 +49,50 @@ impl Election {
     /// A candidate called `me` for the Lease `name` in `namespace`, with the fence that it holds while it leads and the
     /// role as it changes. `me` must be another in each process, also after a restart.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, name: &str, me: String) -> (Self, Fence, watch::Receiver<Role>) {
+    pub fn new(client: Client, namespace: &str, name: &str, me: String, pace: Pace) -> (Self, Fence, watch::Receiver<Role>) {
         let fence = Fence::new();
         let (role, roles) = watch::channel(Role::Unknown);
         let leases = Api::namespaced(client, namespace);
         let election =
-            Self { leases, name: name.to_owned(), me, fence: fence.clone(), role, seen: None, lease: None, failing: 0 };
+            Self { leases, name: name.to_owned(), me, pace, fence: fence.clone(), role, seen: None, lease: None, failing: 0 };
         (election, fence, roles)
     }
 
     /// Takes part until `stop`, then gives the Lease back, so that another need not wait for its end.
     pub async fn run(mut self, stop: Stop) {
         loop {
-            let pause = self.round().await.unwrap_or_else(|error| {
-                self.complain(&error);
-                self.tell();
-                RETRY
-            });
+            let pause = match self.timely_round().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    self.complain(&error);
+                    self.pace.retry()
+                }
+            };
+            self.tell();
+            let pause = self.fence.left().map_or(pause, |left| left.min(pause));
             tokio::select! {
                 () = stop.stopped() => break,
                 () = tokio::time::sleep(pause) => {}
             }
+            // A term ends with the trust in the Lease, not with the next answer of the API server.
+            self.tell();
         }
         self.release().await;
+    }
+
+    /// A round that is given up when the Lease is ours no more: an API server that does not answer must not make a leader of us.
+    async fn timely_round(&mut self) -> Result<Duration, ApiError> {
+        match self.fence.left() {
+            Some(left) => tokio::time::timeout(left, self.round()).await.unwrap_or(Ok(Duration::ZERO)),
+            None => self.round().await,
+        }
     }
 
     /// One look and at most one write. Says when the next is due.
     async fn round(&mut self) -> Result<Duration, ApiError> {
         // The renewal of a Lease that nobody touched needs no read: the resourceVersion of our last write guards it.
         if !self.fence.held() || self.lease.is_none() {
-            self.lease = within(REQUEST, self.leases.get_opt(&self.name)).await?;
+            self.lease = within(self.pace.request(), self.leases.get_opt(&self.name)).await?;
         }
         let now = Instant::now();
         self.seen = self.lease.as_ref().map(|lease| Sighting::of(lease, self.seen.as_ref(), now));
@@ -90,22 +102,20 @@ impl Election {
             Step::Follow(_) => {
                 self.failing = 0;
                 self.fence.give_up();
-                self.tell();
-                return Ok(RETRY);
+                return Ok(self.pace.retry());
             }
-            Step::Create => within(REQUEST, self.leases.create(&PostParams::default(), &self.fresh(None))).await,
+            Step::Create => within(self.pace.request(), self.leases.create(&PostParams::default(), &self.fresh(None))).await,
             Step::Renew | Step::Take => {
                 let lease = self.fresh(self.lease.as_ref());
-                within(REQUEST, self.leases.replace(&self.name, &PostParams::default(), &lease)).await
+                within(self.pace.request(), self.leases.replace(&self.name, &PostParams::default(), &lease)).await
             }
         };
         match written {
             Ok(lease) => {
                 self.failing = 0;
                 self.lease = Some(lease);
-                self.fence.hold(sent.0, sent.1);
-                self.tell();
-                Ok(RENEW)
+                self.fence.hold(self.pace, sent.0, sent.1);
+                Ok(self.pace.renew())
             }
             Err(error) => {
                 // Read it again before the next write, whether or not this one arrived.
@@ -128,7 +138,7 @@ impl Election {
             ),
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.me.clone()),
-                lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+                lease_duration_seconds: i32::try_from(self.pace.duration.as_secs()).ok(),
                 acquire_time: before.filter(|_| ours).and_then(|spec| spec.acquire_time.clone()).or_else(|| Some(now.clone())),
                 renew_time: Some(now),
                 lease_transitions: Some(if ours || old.is_none() { terms } else { terms.saturating_add(1) }),
@@ -139,7 +149,8 @@ impl Election {
 
     /// An API server that is away is told once and then once a minute, not every second.
     fn complain(&mut self, error: &ApiError) {
-        if self.failing.is_multiple_of(60) {
+        let a_minute = (60_000 / self.pace.retry().as_millis().max(1)).max(1);
+        if u128::from(self.failing).is_multiple_of(a_minute) {
             tracing::warn!(lease = self.name, %error, "the lease could not be read or written");
         }
         self.failing += 1;
@@ -176,7 +187,7 @@ impl Election {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
         }
-        if let Err(error) = within(REQUEST, self.leases.replace(&self.name, &PostParams::default(), &lease)).await {
+        if let Err(error) = within(self.pace.request(), self.leases.replace(&self.name, &PostParams::default(), &lease)).await {
             tracing::warn!(lease = self.name, %error, "the lease was not given back; it ends by itself");
         }
     }

@@ -12,14 +12,40 @@ use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v
 
 use super::lock;
 
-/// How long a Lease holds without being renewed.
-pub const DURATION: Duration = Duration::from_secs(10);
-/// How often a leader renews.
-pub const RENEW: Duration = Duration::from_secs(2);
-/// How often anyone tries again.
-pub const RETRY: Duration = Duration::from_secs(1);
-/// A leader stops trusting itself this long before others may take over: clocks run at slightly different rates.
-const MARGIN: Duration = Duration::from_secs(1);
+/// How long a Lease holds of which nothing else is known.
+const USUAL: Duration = Duration::from_secs(10);
+
+/// The times of an election, all of which follow from how long a Lease holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How long it holds without being renewed; whole seconds, as it is written in seconds.
+    pub duration: Duration,
+}
+
+impl Pace {
+    /// How often a leader renews.
+    #[must_use]
+    pub fn renew(self) -> Duration {
+        self.duration / 5
+    }
+
+    /// How often anyone tries again.
+    #[must_use]
+    pub fn retry(self) -> Duration {
+        self.duration / 10
+    }
+
+    /// The most time for one request: several must fit into the time that a Lease holds.
+    #[must_use]
+    pub fn request(self) -> Duration {
+        self.duration * 3 / 10
+    }
+
+    /// How long a leader trusts a renewal. Others may take over a little later: clocks run at slightly different rates.
+    fn trusted(self) -> Duration {
+        self.duration * 9 / 10
+    }
+}
 
 /// A Lease as we saw it, and since when it has looked like that.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +64,7 @@ impl Sighting {
         let holder = spec.and_then(|s| s.holder_identity.clone()).filter(|holder| !holder.is_empty());
         let renewed = spec.and_then(|s| s.renew_time.clone());
         let seconds = spec.and_then(|s| s.lease_duration_seconds).and_then(|s| u64::try_from(s).ok());
-        let duration = seconds.map_or(DURATION, Duration::from_secs);
+        let duration = seconds.map_or(USUAL, Duration::from_secs);
         let since = before.filter(|b| b.holder == holder && b.renewed == renewed).map_or(now, |b| b.since);
         Self { holder, renewed, duration, since }
     }
@@ -94,9 +120,17 @@ impl Fence {
         lock(&self.0).is_some_and(|until| Instant::now() < until.monotonic && SystemTime::now() < until.wall)
     }
 
+    /// How long that will last if nothing is heard, by the monotonic clock; none where it is not held.
+    pub(super) fn left(&self) -> Option<Duration> {
+        if !self.held() {
+            return None;
+        }
+        lock(&self.0).map(|until| until.monotonic.saturating_duration_since(Instant::now()))
+    }
+
     /// Holds it for a Lease whose renewal was *sent* at `monotonic` and `wall`.
-    pub(super) fn hold(&self, monotonic: Instant, wall: SystemTime) {
-        let span = DURATION.saturating_sub(MARGIN);
+    pub(super) fn hold(&self, pace: Pace, monotonic: Instant, wall: SystemTime) {
+        let span = pace.trusted();
         *lock(&self.0) = Some(Until { monotonic: monotonic + span, wall: wall + span });
     }
 
@@ -167,15 +201,15 @@ mod tests {
     fn the_fence_ends_before_others_may_take_the_lease() {
         let fence = Fence::new();
         assert!(!fence.held());
-        let now = (Instant::now(), SystemTime::now());
-        fence.hold(now.0, now.1);
+        let (pace, now) = (Pace { duration: Duration::from_secs(10) }, (Instant::now(), SystemTime::now()));
+        fence.hold(pace, now.0, now.1);
         assert!(fence.held());
         let old = Duration::from_millis(9_001);
-        fence.hold(now.0.checked_sub(old).unwrap(), now.1);
+        fence.hold(pace, now.0.checked_sub(old).unwrap(), now.1);
         assert!(!fence.held(), "a renewal that was sent 9 s ago no longer counts");
-        fence.hold(now.0, now.1 - old);
+        fence.hold(pace, now.0, now.1 - old);
         assert!(!fence.held(), "a machine that slept knows it by its wall clock");
-        fence.hold(now.0, now.1);
+        fence.hold(pace, now.0, now.1);
         fence.give_up();
         assert!(!fence.held());
     }

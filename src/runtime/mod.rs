@@ -3,6 +3,7 @@
 
 pub mod destinations;
 pub mod election;
+pub mod kept;
 pub mod key;
 pub mod lease;
 pub mod limits;

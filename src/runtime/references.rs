@@ -26,7 +26,11 @@ use crate::{
         v1alpha1::{EmailProfile, IS_DEFAULT_SERVER, MailReceiver, MailServer},
     },
     mail::Diagnosis,
-    verify::{References, Stored, select::Known, tokens::Tokens},
+    verify::{
+        References, Stored,
+        select::Known,
+        tokens::{Tokens, keep::Keeper},
+    },
 };
 
 /// The cluster that the client speaks to.
@@ -36,6 +40,7 @@ pub struct Cluster {
     uses: Uses,
     roster: Option<Arc<Roster>>,
     tokens: Option<Arc<Tokens>>,
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Cluster {
@@ -48,7 +53,7 @@ impl Cluster {
     /// The same, and notes in `uses` which version was read: seeing that version later is no news.
     #[must_use]
     pub fn noting(client: Client, uses: Uses) -> Self {
-        Self { client, uses, roster: None, tokens: None }
+        Self { client, uses, roster: None, tokens: None, keeper: None }
     }
 
     /// The same, and knows these actors.
@@ -62,6 +67,13 @@ impl Cluster {
     #[must_use]
     pub fn with_tokens(mut self, tokens: Arc<Tokens>) -> Self {
         self.tokens = Some(tokens);
+        self
+    }
+
+    /// The same, and has refresh tokens kept by this.
+    #[must_use]
+    pub fn with_keeper(mut self, keeper: Option<Arc<dyn Keeper>>) -> Self {
+        self.keeper = keeper;
         self
     }
 
@@ -145,6 +157,10 @@ impl References for Cluster {
 
     fn tokens(&self) -> Option<Arc<Tokens>> {
         self.tokens.clone()
+    }
+
+    fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.keeper.clone()
     }
 
     fn namespace_labels<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, Diagnosis>> {

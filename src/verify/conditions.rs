@@ -172,6 +172,9 @@ impl Conditions {
             Reason::ClientSecretExpired,
             Reason::RefreshTokenExpired,
             Reason::ConsentRequired,
+            Reason::DeviceCodePending,
+            Reason::DeviceCodeExpired,
+            Reason::DeviceCodeBlocked,
         ];
         self.get(c::CREDENTIALS_READY).is_some_and(|known| reasons.iter().any(|reason| reason.as_str() == known.reason))
     }

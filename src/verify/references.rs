@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::{
     select::Known,
-    tokens::{Source, Tokens},
+    tokens::{Source, Tokens, keep::Keeper},
 };
 use crate::{
     api::v1alpha1::{EmailProfile, MailReceiver, MailServer},
@@ -92,6 +92,11 @@ pub trait References: Send + Sync {
 
     /// The access tokens that are kept here; none where none are asked for.
     fn tokens(&self) -> Option<Arc<Tokens>> {
+        None
+    }
+
+    /// Who keeps refresh tokens; none where nobody may.
+    fn keeper(&self) -> Option<Arc<dyn Keeper>> {
         None
     }
 

@@ -7,9 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    api::v1alpha1::{Capabilities, Level, OAuth2Status, StageResult, StageStatus, TlsStatus},
+    api::{
+        Reason,
+        v1alpha1::{Capabilities, DeviceCode, Level, OAuth2Status, StageResult, StageStatus, TlsStatus},
+    },
     mail::{
         Diagnosis, Stage,
+        diagnosis::printable,
         mailbox::Shown,
         stage::{Outcome, Record},
     },
@@ -117,6 +121,14 @@ impl Report {
             token: None,
             duration: Duration::ZERO,
         }
+    }
+
+    /// A check that ended before it touched the network: a reference is missing, or the spec makes no sense.
+    #[must_use]
+    pub fn refused(level: Level, endpoint: String, failure: Diagnosis) -> Self {
+        let detail = Some(printable(&failure.said(), 128));
+        let stages = vec![Record { stage: Stage::Secrets, outcome: Outcome::Failed, duration: Duration::ZERO, detail }];
+        Self { stages, failure: Some(failure.at(Stage::Secrets)), ..Self::new(level, endpoint) }
     }
 
     /// Verified or not.
@@ -279,11 +291,24 @@ pub fn stage_status(record: &Record) -> StageStatus {
     }
 }
 
-/// The token in use, as a status tells it.
+/// The token in use, and the device code that waits, as a status tells them; `known`: what it told before.
 #[must_use]
-pub fn oauth2_status(token: Option<&(String, Timestamp)>) -> Option<OAuth2Status> {
-    let (_, expires) = token?;
-    Some(OAuth2Status { token_expires_at: Some(Time(whole_seconds(*expires))), device_code: None })
+pub fn oauth2_status(report: &Report, known: Option<OAuth2Status>) -> Option<OAuth2Status> {
+    let had = report.token.as_ref().map(|(_, expires)| Time(whole_seconds(*expires)));
+    let token_expires_at = had.or_else(|| known.and_then(|known| known.token_expires_at));
+    let device_code = report.failure.as_ref().and_then(device_code);
+    let told = OAuth2Status { token_expires_at, device_code };
+    Some(told).filter(|told| *told != OAuth2Status::default())
+}
+
+fn device_code(failure: &Diagnosis) -> Option<DeviceCode> {
+    let pending = failure.reason == Reason::DeviceCodePending;
+    let fact = |name| failure.get(name).filter(|_| pending);
+    Some(DeviceCode {
+        verification_uri: cut(fact("uri")?, 512).to_owned(),
+        user_code: cut(fact("code")?, 64).to_owned(),
+        expires_at: Time(fact("until")?.parse().ok()?),
+    })
 }
 
 /// TLS and a certificate, cut to the bounds of a status.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# up.sh DIR: a private Postfix and Dovecot on loopback, on free ports; ready in about 2 s. Needs root, as Postfix does.
+# up.sh DIR [ADDRESS]: a private Postfix and Dovecot on loopback, or on an address of this machine, on free ports; ready in about
+# 2 s. Needs root, as Postfix does.
 #
 # DIR/env says where everything is, one NAME=value a line; README.md says what answers how. Any number of stacks can run
 # at once. down.sh DIR ends it; so does an interrupted up.sh.
@@ -16,6 +17,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
+address=${2:-127.0.0.1}
 "$here/down.sh" "$dir"
 
 ready=
@@ -61,7 +63,7 @@ mkdir "$home/mail/alice@example.test" && ln -s alice@example.test "$home/mail/al
 chown -R "$uid:$gid" "$home/mail" "$home/sieve"
 
 render() { # template target
-  sed -e "s#@HOME@#$home#g" -e "s#@UID@#$uid#g" -e "s#@GID@#$gid#g" -e "s#@SMTP@#$smtp#g" -e "s#@PLAIN@#$plain#g" \
+  sed -e "s#@ADDRESS@#$address#g" -e "s#@HOME@#$home#g" -e "s#@UID@#$uid#g" -e "s#@GID@#$gid#g" -e "s#@SMTP@#$smtp#g" -e "s#@PLAIN@#$plain#g" \
     -e "s#@SUBMISSION@#$submission#g" -e "s#@SMTPS@#$smtps#g" -e "s#@IMAP@#$imap#g" -e "s#@IMAPS@#$imaps#g" \
     -e "s#@POP3@#$pop3#g" -e "s#@POP3S@#$pop3s#g" -e "s#@LMTP@#$lmtp#g" -e "s#@RECEIVER@#$receiver#g" -e "s#@RECEIVER_TLS@#$receiver_tls#g" -e "s#@NAME@#${home##*.}#g" "$here/templates/$1" >"$2"
 }

@@ -21,6 +21,7 @@ mod alternates;
 mod coverage;
 mod hostile;
 mod imap;
+mod keeping;
 mod logging_in;
 mod mailboxes;
 mod pop3;

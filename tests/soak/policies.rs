@@ -7,7 +7,7 @@ mod crashes;
 mod kills;
 #[path = "../cluster/policies/setting.rs"]
 #[allow(dead_code)] // the cluster's tests use all of it
-mod setting;
+pub mod setting;
 
 use std::{
     collections::{BTreeMap, HashMap},

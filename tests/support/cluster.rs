@@ -222,6 +222,16 @@ impl Cluster {
         self.config_of("mailverity", &self.namespace).await
     }
 
+    /// The rights that go with these flags of an operator.
+    async fn rights_for(&self, flags: &[&str]) -> PathBuf {
+        if flags.contains(&"--token-secrets") {
+            for doc in documents(&fs::read_to_string(root().join("deploy/tokens/30-clusterrole.yaml")).unwrap()) {
+                self.right(doc).await;
+            }
+        }
+        self.rights(!flags.contains(&"Get")).await
+    }
+
     /// A kubeconfig of an account.
     pub async fn config_of(&self, account: &str, namespace: &str) -> PathBuf {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
@@ -310,25 +320,34 @@ impl Cluster {
 
     /// The same, with a proxy between it and the API server.
     pub async fn operator_behind(&self, api: &ApiProxy, flags: &[&str]) -> Operator {
-        let kubeconfig = self.rights(!flags.contains(&"Get")).await;
+        let kubeconfig = self.rights_for(flags).await;
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&kubeconfig).unwrap()).unwrap();
         config["clusters"][0]["cluster"] = json!({"server": format!("http://127.0.0.1:{}", api.port)});
+        let kubeconfig = kubeconfig.with_file_name(format!("kubeconfig-behind-{}", api.port));
         fs::write(&kubeconfig, serde_yaml::to_string(&config).unwrap()).unwrap();
         self.start("trace", flags, kubeconfig)
     }
 
     /// The same at another level, where a trace of thousands of checks would be gigabytes.
     pub async fn operator_at(&self, level: &str, flags: &[&str]) -> Operator {
-        let kubeconfig = self.rights(!flags.contains(&"Get")).await;
+        let kubeconfig = self.rights_for(flags).await;
         self.start(level, flags, kubeconfig)
     }
 
+    /// An operator for the whole cluster, in `mailverity-system`, with the rights that `deploy/operator` gives as it stands.
+    pub async fn operator_of_all(&self, flags: &[&str]) -> Operator {
+        let kubeconfig = self.config_of("mailverity", "mailverity-system").await;
+        self.start_in(&["--operator-namespace", "mailverity-system", "--log-level", "trace"], flags, kubeconfig)
+    }
+
     fn start(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
+        let scope = ["--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level];
+        self.start_in(&scope, flags, kubeconfig)
+    }
+
+    fn start_in(&self, scope: &[&str], flags: &[&str], kubeconfig: PathBuf) -> Operator {
         let metrics = format!("127.0.0.1:{}", free_port());
-        let mut args: Vec<String> =
-            ["operator", "--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
-                .map(str::to_owned)
-                .to_vec();
+        let mut args: Vec<String> = [&["operator"], scope].concat().into_iter().map(str::to_owned).collect();
         args.extend(["--metrics-address".to_owned(), metrics.clone()]);
         if !flags.contains(&"--deny-cidrs") {
             args.extend(["--deny-cidrs".to_owned(), String::new()]);

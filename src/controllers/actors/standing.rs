@@ -9,13 +9,13 @@ use kube::ResourceExt;
 use crate::{
     api::{
         Reason,
-        v1alpha1::{Actor, ActorMode, ActorObjectStatus, condition as c},
+        v1alpha1::{Actor, ActorMode, ActorObjectStatus, State, condition as c},
     },
     mail::Diagnosis,
     runtime::roster::Addresses,
     verify::{
         conditions::{Conditions, Truth},
-        halt::whole_seconds,
+        halt::{Halt, whole_seconds},
         task::Presence,
     },
 };
@@ -70,7 +70,10 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
         let agent = actor.spec.mode == ActorMode::Agent;
         conditions.holds(c::READY, if agent { "Its agent shows signs of life." } else { "It is the operator itself." });
     }
+    let suspended = unfit.as_ref().is_some_and(|unfit| unfit.reason == Reason::ActorSuspended);
     conditions.kstatus(before.clone(), unfit.map(|diagnosis| diagnosis.class), false);
+    let halt = Halt { diagnosis: Diagnosis::new(Reason::Suspended), until: None, state: State::Suspended };
+    conditions.halted(suspended.then_some(&halt));
     match found.about.in_one_subnet() {
         Some(interfaces) => {
             let shared = Diagnosis::new(Reason::MultiHomedSameSubnet).fact("interfaces", interfaces);
@@ -153,6 +156,23 @@ mod tests {
         assert_eq!(reason, "MultiHomedSameSubnet");
         assert!(message.contains("eth0 10.0.0.7/24 and eth1 10.0.0.8/24"), "{message}");
         assert_eq!(degraded(&["eth0 10.0.0.7/24"]), None);
+    }
+
+    #[test]
+    fn a_suspended_actor_is_not_waited_for() {
+        let mut actor: Actor = serde_json::from_value(json!({
+            "apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": "dmz"}, "spec": {},
+        }))
+        .unwrap();
+        let mut told = |away: Option<Reason>| {
+            let status = status(&actor, &Found { away: away.map(Diagnosis::new), ..Found::default() }, Timestamp::UNIX_EPOCH);
+            let told: Vec<_> = status.conditions.iter().map(|c| format!("{}={}", c.type_, c.status)).collect();
+            actor.status = Some(status);
+            told.join(" ")
+        };
+        assert_eq!(told(None), "Ready=True");
+        assert_eq!(told(Some(Reason::ActorSuspended)), "Suspended=True");
+        assert_eq!(told(None), "Ready=True");
     }
 
     #[test]

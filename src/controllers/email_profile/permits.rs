@@ -32,7 +32,7 @@ use crate::{
     verify::{
         Gate,
         budget::{Borrower, Mail},
-        email_profile::{ActorReport, Inputs, Permits, Run, RunReport, Stand, claim},
+        email_profile::{ActorReport, Inputs, Permits, Run, RunReport, Stand, Trigger, claim},
         gate::Account,
         lending::Sender,
         report::LoginOutcome,
@@ -213,6 +213,9 @@ impl Gate for OperatorPermits {
     fn still(&self) -> Result<(), Diagnosis> {
         self.mandate.still()
     }
+    fn is_asked_for(&self) -> bool {
+        self.run.trigger == Trigger::Requested
+    }
 }
 
 /// The gate of one actor's mail.
@@ -245,5 +248,8 @@ impl Gate for Sending<'_> {
 
     fn still(&self) -> Result<(), Diagnosis> {
         self.permits.mandate.still()
+    }
+    fn is_asked_for(&self) -> bool {
+        self.permits.is_asked_for()
     }
 }

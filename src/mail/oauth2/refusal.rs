@@ -34,7 +34,9 @@ const fn later(cure: &'static str) -> Meaning {
 /// Microsoft's codes, as `error_codes` lists them and `error_description` begins with them.
 /// Source of all: <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
 fn of_microsoft(code: i64) -> Option<Meaning> {
-    use Reason::{ClientSecretExpired, ConsentRequired, OAuthTokenFailed, RefreshTokenExpired};
+    use Reason::{
+        ClientSecretExpired, ConsentRequired, DeviceCodeBlocked, DeviceCodeExpired, OAuthTokenFailed, RefreshTokenExpired,
+    };
     Some(match code {
         7_000_215 => {
             told(OAuthTokenFailed, true, "Put the value of the client secret, not its ID, into the Secret of oauth2.client")
@@ -80,6 +82,8 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
         50_053 => {
             told(OAuthTokenFailed, false, "The user's account is locked, or signs in from a blocked address: have it unlocked")
         }
+        70_017 | 70_018 => told(DeviceCodeBlocked, false, ""),
+        70_019 | 70_020 => told(DeviceCodeExpired, false, ""),
         70_000 | 70_008 | 50_173 | 700_082 | 700_084 | 70_043 => told(RefreshTokenExpired, true, ""),
         90_033 | 90_020 | 90_009 | 50_196 | 90_055 => later("The provider cannot answer now, or is asked too often"),
         _ => return None,
@@ -89,7 +93,8 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
 /// RFC 6749 section 5.2; `consent_required` and the like are those of `OpenID` Connect (Core 1.0 section 3.1.2.6).
 /// Google's wordings: <https://developers.google.com/identity/protocols/oauth2/service-account#error-codes>
 fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
-    use Reason::{ConsentRequired, OAuthTokenFailed, RefreshTokenExpired};
+    use Reason::{ConsentRequired, DeviceCodeBlocked, DeviceCodeExpired, OAuthTokenFailed, RefreshTokenExpired};
+    let by_device = matches!(request.grant, Grant::DeviceCode(_));
     let google = matches!(request.grant, Grant::ServiceAccount { .. });
     match said.error {
         "invalid_client" | "deleted_client" | "disabled_client" => {
@@ -104,6 +109,10 @@ fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
             true,
             "Check the service account's key in the Secret of oauth2.client, and the operator's clock",
         ),
+        // RFC 8628 section 3.5; Microsoft's own words are those of
+        // <https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-device-code#expected-errors>.
+        "expired_token" | "code_expired" | "bad_verification_code" if by_device => told(DeviceCodeExpired, false, ""),
+        "access_denied" | "authorization_declined" | "invalid_grant" if by_device => told(DeviceCodeBlocked, false, ""),
         "unauthorized_client" | "access_denied" if google => told(ConsentRequired, false, ""),
         "consent_required" | "interaction_required" => told(ConsentRequired, false, ""),
         "unauthorized_client" | "unsupported_grant_type" => told(
@@ -123,11 +132,18 @@ pub(super) fn judge(said: &Said<'_>, request: &Request) -> Refusal {
     let named =
         said.description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
     let meaning = said.codes.iter().copied().chain(named).find_map(of_microsoft);
-    let Meaning { reason, class, judged, cure } = meaning.unwrap_or_else(|| of_standard(said, request));
+    let Meaning { mut reason, class, judged, cure } = meaning.unwrap_or_else(|| of_standard(said, request));
+    if matches!(request.grant, Grant::DeviceCode(_)) && reason == Reason::OAuthTokenFailed && class == Class::User {
+        // A policy, or an account, stands in the way of who has signed in.
+        reason = Reason::DeviceCodeBlocked;
+    }
     // Behind it stand ids and a time, which would change from check to check.
     let words = said.description.split("Trace ID:").next().unwrap_or_default().trim();
     let detail = format!("{} answered {}", request.endpoint.host, said.error);
     let mut diagnosis = Diagnosis::new(reason).class(class).words(words).detail(detail.clone());
+    if reason == Reason::RefreshTokenExpired {
+        diagnosis = diagnosis.fact("anew", &request.endpoint.host);
+    }
     if !cure.is_empty() {
         diagnosis = diagnosis.fact("cure", cure.replace("{client}", &request.client_id));
     } else if reason == Reason::OAuthTokenFailed {

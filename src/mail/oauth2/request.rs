@@ -44,6 +44,10 @@ pub enum Grant {
     ClientCredentials,
     /// A user who consented before (RFC 6749 section 6).
     RefreshToken(SecretString),
+    /// A device (RFC 8628 section 3.1), which is given a code and no token.
+    Device,
+    /// A person who has signed in with a device code (RFC 8628 section 3.4).
+    DeviceCode(SecretString),
     /// A service account, by a signed assertion (RFC 7523 section 2.1), for itself or for a user.
     /// Source: <https://developers.google.com/identity/protocols/oauth2/service-account>
     ServiceAccount {
@@ -78,6 +82,12 @@ impl Request {
                 add(&mut body, "refresh_token", token.expose_secret());
                 secrets.push(token.clone());
             }
+            Grant::Device => {}
+            Grant::DeviceCode(code) => {
+                add(&mut body, "grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+                add(&mut body, "device_code", code.expose_secret());
+                secrets.push(code.clone());
+            }
             Grant::ServiceAccount { key, issuer, subject } => {
                 add(&mut body, "grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
                 let scope = self.scopes.join(" ");
@@ -88,7 +98,7 @@ impl Request {
                 secrets.push(assertion);
             }
         }
-        if !self.scopes.is_empty() && !matches!(self.grant, Grant::ServiceAccount { .. }) {
+        if !self.scopes.is_empty() && !matches!(self.grant, Grant::ServiceAccount { .. } | Grant::DeviceCode(_)) {
             add(&mut body, "scope", &self.scopes.join(" "));
         }
         let id = self.client_id.as_str();

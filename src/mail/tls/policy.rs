@@ -141,9 +141,12 @@ fn public_roots() -> Arc<RootCertStore> {
     let load = || {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut from = "the system";
         if roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            from = "the program itself";
         }
+        tracing::info!(roots = roots.len(), from, "public certificate authorities are trusted");
         Arc::new(roots)
     };
     Arc::clone(ROOTS.get_or_init(load))

@@ -111,19 +111,11 @@ pub async fn check_by(by: By<'_>, inputs: &Inputs, gate: &dyn Gate, run: &Run<'_
     report
 }
 
-/// A check that ended before it touched the network: a reference is missing, or the spec makes no sense.
+/// [`Report::refused`] for a spec, at its first endpoint if it has one.
 #[must_use]
 pub fn refused(spec: &MailServerSpec, failure: Diagnosis) -> Report {
     let endpoint = super::inputs::endpoints(spec).ok().and_then(|all| all.first().map(ToString::to_string)).unwrap_or_default();
-    let mut report = Report::new(spec.level(), endpoint);
-    report.stages = vec![Record {
-        stage: Stage::Secrets,
-        outcome: Outcome::Failed,
-        duration: std::time::Duration::ZERO,
-        detail: Some(crate::mail::diagnosis::printable(&failure.said(), 128)),
-    }];
-    report.failure = Some(failure.at(Stage::Secrets));
-    report
+    Report::refused(spec.level(), endpoint, failure)
 }
 
 fn inputs_record(inputs: &Inputs) -> Record {

@@ -212,9 +212,11 @@ fn found(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, probe: &Probe, rep
     }
 }
 
-/// A request that our own limits keep from being tried stays open; one that mode Observe forbids is answered so.
+/// A request that a halt or a hold keeps from being tried stays open. One that mode Observe forbids, or for which our budget has
+/// no room, is answered so: it would be tried, and the login made, again and again until there is room, which is when the next
+/// probe is sent.
 fn judged(status: &mut RoundTripPolicyStatus, probe: &Probe, failure: &Diagnosis) {
-    if failure.reason == Reason::ObserveOnly {
+    if matches!(failure.reason, Reason::ObserveOnly | Reason::RateBudgetExceeded) {
         judges(status, probe);
     }
 }

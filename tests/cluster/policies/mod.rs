@@ -3,7 +3,7 @@
 mod crashes;
 mod kills;
 mod outcomes;
-mod setting;
+pub mod setting;
 
 use serde_json::json;
 

@@ -85,7 +85,8 @@ impl Scene {
             .secret("consent", &[("refresh_token", Cloud::consent_of(USER).as_bytes())])
             .with_tokens(Arc::new(Tokens::new(https)));
         let key = Key::new(b"test");
-        let about = About { namespace: "mail", name: "box", uid: "uid", key: &key, require_allowed_hosts: false };
+        let about =
+            About { namespace: "mail", name: "box", uid: "uid", kind: "EmailProfile", key: &key, require_allowed_hosts: false };
         let spec = serde_json::from_value(spec).unwrap();
         let (inputs, cleanup) = inputs::mailbox(&spec, &about, &given).await.unwrap();
         Self { api, cloud, letters, inputs, timeout: Duration::from_secs(20), cleanup }

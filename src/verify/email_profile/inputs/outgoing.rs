@@ -40,7 +40,8 @@ impl Outward {
             let namespace = reference.namespace.as_deref().unwrap_or(about.namespace);
             let name = format!("{namespace}/{}", reference.name);
             let waits = not_ready(&found, &name);
-            let lending = About { namespace, name: &reference.name, uid: "", ..*about };
+            let uid = found.metadata.uid.as_deref().unwrap_or_default();
+            let lending = About { kind: "MailServer", namespace, name: &reference.name, uid, ..*about };
             let server = Box::new(mail_server::resolve(&found.spec, &lending, references).await?);
             return Ok(Some(Self::There { name, server, waits }));
         }

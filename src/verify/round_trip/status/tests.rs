@@ -132,6 +132,32 @@ fn our_own_limits_are_no_verdict_and_name_the_time_when_there_is_room() {
 }
 
 #[test]
+fn what_was_asked_for_or_changed_waits_for_room_and_does_not_log_in_until_then() {
+    for asked in [true, false] {
+        let mut world = world();
+        world.send();
+        world.comes(1, None);
+        world.tell();
+        world.came.clear();
+        if asked {
+            world.request = Some("now");
+        } else {
+            world.observed.as_mut().unwrap().inputs = "others".to_owned();
+        }
+        let probe = world.probe();
+        world.id = format!("{}ff", &ID[..34]); // it has no claim yet
+        let room = later(world.now, Duration::from_secs(40));
+        let mut report = failed(Reason::RateBudgetExceeded);
+        report.report.failure = report.report.failure.map(|failure| failure.fact("next", room.to_string()));
+        world.tell_of(&probe, &report);
+        let plan = world.tell();
+        assert_eq!((plan.what, plan.next), (What::Rest(Because::NotDue), Some(room)), "asked: {asked}");
+        world.now = room;
+        assert_eq!(world.probe().id, None);
+    }
+}
+
+#[test]
 fn trouble_on_the_way_is_told_at_once_and_counted_once() {
     let mut world = world();
     world.send();
