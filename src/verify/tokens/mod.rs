@@ -154,10 +154,14 @@ impl Source {
         Self { tokens, request, account, key, safe: None, ends: None }
     }
 
-    /// The same, whose refresh tokens are kept there. Of one credential that is kept in two places each has tokens of its own: what
+    /// The same, whose refresh tokens are kept there. A device code that waits there is asked about from now on. Of one credential that is kept in two places each has tokens of its own: what
     /// a provider gave for one is not kept in the other.
     #[must_use]
     pub fn kept_in(mut self, safe: Safe) -> Self {
+        if let Some(pending) = &safe.pending {
+            // Whoever asked for it may have been another process.
+            device::follow(&self.tokens, &self.request, &safe, pending);
+        }
         self.key = format!("{} {}", safe.place, self.account.secret);
         self.safe = Some(safe);
         self
