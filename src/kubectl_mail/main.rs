@@ -17,6 +17,7 @@ mod links;
 mod list;
 mod login;
 mod object;
+mod out;
 mod pause;
 mod plan;
 mod reset;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use self::{column::Column, filter::Pattern};
-use crate::{Connect, Error, Exit, Kind, object::Object, table, time};
+use crate::{Connect, Error, Exit, Kind, object::Object, out, table, time};
 
 /// List MailServers, EmailProfiles, RoundTripPolicies and MailReceivers: all, or those that pass filters.
 ///
@@ -108,7 +108,7 @@ impl List {
             eprintln!("Nothing found in {place}.");
             return Ok(Exit::Good);
         }
-        print!("{}", self.told(&objects, now)?);
+        out::text(&self.told(&objects, now)?)?;
         Ok(Exit::Good)
     }
 

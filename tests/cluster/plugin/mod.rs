@@ -197,6 +197,15 @@ async fn a_probe_is_asked_for_and_followed_to_its_end() {
 }
 
 #[test]
+fn that_nobody_reads_on_is_no_failure() {
+    let mut plugin = Command::new(env!("CARGO_BIN_EXE_kubectl-mail"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = plugin.args(["init", "mr", "--domain", "in.corp.example"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
+
+#[test]
 fn bad_usage_is_2() {
     for args in [&["verify"][..], &["verify", "service/a"], &["verify", "ms/"], &["verify", "a", "--wait=soon"], &["code"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_kubectl-mail")).args(args).output().unwrap();
