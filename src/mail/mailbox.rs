@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_was_written() {
-        let marks = [Mark::Imap { validity: 17, next: 4_000_000_000 }, Mark::Pop3 { messages: 3 }, Mark::Time { at: 1_767_225_600 }];
+        let marks =
+            [Mark::Imap { validity: 17, next: 4_000_000_000 }, Mark::Pop3 { messages: 3 }, Mark::Time { at: 1_767_225_600 }];
         for mark in marks {
             assert_eq!(mark.to_string().parse(), Ok(mark));
         }

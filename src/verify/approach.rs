@@ -62,12 +62,7 @@ impl Approach<'_> {
     }
 
     /// The same, for what is no conversation line by line.
-    pub(super) async fn reach(
-        &self,
-        stages: &mut Stages,
-        report: &mut Report,
-        connect_by: Instant,
-    ) -> Result<Tcp, Diagnosis> {
+    pub(super) async fn reach(&self, stages: &mut Stages, report: &mut Report, connect_by: Instant) -> Result<Tcp, Diagnosis> {
         let Endpoint { host, port, .. } = self.endpoint;
         let tcp = if let Some(proxy) = &self.vantage.proxy {
             stages.skip(Stage::Dns, format!("{proxy} resolves the name"));

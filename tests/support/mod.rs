@@ -5,8 +5,8 @@
 pub mod agents;
 pub mod api;
 pub mod cases;
-pub mod cluster;
 pub mod cloud;
+pub mod cluster;
 pub mod command;
 pub mod elsewhere;
 pub mod fleet;

@@ -25,8 +25,8 @@ use crate::{
         breaker::Hold,
         budget::Allowance,
         email_profile::{
-            Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, inputs, resolve,
-            status, transitions,
+            Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, inputs, resolve, status,
+            transitions,
         },
     },
 };

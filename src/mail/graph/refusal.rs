@@ -33,7 +33,12 @@ pub fn judge(said: &Said<'_>) -> Verdict {
     if said.status == 429 || is(&["TooManyRequests", "ApplicationThrottled", "ActivityLimitReached"]) {
         return Verdict::new(Later, RateLimited, "");
     }
-    if is(&["MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI", "ErrorNonExistentMailbox", "ErrorMissingEmailAddress"]) {
+    if is(&[
+        "MailboxNotEnabledForRESTAPI",
+        "MailboxNotSupportedForRESTAPI",
+        "ErrorNonExistentMailbox",
+        "ErrorMissingEmailAddress",
+    ]) {
         return Verdict::new(No, MailboxNotFound, MAILBOX);
     }
     if is(&["ErrorInvalidUser", "Request_ResourceNotFound", "ResourceNotFound"]) {

@@ -188,9 +188,10 @@ impl Service for Graph {
     /// Source of the names: <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>
     fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>> {
         async move {
-            let inbox = self.named(name).await?.ok_or_else(|| {
-                Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no folder {name}"))
-            })?;
+            let inbox = self
+                .named(name)
+                .await?
+                .ok_or_else(|| Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no folder {name}")))?;
             let mut found: Vec<Folder> = Vec::new();
             match self.well_known("junkemail").await {
                 Ok(folder) => found.push(folder),

@@ -71,11 +71,7 @@ fn https(credential: Option<&Credential>) -> Result<&Https, Diagnosis> {
 }
 
 /// The first request. What else than the token it may be refused for is told by the stage that follows.
-async fn log_in(
-    visit: &mut Visit<'_>,
-    service: &mut dyn Service,
-    deadline: Instant,
-) -> Result<Result<(), Diagnosis>, Diagnosis> {
+async fn log_in(visit: &mut Visit<'_>, service: &mut dyn Service, deadline: Instant) -> Result<Result<(), Diagnosis>, Diagnosis> {
     let Some(login) = visit.login() else { return Ok(Ok(())) };
     // What RFC 6750 carries over HTTP is what this mechanism carries over SASL.
     let mechanisms = [Mechanism::OAuthBearer.as_str().to_owned()];

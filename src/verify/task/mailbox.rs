@@ -20,7 +20,10 @@ impl TaskMailbox {
                 Protocol::Imap => MailboxProtocol::IMAP,
                 Protocol::Pop3 => MailboxProtocol::POP3,
                 other => {
-                    let fault = format!("an agent opens no mailbox over {}: the operator itself does, and needs no actor", other.as_str());
+                    let fault = format!(
+                        "an agent opens no mailbox over {}: the operator itself does, and needs no actor",
+                        other.as_str()
+                    );
                     return Err(invalid(&fault));
                 }
             },

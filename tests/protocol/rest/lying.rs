@@ -130,7 +130,8 @@ async fn a_clock_that_is_wrong_loses_no_mail() {
         for date in ["Fri, 01 Jan 2999 00:00:00 GMT", "no date"] {
             let scene = Scene::of(api).await;
             let part = if api == Api::Graph { "/mailFolders/inbox?" } else { "/profile?" };
-            let answer = json!({"id": "AAkALginbox==", "displayName": "Inbox", "totalItemCount": 0, "emailAddress": "box@corp.test"});
+            let answer =
+                json!({"id": "AAkALginbox==", "displayName": "Inbox", "totalItemCount": 0, "emailAddress": "box@corp.test"});
             scene.cloud.does(part, 1, Fault::Says(Answer::json(200, &answer).with("Date", date)));
             scene.letters.put("INBOX", 60, &foreign(1));
             let finding = scene.searches(|letters| drop(letters.put("INBOX", 0, &ours()))).await;

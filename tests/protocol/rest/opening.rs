@@ -78,7 +78,12 @@ async fn a_host_that_the_installation_does_not_name_is_shown_no_token() {
         let named = |port| Hosts::These(vec![format!("localhost:{port}").parse().unwrap()]);
         let report = Scene::written(api, elsewhere, named).await.checks().await;
         let failure = report.failure.as_ref().unwrap();
-        assert_eq!((failure.reason, failure.condition()), (Reason::DestinationDenied, "Reachable"), "{api:?}: {}", failure.said());
+        assert_eq!(
+            (failure.reason, failure.condition()),
+            (Reason::DestinationDenied, "Reachable"),
+            "{api:?}: {}",
+            failure.said()
+        );
         assert!(failure.said().contains("--allowed-token-hosts does not name localhost:1"), "{}", failure.said());
         assert_eq!(stages(&report), ["Secrets", "Token", "DNS"]);
         let denied = Scene::written(api, json!({}), |_| Hosts::These(Vec::new())).await;

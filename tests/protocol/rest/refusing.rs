@@ -99,7 +99,10 @@ async fn each_refusal_is_told_with_its_words_and_what_to_do() {
 
 #[tokio::test]
 async fn a_user_that_the_directory_does_not_have_is_told() {
-    let scene = Scene::written(Api::Graph, serde_json::json!({"graph": {"user": "nobody@corp.test"}}), |_| mailverity::mail::https::Hosts::Any).await;
+    let scene = Scene::written(Api::Graph, serde_json::json!({"graph": {"user": "nobody@corp.test"}}), |_| {
+        mailverity::mail::https::Hosts::Any
+    })
+    .await;
     let report = scene.checks().await;
     let failure = report.failure.as_ref().unwrap();
     assert_eq!(failure.reason, Reason::MailboxNotFound);

@@ -54,7 +54,8 @@ async fn a_mail_is_marked_as_read_or_kept_where_that_is_wanted() {
             let finding = scene.searches(|letters| id = letters.put("INBOX", 0, &ours())).await;
             assert!(finding.found.is_some(), "{api:?}: {}", finding.report.message());
             assert_eq!(scene.letters.find(&id), Some(("INBOX", seen)), "{api:?} {cleanup}");
-            let changed = scene.cloud.asked("").iter().filter(|line| !line.starts_with("GET ") && !line.contains("/token")).count();
+            let changed =
+                scene.cloud.asked("").iter().filter(|line| !line.starts_with("GET ") && !line.contains("/token")).count();
             assert_eq!(changed, changes, "{api:?} {cleanup}");
         }
     }

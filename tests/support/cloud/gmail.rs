@@ -40,7 +40,9 @@ pub fn answer(behind: &Behind, request: &Request) -> Answer {
         return narrow();
     }
     match (request.method.as_str(), rest) {
-        ("GET", ["profile"]) => Answer::json(200, &json!({"emailAddress": user, "messagesTotal": letters.len(), "historyId": "1"})),
+        ("GET", ["profile"]) => {
+            Answer::json(200, &json!({"emailAddress": user, "messagesTotal": letters.len(), "historyId": "1"}))
+        }
         ("GET", ["labels"]) => {
             let labels = ["INBOX", "SPAM", "TRASH"].map(|id| json!({"id": id, "name": id, "type": "system"}));
             Answer::json(200, &json!({ "labels": labels }))

@@ -29,7 +29,9 @@ pub fn answer(behind: &Behind, request: &Request) -> Answer {
         return error(400, "ErrorInvalidRequest", "the test wants immutable ids");
     }
     let parts: Vec<&str> = request.path.trim_start_matches("/v1.0/").split('/').collect();
-    let ["users", user, rest @ ..] = parts.as_slice() else { return error(400, "BadRequest", "Resource not found for the segment.") };
+    let ["users", user, rest @ ..] = parts.as_slice() else {
+        return error(400, "BadRequest", "Resource not found for the segment.");
+    };
     let Some(letters) = behind.letters.of(user) else {
         return error(404, "ErrorInvalidUser", &format!("The requested user '{user}' is invalid."));
     };

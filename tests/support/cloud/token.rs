@@ -17,8 +17,11 @@ pub fn answer(behind: &Behind, request: &Request) -> Answer {
         "client_credentials" => {
             let scope = "https://localhost/.default".to_owned();
             if value("client_secret") != secret() {
-                return Answer::json(401, &json!({"error": "invalid_client", "error_codes": [7_000_215],
-                    "error_description": "AADSTS7000215: Invalid client secret provided."}));
+                return Answer::json(
+                    401,
+                    &json!({"error": "invalid_client", "error_codes": [7_000_215],
+                    "error_description": "AADSTS7000215: Invalid client secret provided."}),
+                );
             }
             if value("scope") != scope {
                 return refused("invalid_scope");
@@ -38,8 +41,11 @@ pub fn answer(behind: &Behind, request: &Request) -> Answer {
                 return refused("invalid_grant");
             }
             if text("sub").is_empty() {
-                return Answer::json(401, &json!({"error": "unauthorized_client",
-                    "error_description": "Client is unauthorized to retrieve access tokens using this method"}));
+                return Answer::json(
+                    401,
+                    &json!({"error": "unauthorized_client",
+                    "error_description": "Client is unauthorized to retrieve access tokens using this method"}),
+                );
             }
             Granted { subject: text("sub"), scope: text("scope") }
         }

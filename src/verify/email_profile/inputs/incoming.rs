@@ -166,7 +166,11 @@ mod tests {
     fn each_cloud_has_its_host_and_an_endpoint_goes_before_it() {
         for (block, place, scope) in [
             (json!({}), "graph.microsoft.com:443", "https://graph.microsoft.com/.default"),
-            (json!({"cloud": "China"}), "microsoftgraph.chinacloudapi.cn:443", "https://microsoftgraph.chinacloudapi.cn/.default"),
+            (
+                json!({"cloud": "China"}),
+                "microsoftgraph.chinacloudapi.cn:443",
+                "https://microsoftgraph.chinacloudapi.cn/.default",
+            ),
             (json!({"cloud": "USGov"}), "graph.microsoft.us:443", "https://graph.microsoft.us/.default"),
             (
                 json!({"cloud": "USGov", "endpoint": "https://dod-graph.microsoft.us"}),
