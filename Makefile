@@ -2,7 +2,7 @@
 # The line after ## is what a bare `make` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down build image dist generate lint test test-offline test-node soak bench audit
+.PHONY: help demo demo-down build image dist generate lint test test-offline test-node soak bench site audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ soak: ## the long tests: hundreds of kills, schedules of minutes, 1,000 objects;
 bench: ## cost of a check beside other clients, as ratios
 	@scripts/rust.sh
 	@benches/run.sh
+
+site: ## the documentation as a site, in target/site; builds mdbook the first time, about 5 minutes
+	@scripts/site.sh
 
 audit: ## licences, sources, banned crates and known advisories of what is built in (needs the internet)
 	@scripts/audit.sh

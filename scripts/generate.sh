@@ -8,6 +8,7 @@ out=${1:-.}
 mkdir -p "$out/crds" "$out/docs"
 cargo run --quiet --locked --bin mailverity -- crds --out "$out/crds"
 cargo run --quiet --locked --bin mailverity -- docs --out "$out/docs"
+scripts/values.sh "$out"
 code=0
 scripts/render.sh "$out" || code=$?
 if ((code == 3)); then

@@ -52,7 +52,14 @@ impl Client {
     }
 
     pub async fn check(&self) -> Result<()> {
-        let about = About { namespace: "bench", name: "bench", uid: "", key: &self.key, require_allowed_hosts: false };
+        let about = About {
+            kind: "MailServer",
+            namespace: "bench",
+            name: "bench",
+            uid: "",
+            key: &self.key,
+            require_allowed_hosts: false,
+        };
         let inputs = resolve(&self.spec, &about, &self.stored).await?;
         let run = Run {
             id: "bench",

@@ -79,6 +79,8 @@ reasons! {
     NeverVerified: Information, Some(c::VERIFIED), "No check has come to a conclusion yet.", "The first check is due at {next}.";
     VerificationRunning: Information, Some(c::VERIFIED), "The first check is under way.", "Wait for it to end.";
     CertificateExpiring: Information, Some(c::CERTIFICATE_EXPIRING), "The server's certificate ends soon.", "The certificate of {subject} ends at {notAfter}; renew it on the server before.";
+    CredentialExpiring: Information, Some(c::CREDENTIAL_EXPIRING), "The client secret or certificate of the application ends soon.", "The {what} in Secret {secret} ends at {at}; make a new one at the provider, and put it there before.";
+    BasicAuthRetiring: Information, Some(c::BASIC_AUTH_RETIRING), "The account logs in by a password, and its provider has announced the end of that.", "Change to auth.type OAuth2 before; docs/oauth2.md says how.";
     UsingAlternate: Information, Some(c::DEGRADED), "The primary server failed and an alternate is in use.", "Primary {host} failed: {reason}; {alternate} is in use.";
     Suspended: Information, Some(c::SUSPENDED), "The object is suspended: nothing is sent or checked.", "Set spec.suspend: false[, or wait until {until}].";
     Paused: Information, Some(c::SUSPENDED), "Everything, or this namespace, is paused.", "Delete the ConfigMap {configmap}, or its key for this namespace[; it ends at {until}].";
@@ -167,12 +169,15 @@ reasons! {
     BasicAuthDisabled: User, Some(c::AUTHENTICATED), "The provider takes no passwords any more.", "{provider} takes no passwords here; use auth.type OAuth2.";
     OAuthTokenFailed: User, Some(c::CREDENTIALS_READY), "No access token could be had.", "[{cure}.][{fault}.]";
     ClientSecretExpired: User, Some(c::CREDENTIALS_READY), "The application's client secret has ended.", "Make a new client secret for application {client} at {provider}, and put its value into Secret {secret}.";
-    RefreshTokenExpired: User, Some(c::CREDENTIALS_READY), "The refresh token is not taken any more.", "Let the user consent anew at {provider}, and put the new refresh token into Secret {secret}.[ {often}.]";
+    RefreshTokenExpired: User, Some(c::CREDENTIALS_READY), "The refresh token is not taken any more.", "[Let the user consent anew at {anew}, and put the new refresh token into Secret {secret}.][Run `kubectl mail login {login}`, and sign in anew.][ {often}.]";
+    DeviceCodePending: User, Some(c::CREDENTIALS_READY), "Somebody has to sign in with a device code.", "Open {uri}, enter {code} before {until}, and sign in with the account; or run `kubectl mail login {login}`.";
+    DeviceCodeExpired: User, Some(c::CREDENTIALS_READY), "Nobody signed in with the device code in time.", "Run `kubectl mail login {login}` for a new code.";
+    DeviceCodeBlocked: User, Some(c::CREDENTIALS_READY), "The sign-in with a device code was declined, or the provider does not allow it.", "Run `kubectl mail login {login}` to try again. Where a policy blocks device codes, have it admit the application, or use grant ClientCredentials.";
     ConsentRequired: User, Some(c::CREDENTIALS_READY), "The application lacks the consent that it needs.", "Have an administrator at {provider} consent to {scopes} for application {client}.";
 
     // The mailbox
-    MailboxNotFound: User, Some(c::VERIFIED), "The mailbox does not exist for this account.", "The server has no mailbox {mailbox} for {user}; check mailbox.name, and that the account has a mailbox.";
-    MailboxAccessDenied: User, Some(c::VERIFIED), "The account may not open the mailbox.", "The server does not let {user} open the mailbox; enable {protocol} for the account[ at {provider}], or grant it the right to read.";
+    MailboxNotFound: User, Some(c::VERIFIED), "The mailbox does not exist for this account.", "The server has no mailbox {mailbox} for {user}; check mailbox.name, and that the account has a mailbox. {cure}.";
+    MailboxAccessDenied: User, Some(c::VERIFIED), "The account may not open the mailbox.", "The server does not let {user} open the mailbox; enable {protocol} for the account[ at {provider}], or grant it the right to read. {cure}.";
     MailboxBusy: Transient, Some(c::VERIFIED), "Another session holds the mailbox.", "Another session holds the mailbox; POP3 admits one at a time. Close other mail clients of this account.";
 
     // Watching for a mail

@@ -231,7 +231,7 @@ impl Checker {
         if let Some(verification) = &mut spec.verification {
             (verification.actors, verification.actor_selector) = (None, None);
         }
-        let about = About { namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
+        let about = About { kind: "MailServer", namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
         let mut inputs = resolve(&spec, &about, references).await?;
         adjust(&mut inputs);
         Ok(inputs)

@@ -19,6 +19,7 @@ use crate::{
     mail::{guard::Guard, proxy::NotAProxy},
     metrics::Metrics,
     runtime::{
+        self,
         election::{Election, Role},
         key,
         lease::Pace,
@@ -57,6 +58,14 @@ pub struct Operator {
     reach: Reach,
     #[command(flatten)]
     token_reach: TokenReach,
+    /// Keep refresh tokens (OAuth2) in Secrets of the operator's own, beside the objects that use them: grant DeviceCode needs it,
+    /// and RefreshToken where the provider gives a new one each time. Needs the rights to create and update Secrets.
+    #[arg(long)]
+    token_secrets: bool,
+    /// Let the ServiceAccounts of this name vouch for the objects of their namespaces at providers of access tokens
+    /// (workloadIdentity), so that no secret need exist there; '' lets none. Needs the right to make tokens of that name.
+    #[arg(long, default_value = "", value_name = "NAME")]
+    federated_service_account: String,
     /// Enforce: do what specs ask for. Observe: connect and log in, and send nothing.
     #[arg(long, value_enum, default_value_t = Behaviour::Enforce)]
     mode: Behaviour,
@@ -157,7 +166,7 @@ impl Operator {
         telemetry::init(self.log_format, &self.log_level)?;
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
-        let config = kube::Config::infer().await?;
+        let config = runtime::config::cluster().await?;
         let guard = self.reach.guard(&config).await;
         let client = Client::try_from(config)?;
         let (health, metrics) = (Health::default(), Metrics::default());
@@ -195,6 +204,8 @@ impl Operator {
             namespaces: self.namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect(),
             access: self.secrets_access,
             require_allowed_hosts: self.require_allowed_hosts,
+            token_secrets: self.token_secrets,
+            federated_account: Some(self.federated_service_account.clone()).filter(|name| !name.is_empty()),
             mode: match self.mode {
                 Behaviour::Enforce => Mode::Enforce,
                 Behaviour::Observe => Mode::Observe,
@@ -215,6 +226,9 @@ impl Operator {
         })
     }
 }
+
+/// How long the end of the process waits for refresh tokens that are on their way. It has 10 s in all.
+const KEEPING: Duration = Duration::from_secs(3);
 
 /// Takes part in the election, and leads whenever it is our turn, until `stop`.
 async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics, health: Health, memory: Memory, stop: Stop) {
@@ -248,6 +262,8 @@ async fn lead_in_turn(client: Client, settings: Arc<Settings>, metrics: Metrics,
         () = take_turns(&kinds, &ground, roles, &stop) => {}
         () = others => {}
     }
+    // A refresh token that is on its way is kept before another may ask for the next.
+    let _ = tokio::time::timeout(KEEPING, ground.tokens.close()).await;
     election_stopper.stop();
     // It gives the Lease back, so that another need not wait for its end.
     let _ = tokio::time::timeout(Duration::from_secs(2), election).await;

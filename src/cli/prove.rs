@@ -54,8 +54,8 @@ impl Checker {
         let mut spec = target.spec.clone();
         // It is proved from here, whoever else is to prove it.
         (spec.actors, spec.actor_selector) = (None, None);
-        let about =
-            About { namespace: target.namespace, name: target.name, uid: "", key: &self.key, require_allowed_hosts: false };
+        let (kind, Target { namespace, name, .. }) = ("EmailProfile", target);
+        let about = About { kind, namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
         let resolved = resolve(&spec, &about, references).await;
         let mut inputs = match resolved.and_then(|inputs| inputs.waits.clone().map_or(Ok(inputs), Err)) {
             Ok(inputs) => inputs,

@@ -65,8 +65,8 @@ impl Checker {
     /// Proves one policy. None where it was told to end before it came to a result; for the answer to a probe that was sent by then
     /// the mailbox is looked at once more.
     pub async fn round_trip(&self, target: &Target<'_>, references: &dyn References) -> Option<Proof> {
-        let about =
-            About { namespace: target.namespace, name: target.name, uid: "", key: &self.key, require_allowed_hosts: false };
+        let (kind, Target { namespace, name, .. }) = ("RoundTripPolicy", target);
+        let about = About { kind, namespace, name, uid: "", key: &self.key, require_allowed_hosts: false };
         let spec = target.spec;
         let only_in_a_cluster = spec.receive.profile_ref.is_none();
         let proof = if only_in_a_cluster || target.practises {

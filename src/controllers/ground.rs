@@ -9,11 +9,16 @@ use crate::{
     mail::{Vantage, https::Https},
     metrics::Metrics,
     runtime::{
+        kept::TokenSecrets,
         lease::{Fence, Pace},
         secrets::Access,
     },
     server::Health,
-    verify::{fingerprint::Key, mail_server::Mode, tokens::Tokens},
+    verify::{
+        fingerprint::Key,
+        mail_server::Mode,
+        tokens::{Tokens, keep::Keeper},
+    },
 };
 
 /// How the operator was set up, for all kinds.
@@ -39,6 +44,10 @@ pub struct Settings {
     pub vantage: Vantage,
     /// How access tokens are asked for.
     pub https: Https,
+    /// The name of the `ServiceAccounts` that vouch for the objects of their namespaces at providers; none where none do.
+    pub federated_account: Option<String>,
+    /// Whether Secrets are written that keep refresh tokens.
+    pub token_secrets: bool,
     /// Checks at once.
     pub max_checks: usize,
     /// Checks at once to one host.
@@ -98,4 +107,14 @@ pub struct Ground {
     pub memory: Memory,
     /// The access tokens, which outlive it too.
     pub tokens: Arc<Tokens>,
+}
+
+impl Ground {
+    /// Who keeps refresh tokens; none where no Secret may be written.
+    #[must_use]
+    pub fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.settings
+            .token_secrets
+            .then(|| Arc::new(TokenSecrets::new(self.client.clone(), self.fence.clone())) as Arc<dyn Keeper>)
+    }
 }

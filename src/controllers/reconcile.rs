@@ -88,6 +88,7 @@ pub fn error_policy<K: Kind>(object: &Glance<K::Object>, error: &Error, ctx: &Co
 #[must_use]
 pub fn about<'a, K: Kind>(name: &'a Name, uid: &'a str, ctx: &'a Context<K>) -> About<'a> {
     About {
+        kind: K::KIND,
         namespace: &name.namespace,
         name: &name.name,
         uid,

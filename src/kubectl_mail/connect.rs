@@ -25,6 +25,17 @@ pub struct Connect {
 }
 
 impl Connect {
+    /// What was said of them elsewhere than on our own command line.
+    pub fn to(namespace: Option<&str>, context: Option<&str>, kubeconfig: Option<&str>) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Self { namespace: owned(namespace), context: owned(context), kubeconfig: kubeconfig.map(PathBuf::from) }
+    }
+
+    /// The namespace, where one was named.
+    pub fn named(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// A client, and the namespace that is meant.
     pub async fn client(&self) -> Result<(Client, String), Error> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };

@@ -1,19 +1,41 @@
-//! `kubectl mail`: what people ask of mailverity's objects in a cluster. `code` asks a profile for the mail that a person is to
-//! send, `verify` asks the operator to look now. Nothing is decided here: it reads statuses and writes one annotation.
+//! `kubectl mail`: what people ask of mailverity's objects in a cluster, a file or folder a command. Nothing is decided here, and no
+//! mail is sent from here: it reads objects, and what it writes is for the operator to heed.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::doc_markdown, reason = "clap prints the documentation of flags as it is written")]
 
+mod ask;
 mod code;
+mod complete;
 mod connect;
+mod describe;
+mod init;
+mod kind;
+mod line;
+mod links;
+mod list;
+mod login;
+mod object;
+mod pause;
+mod plan;
+mod reset;
+mod seen;
+mod send;
+mod table;
+mod target;
+mod time;
 mod verify;
+mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use connect::Connect;
+use kind::Kind;
+use target::Target;
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,25 +64,56 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Code(code::Code),
+    Completion(complete::Completion),
+    Describe(describe::Describe),
+    Init(init::Init),
+    #[command(visible_alias = "ls")]
+    List(list::List),
+    Login(login::Login),
+    Pause(pause::Pause),
+    Plan(plan::Plan),
+    Reset(reset::Reset),
+    Resume(pause::Resume),
+    Send(send::Send),
+    Test(verify::Test),
     Verify(verify::Verify),
+    Wait(wait::Wait),
+    Watch(watch::Watch),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(Error::from).and_then(|runtime| {
-        runtime.block_on(async {
-            match cli.command {
-                Command::Code(code) => code.run(&cli.connect).await,
-                Command::Verify(verify) => verify.run(&cli.connect).await,
-            }
-        })
-    });
+    let done = runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(run()));
     let exit = done.unwrap_or_else(|error| {
         eprintln!("kubectl-mail: {}", connect::words(&*error));
         Exit::Bad
     });
     ExitCode::from(exit as u8)
+}
+
+async fn run() -> Result<Exit, Error> {
+    // Half a command line is none.
+    if let Some(words) = complete::words(std::env::args_os()) {
+        return Ok(complete::run(&words).await);
+    }
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Code(code) => code.run(&cli.connect).await,
+        Command::Completion(completion) => Ok(completion.run()),
+        Command::Describe(describe) => describe.run(&cli.connect).await,
+        Command::Init(init) => init.run(&cli.connect),
+        Command::List(list) => list.run(&cli.connect).await,
+        Command::Login(login) => login.run(&cli.connect).await,
+        Command::Pause(pause) => pause.run(&cli.connect).await,
+        Command::Plan(plan) => plan.run(&cli.connect).await,
+        Command::Reset(reset) => reset.run(&cli.connect).await,
+        Command::Resume(resume) => resume.run(&cli.connect).await,
+        Command::Send(send) => send.run(&cli.connect).await,
+        Command::Test(test) => test.run(&cli.connect).await,
+        Command::Verify(verify) => verify.run(&cli.connect).await,
+        Command::Wait(wait) => wait.run(&cli.connect).await,
+        Command::Watch(watch) => watch.run(&cli.connect).await,
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
-//! `kubectl mail verify`: asks the operator to look now, and waits for what it finds.
-
-mod seen;
-mod target;
+//! `kubectl mail verify` and `test`: ask the operator to look now, and wait for what it finds. They differ in how much they tell.
 
 use std::time::Duration;
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::Client;
+use mailverity::api::v1alpha1::{Level, MailServerSpec, VERIFY_REQUESTED_AT};
 
-use self::{seen::Seen, target::Target};
-use super::{Connect, Error, Exit};
+use super::{Connect, Error, Exit, Kind, Target, describe, object::Object, seen::Seen};
 
 /// Between two looks at a status.
-const EVERY: Duration = Duration::from_millis(500);
+pub const EVERY: Duration = Duration::from_millis(500);
 /// How long an operator may take to notice a request before what stands in its way is told.
 const NOTICED: Duration = Duration::from_secs(10);
 
@@ -26,7 +23,7 @@ const NOTICED: Duration = Duration::from_secs(10);
 #[derive(Args, Debug)]
 pub struct Verify {
     /// An EmailProfile's name, or KIND/NAME: emailprofile (emp), mailserver (ms), roundtrippolicy (rtp) or mailreceiver (mr).
-    #[arg(required = true, value_name = "[KIND/]NAME")]
+    #[arg(required = true, value_name = "[KIND/]NAME", value_parser = Target::namespaced)]
     names: Vec<Target>,
     /// Wait until the run is over, and tell what it found; at most so long, such as 90s or 5m (20m if absent).
     #[arg(
@@ -35,46 +32,108 @@ pub struct Verify {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "20m",
-        value_parser = duration
+        value_parser = crate::time::duration
     )]
     wait: Option<Duration>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<SignedDuration>().map_err(|error| error.to_string())?;
-    Duration::try_from(parsed).map_err(|error| error.to_string())
+/// Have one object verified now, and follow it: each actor as it gets on, then the stages of each session.
+///
+/// As verify --wait with more to read. It asks for what the spec says and no more: of a MailServer below level Deliver no mail is sent
+/// (see `kubectl mail send`).
+///
+/// Exit codes: 0 verified; 1 not verified, or not in time; 2 bad usage, or no such object.
+#[derive(Args, Debug)]
+pub struct Test {
+    /// An EmailProfile's name, or KIND/NAME, as of verify.
+    #[arg(value_name = "[KIND/]NAME", value_parser = Target::namespaced)]
+    name: Target,
+    /// Wait no longer.
+    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = crate::time::duration)]
+    timeout: Duration,
 }
 
 impl Verify {
     pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
         let (client, namespace) = connect.client().await?;
-        // Sub-seconds, so that two requests in one second are two.
-        let asked = format!("{:.6}", Timestamp::now());
+        let asked = request();
         for target in &self.names {
-            target.ask(&client, &namespace, &asked).await?;
+            target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(&asked)).await?;
             if self.wait.is_none() {
-                println!("{target} {namespace}/{}: verification requested at {asked}", target.name);
+                println!("{}: verification requested at {asked}", target.title(&namespace));
             }
         }
         let Some(patience) = self.wait else { return Ok(Exit::Good) };
         let mut exit = Exit::Good;
-        let waits = self.names.iter().map(|target| wait(target, &client, &namespace, &asked, patience));
-        for (target, seen) in self.names.iter().zip(futures::future::join_all(waits).await) {
-            exit = exit.max(seen?.tell(&format!("{target} {namespace}/{}", target.name)));
+        let waits = self.names.iter().map(|target| follow(target, &client, &namespace, &asked, patience, |_| ()));
+        for (target, followed) in self.names.iter().zip(futures::future::join_all(waits).await) {
+            exit = exit.max(followed?.1.tell(&target.title(&namespace)));
         }
         Ok(exit)
     }
 }
 
-/// Waits until the request is answered and the run over, or something stands in its way, or nobody wants to wait longer.
-async fn wait(target: &Target, client: &Client, namespace: &str, asked: &str, patience: Duration) -> Result<Seen, Error> {
+impl Test {
+    pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
+        let (client, namespace) = connect.client().await?;
+        let Self { name: target, timeout } = self;
+        let before = Seen::of(&target.get(&client, &namespace).await?);
+        let asked = request();
+        target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(&asked)).await?;
+        println!("{}: asked for at {asked}", target.title(&namespace));
+        let mut told = before.lines();
+        let each = |seen: &Seen| {
+            let lines = seen.lines();
+            for line in lines.iter().filter(|line| seen.is_running && !told.contains(line)) {
+                println!("{line}");
+            }
+            told = lines;
+        };
+        let (object, seen) = follow(&target, &client, &namespace, &asked, timeout, each).await?;
+        if seen.is_over {
+            for line in describe::sessions(&object) {
+                println!("{line}");
+            }
+        }
+        if let Some(level) = level(&object).filter(|level| *level < Level::Deliver) {
+            println!("No mail was sent: it is checked at level {level:?}.");
+        }
+        Ok(seen.tell(&target.title(&namespace)))
+    }
+}
+
+/// A value for the annotation: sub-seconds, so that two requests in one second are two.
+fn request() -> String {
+    format!("{:.6}", Timestamp::now())
+}
+
+/// How far a `MailServer` is checked; none of other kinds.
+fn level(object: &Object) -> Option<Level> {
+    (object.kind == Kind::MailServer).then(|| object.spec::<MailServerSpec>()).flatten().map(|spec| spec.level())
+}
+
+/// Waits until the request is answered and the run over, or something stands in its way, or nobody wants to wait longer; `each`
+/// hears what is seen until then.
+async fn follow(
+    target: &Target,
+    client: &Client,
+    namespace: &str,
+    asked: &str,
+    patience: Duration,
+    mut each: impl FnMut(&Seen),
+) -> Result<(Object, Seen), Error> {
     let begun = tokio::time::Instant::now();
     loop {
-        let mut seen = target.look(client, namespace).await?;
-        seen.is_over = seen.answered.as_deref() == Some(asked) && !seen.is_running;
-        let blocked = seen.is_blocked && seen.answered.as_deref() != Some(asked) && begun.elapsed() >= NOTICED;
+        let object = target.get(client, namespace).await?;
+        let mut seen = Seen::of(&object);
+        let answered = seen.answered.as_deref() == Some(asked);
+        seen.is_over = answered && !seen.is_running;
+        let blocked = seen.is_blocked && !answered && begun.elapsed() >= NOTICED;
         if seen.is_over || blocked || begun.elapsed() >= patience {
-            return Ok(seen);
+            return Ok((object, seen));
+        }
+        if answered {
+            each(&seen);
         }
         tokio::time::sleep(EVERY).await;
     }

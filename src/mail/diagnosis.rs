@@ -1,7 +1,7 @@
 //! What went wrong, in a form that people and programs can use: a reason, the stage, the server's own words, and the
 //! facts that its hint needs.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::Stage;
 use crate::api::{Class, Reason};
@@ -22,6 +22,8 @@ pub struct Diagnosis {
     pub words: Option<String>,
     /// Our words, where the server had none or they do not tell enough.
     pub detail: Option<String>,
+    /// How long the server wants to be left alone, where it said so.
+    pub after: Option<Duration>,
     facts: Vec<(&'static str, String)>,
 }
 
@@ -29,7 +31,7 @@ impl Diagnosis {
     /// A diagnosis that knows only its reason.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
-        Self { reason, class: reason.class(), stage: None, words: None, detail: None, facts: Vec::new() }
+        Self { reason, class: reason.class(), stage: None, words: None, detail: None, after: None, facts: Vec::new() }
     }
 
     /// With the server's words. They must be scrubbed already; length and control characters are seen to here.
@@ -43,6 +45,13 @@ impl Diagnosis {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Not to be tried again before so long.
+    #[must_use]
+    pub fn after(mut self, wait: Option<Duration>) -> Self {
+        self.after = wait;
         self
     }
 

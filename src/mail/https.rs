@@ -1,7 +1,9 @@
-//! One request over HTTPS (RFC 9110), for what is asked of token endpoints: guarded, bounded, inside a deadline, and without
-//! redirects, as whoever could redirect us would be shown a secret.
+//! Requests over HTTPS (RFC 9110), to token endpoints and to the APIs by which mailboxes are read: guarded, bounded, inside a
+//! deadline, and without redirects, as whoever could redirect us would be shown a secret. Many over one connection: `session`.
 
-use std::{str::FromStr, time::Duration};
+mod session;
+
+use std::{error::Error as _, str::FromStr, time::Duration};
 
 use futures::future::{Either, select};
 use http_body_util::{BodyExt, Full};
@@ -9,13 +11,16 @@ use hyper::{
     Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
     client::conn::http1,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
+
+pub use session::{Ask, Session};
 
 use super::{
     Diagnosis, Stage, Tcp, Vantage, authority,
@@ -33,8 +38,15 @@ const BODY: usize = 256 * 1024;
 /// The most bytes of an answer's head.
 const HEAD: usize = 32 * 1024;
 
+/// What bodies are.
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+
 /// The port of HTTPS.
 const PORT: u16 = 443;
+
+/// Who asks.
+const AGENT: &str = concat!("mailverity/", env!("CARGO_PKG_VERSION"));
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +56,7 @@ pub struct Url {
     /// The port; 443 where the URL names none.
     pub port: u16,
     /// Path and query.
-    path: String,
+    pub path: String,
     text: String,
 }
 
@@ -107,13 +119,14 @@ pub enum Hosts {
 }
 
 impl Hosts {
-    fn admit(&self, url: &Url) -> Result<(), Diagnosis> {
+    fn admit(&self, host: &str, port: u16) -> Result<(), Diagnosis> {
         let Self::These(hosts) = self else { return Ok(()) };
-        let known = url.port == PORT && super::oauth2::presets::HOSTS.contains(&url.host.as_str());
-        if known || hosts.iter().any(|host| host.name == url.host && host.port == url.port) {
+        let known = [super::oauth2::presets::HOSTS.as_slice(), &super::graph::HOSTS, &[super::gmail::HOST]];
+        let known = port == PORT && known.iter().any(|known| known.contains(&host));
+        if known || hosts.iter().any(|named| named.name == host && named.port == port) {
             return Ok(());
         }
-        let place = authority(&url.host, url.port);
+        let place = authority(host, port);
         Err(Diagnosis::new(Reason::DestinationDenied)
             .detail(format!("the operator's --allowed-token-hosts does not name {place}"))
             .fact("address", place))
@@ -129,6 +142,8 @@ pub struct Answer {
     pub media: String,
     /// How long to wait, where the server says so in seconds (RFC 9110 section 10.2.3).
     pub retry_after: Option<Duration>,
+    /// The server's clock (RFC 9110 section 6.6.1).
+    pub date: Option<Timestamp>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -175,10 +190,35 @@ impl Https {
         form: &SecretString,
         deadline: Instant,
     ) -> Result<Answer, Diagnosis> {
-        self.hosts.admit(url)?;
-        let stream = self.connect(url, deadline).await?;
+        self.send(url, authorization, (FORM, form), deadline).await
+    }
+
+    /// Sends JSON by POST.
+    ///
+    /// # Errors
+    /// Those of [`Https::post`].
+    pub async fn post_json(
+        &self,
+        url: &Url,
+        authorization: &SecretString,
+        json: &SecretString,
+        deadline: Instant,
+    ) -> Result<Answer, Diagnosis> {
+        self.send(url, Some(authorization), (JSON, json), deadline).await
+    }
+
+    /// Sends a body, of this media type, by POST.
+    async fn send(
+        &self,
+        url: &Url,
+        authorization: Option<&SecretString>,
+        body: (&'static str, &SecretString),
+        deadline: Instant,
+    ) -> Result<Answer, Diagnosis> {
+        self.admit(&url.host, url.port)?;
+        let stream = self.connect(&url.host, url.port, deadline).await?;
         let place = authority(&url.host, url.port);
-        let request = request(url, authorization, form).ok_or_else(|| broke(&place, "the request cannot be written"))?;
+        let request = request(url, authorization, body).ok_or_else(|| broke(&place, "the request cannot be written"))?;
         match timeout_at(deadline, exchange(stream, request, &place)).await {
             Ok(answer) => answer,
             Err(_) => Err(Diagnosis::new(Reason::ResponseTimedOut)
@@ -187,14 +227,48 @@ impl Https {
         }
     }
 
-    async fn connect(&self, url: &Url, deadline: Instant) -> Result<TlsStream<Tcp>, Diagnosis> {
-        let Url { host, port, .. } = url;
-        let by = self.vantage.proxy.as_ref().filter(|_| !self.goes_direct(host));
-        let mut tcp = if let Some(proxy) = by {
-            self.vantage.connect_by(proxy, host, *port, deadline).await?
+    /// The same rules from another vantage, which goes by its own egress proxy where it has one.
+    #[must_use]
+    pub fn at(&self, vantage: &Vantage) -> Self {
+        let mut there = self.clone();
+        there.vantage = Vantage { guard: vantage.guard.at_any_port(), ..vantage.clone() };
+        if there.vantage.proxy.is_none() {
+            there.vantage.proxy.clone_from(&self.vantage.proxy);
         } else {
-            let addresses = self.vantage.resolve(host, deadline).await?;
-            self.vantage.connect(&addresses, *port, deadline).await?
+            there.direct.clear();
+        }
+        there
+    }
+
+    /// How a host is connected to: by the vantage's proxy, unless it is one of those that are not.
+    #[must_use]
+    pub fn vantage_for(&self, host: &str) -> Vantage {
+        let mut vantage = self.vantage.clone();
+        vantage.proxy = vantage.proxy.filter(|_| !self.goes_direct(host));
+        vantage
+    }
+
+    /// What a host's certificate must be.
+    #[must_use]
+    pub fn tls(&self) -> &TlsPolicy {
+        &self.tls
+    }
+
+    /// Whether requests may go there.
+    ///
+    /// # Errors
+    /// `DestinationDenied`.
+    pub fn admit(&self, host: &str, port: u16) -> Result<(), Diagnosis> {
+        self.hosts.admit(host, port)
+    }
+
+    async fn connect(&self, host: &str, port: u16, deadline: Instant) -> Result<TlsStream<Tcp>, Diagnosis> {
+        let vantage = self.vantage_for(host);
+        let mut tcp = if let Some(proxy) = &vantage.proxy {
+            vantage.connect_by(proxy, host, port, deadline).await?
+        } else {
+            let addresses = vantage.resolve(host, deadline).await?;
+            vantage.connect(&addresses, port, deadline).await?
         };
         tcp.begin_tls();
         let peer = tcp.peer();
@@ -209,26 +283,35 @@ impl Https {
     }
 }
 
-fn request(url: &Url, authorization: Option<&SecretString>, form: &SecretString) -> Option<Request<Full<Bytes>>> {
-    let place = if url.port == PORT {
-        authority(&url.host, PORT).strip_suffix(":443")?.to_owned()
-    } else {
-        authority(&url.host, url.port)
-    };
-    let body = Full::new(Bytes::copy_from_slice(form.expose_secret().as_bytes()));
+fn request(
+    url: &Url,
+    authorization: Option<&SecretString>,
+    (media, body): (&'static str, &SecretString),
+) -> Option<Request<Full<Bytes>>> {
+    let body = Full::new(Bytes::copy_from_slice(body.expose_secret().as_bytes()));
     let mut request = Request::post(url.path.as_str())
-        .header(HOST, place)
-        .header(USER_AGENT, concat!("mailverity/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json")
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(HOST, host_field(&url.host, url.port))
+        .header(USER_AGENT, AGENT)
+        .header(ACCEPT, JSON)
+        .header(CONTENT_TYPE, media)
         .body(body)
         .ok()?;
     if let Some(authorization) = authorization {
-        let mut value = HeaderValue::from_str(authorization.expose_secret()).ok()?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, value);
+        request.headers_mut().insert(AUTHORIZATION, sensitive(authorization)?);
     }
     Some(request)
+}
+
+/// The value of the field Host (RFC 9110 section 7.2).
+fn host_field(host: &str, port: u16) -> String {
+    let place = authority(host, port);
+    place.strip_suffix(":443").map(str::to_owned).unwrap_or(place)
+}
+
+fn sensitive(secret: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.expose_secret()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 async fn exchange(stream: TlsStream<Tcp>, request: Request<Full<Bytes>>, place: &str) -> Result<Answer, Diagnosis> {
@@ -238,7 +321,7 @@ async fn exchange(stream: TlsStream<Tcp>, request: Request<Full<Bytes>>, place: 
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let work = async {
         let response = sender.send_request(request).await.map_err(broken)?;
-        read(response, place).await
+        read(response, place, Bound::Whole(BODY)).await
     };
     match select(std::pin::pin!(work), std::pin::pin!(connection)).await {
         Either::Left((answer, _)) => answer,
@@ -246,7 +329,16 @@ async fn exchange(stream: TlsStream<Tcp>, request: Request<Full<Bytes>>, place: 
     }
 }
 
-async fn read(response: Response<Incoming>, place: &str) -> Result<Answer, Diagnosis> {
+/// How much of a body is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// So many bytes; a longer one is refused.
+    Whole(usize),
+    /// The first so many bytes of it.
+    Start(usize),
+}
+
+async fn read(response: Response<Incoming>, place: &str, bound: Bound) -> Result<Answer, Diagnosis> {
     let (head, mut incoming) = response.into_parts();
     let redirects = head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED;
     if redirects {
@@ -256,16 +348,24 @@ async fn read(response: Response<Incoming>, place: &str) -> Result<Answer, Diagn
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| broken(place, &error))?;
         if let Some(data) = frame.data_ref() {
-            if body.len() + data.len() > BODY {
-                return Err(broke(place, "its answer is larger than 256 KiB"));
+            match bound {
+                Bound::Whole(most) if body.len() + data.len() > most => {
+                    return Err(broke(place, &format!("its answer is larger than {} KiB", most / 1024)));
+                }
+                Bound::Start(most) if body.len() + data.len() >= most => {
+                    body.extend_from_slice(&data[..most - body.len()]);
+                    break;
+                }
+                Bound::Whole(_) | Bound::Start(_) => body.extend_from_slice(data),
             }
-            body.extend_from_slice(data);
         }
     }
     let text = |name| header(&head.headers, name);
     let media = text(CONTENT_TYPE.as_str()).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let retry_after = text(RETRY_AFTER.as_str()).trim().parse().ok().map(Duration::from_secs);
-    Ok(Answer { status: head.status.as_u16(), media, retry_after, body })
+    // The form of RFC 5322 is the one of HTTP, too (RFC 9110 section 5.6.7).
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text(DATE.as_str())).ok();
+    Ok(Answer { status: head.status.as_u16(), media, retry_after, date, body })
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -273,7 +373,9 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 fn broken(place: &str, error: &hyper::Error) -> Diagnosis {
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+    // Who hangs up without a word breaks TLS, too.
+    let broke_off = error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    if broke_off || error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return Diagnosis::new(Reason::ConnectionClosed).detail(format!("{place} closed the connection before it had answered"));
     }
     broke(place, &format!("its answer is no HTTP ({})", super::diagnosis::printable(&error.to_string(), WORDS)))
@@ -311,10 +413,13 @@ mod tests {
             ("https://login.microsoftonline.com/x/oauth2/v2.0/token", true),
             ("https://login.microsoftonline.com:444/x/oauth2/v2.0/token", false),
             ("https://oauth2.googleapis.com/token", true),
+            ("https://graph.microsoft.com/v1.0/users", true),
+            ("https://gmail.googleapis.com/gmail/v1/users/me", true),
+            ("https://gmail.googleapis.com:8443/gmail/v1/users/me", false),
         ] {
             let url: Url = url.parse().unwrap();
-            assert_eq!(hosts.admit(&url).is_ok(), admitted, "{url}");
-            assert!(Hosts::Any.admit(&url).is_ok());
+            assert_eq!(hosts.admit(&url.host, url.port).is_ok(), admitted, "{url}");
+            assert!(Hosts::Any.admit(&url.host, url.port).is_ok());
         }
         for bad in ["", "a/b", "https://a", "a:b"] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");

@@ -33,6 +33,11 @@ pub enum Mark {
         /// The messages that are there.
         messages: u32,
     },
+    /// Microsoft Graph and the Gmail API, which know a mail by when it came.
+    Time {
+        /// The time, in seconds since 1970.
+        at: i64,
+    },
 }
 
 impl std::fmt::Display for Mark {
@@ -40,6 +45,7 @@ impl std::fmt::Display for Mark {
         match self {
             Self::Imap { validity, next } => write!(f, "IMAP/{validity}/{next}"),
             Self::Pop3 { messages } => write!(f, "POP3/{messages}"),
+            Self::Time { at } => write!(f, "Time/{at}"),
         }
     }
 }
@@ -50,10 +56,12 @@ impl std::str::FromStr for Mark {
     fn from_str(written: &str) -> Result<Self, ()> {
         let mut parts = written.split('/');
         let mark = parts.next();
-        let mut number = || parts.next().and_then(|number| number.parse().ok()).ok_or(());
+        let mut part = || parts.next().ok_or(());
+        let number = |part: &str| part.parse().map_err(drop);
         match mark {
-            Some("IMAP") => Ok(Self::Imap { validity: number()?, next: number()? }),
-            Some("POP3") => Ok(Self::Pop3 { messages: number()? }),
+            Some("IMAP") => Ok(Self::Imap { validity: number(part()?)?, next: number(part()?)? }),
+            Some("POP3") => Ok(Self::Pop3 { messages: number(part()?)? }),
+            Some("Time") => Ok(Self::Time { at: part()?.parse().map_err(drop)? }),
             _ => Err(()),
         }
     }
@@ -64,10 +72,12 @@ impl std::str::FromStr for Mark {
 pub struct Place {
     /// The folder's name as the server lists it; empty over POP3, which has one.
     pub folder: String,
-    /// IMAP's UIDVALIDITY of the folder; 0 over POP3.
+    /// IMAP's UIDVALIDITY of the folder; 0 over other protocols.
     pub validity: u32,
-    /// IMAP's UID; over POP3 the message's number in this session.
+    /// IMAP's UID; over POP3 the message's number in this session; 0 where the message has an id.
     pub number: u32,
+    /// Microsoft Graph's and Gmail's id of the message; empty over other protocols.
+    pub id: String,
     /// Whether the folder is for junk.
     pub junk: bool,
 }
@@ -192,8 +202,8 @@ pub trait Mailbox: Send {
     /// takes a new session.
     fn stays(&self) -> bool;
 
-    /// Waits until there is reason to look again, or until then, or until it is woken; whether there is reason. A second of the
-    /// deadline is left for what follows.
+    /// Waits until there is reason to look again, or until then, or until it is woken; whether there is reason. Where a server
+    /// tells nothing by itself, that it is time is a reason. A second of the deadline is left for what follows.
     fn wait<'a>(&'a mut self, until: Instant, woken: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<bool, Diagnosis>>;
 
     /// Something is expected from now on: what comes next is looked at at once, however much came before.
@@ -239,7 +249,7 @@ mod tests {
     const CODE: &str = "0190a7d2-5a3c-8f10-9c1e-2b6f0a4d7e11";
 
     fn place() -> Place {
-        Place { folder: "INBOX".to_owned(), validity: 1, number: 7, junk: false }
+        Place { folder: "INBOX".to_owned(), validity: 1, number: 7, id: String::new(), junk: false }
     }
 
     fn found(header: &str) -> Option<Sighting> {
@@ -290,10 +300,12 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_was_written() {
-        for mark in [Mark::Imap { validity: 17, next: 4_000_000_000 }, Mark::Pop3 { messages: 3 }] {
+        let marks =
+            [Mark::Imap { validity: 17, next: 4_000_000_000 }, Mark::Pop3 { messages: 3 }, Mark::Time { at: 1_767_225_600 }];
+        for mark in marks {
             assert_eq!(mark.to_string().parse(), Ok(mark));
         }
-        for bad in ["", "IMAP", "IMAP/1", "POP3/x", "Graph/1"] {
+        for bad in ["", "IMAP", "IMAP/1", "POP3/x", "Time/", "Graph/1"] {
             assert_eq!(bad.parse::<Mark>(), Err(()), "{bad}");
         }
     }

@@ -1,4 +1,4 @@
-//! Protocols: DNS, TLS, SMTP, IMAP, POP3, OAuth 2.0 and what they stand on. Nothing here knows Kubernetes.
+//! Protocols: DNS, TLS, SMTP, IMAP, POP3, OAuth 2.0, Microsoft Graph, the Gmail API and what they stand on. Nothing here knows Kubernetes.
 //!
 //! Every failure leaves as a [`Diagnosis`] that keeps the server's own words. One type, [`wire::Wire`], stands between us
 //! and every server; stages are run by one recorder, [`stage::Stages`].
@@ -8,6 +8,8 @@ pub mod bounce;
 pub mod diagnosis;
 pub mod dns;
 pub mod domain;
+pub mod gmail;
+pub mod graph;
 pub mod guard;
 pub mod https;
 pub mod imap;
@@ -19,6 +21,7 @@ pub mod oauth2;
 pub mod pop3;
 pub mod protocol;
 pub mod proxy;
+pub mod rest;
 pub mod sasl;
 pub mod smtp;
 pub mod stage;

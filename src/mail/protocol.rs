@@ -14,6 +14,10 @@ pub enum Protocol {
     Imap,
     /// RFC 1939.
     Pop3,
+    /// Microsoft Graph: <https://learn.microsoft.com/en-us/graph/api/resources/mail-api-overview>
+    Graph,
+    /// The Gmail API: <https://developers.google.com/workspace/gmail/api/reference/rest>
+    Gmail,
 }
 
 impl Protocol {
@@ -24,6 +28,8 @@ impl Protocol {
             Self::Smtp => "SMTP",
             Self::Imap => "IMAP",
             Self::Pop3 => "POP3",
+            Self::Graph => "MicrosoftGraph",
+            Self::Gmail => "GmailAPI",
         }
     }
 }

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ApiError, Name, bounded,
+    identity::Account,
     roster::Roster,
     secrets::{Kind, Reference, Uses},
 };
@@ -25,8 +26,12 @@ use crate::{
         Class, Reason,
         v1alpha1::{EmailProfile, IS_DEFAULT_SERVER, MailReceiver, MailServer},
     },
-    mail::Diagnosis,
-    verify::{References, Stored, select::Known, tokens::Tokens},
+    mail::{Diagnosis, oauth2::Identity},
+    verify::{
+        References, Stored,
+        select::Known,
+        tokens::{Tokens, keep::Keeper},
+    },
 };
 
 /// The cluster that the client speaks to.
@@ -36,6 +41,9 @@ pub struct Cluster {
     uses: Uses,
     roster: Option<Arc<Roster>>,
     tokens: Option<Arc<Tokens>>,
+    keeper: Option<Arc<dyn Keeper>>,
+    /// The name of the accounts that vouch.
+    federated: Option<String>,
 }
 
 impl Cluster {
@@ -48,7 +56,7 @@ impl Cluster {
     /// The same, and notes in `uses` which version was read: seeing that version later is no news.
     #[must_use]
     pub fn noting(client: Client, uses: Uses) -> Self {
-        Self { client, uses, roster: None, tokens: None }
+        Self { client, uses, roster: None, tokens: None, keeper: None, federated: None }
     }
 
     /// The same, and knows these actors.
@@ -62,6 +70,20 @@ impl Cluster {
     #[must_use]
     pub fn with_tokens(mut self, tokens: Arc<Tokens>) -> Self {
         self.tokens = Some(tokens);
+        self
+    }
+
+    /// The same, and has refresh tokens kept by this.
+    #[must_use]
+    pub fn with_keeper(mut self, keeper: Option<Arc<dyn Keeper>>) -> Self {
+        self.keeper = keeper;
+        self
+    }
+
+    /// The same, and lets the `ServiceAccounts` of this name vouch for the objects of their namespaces.
+    #[must_use]
+    pub fn with_federated(mut self, name: Option<String>) -> Self {
+        self.federated = name;
         self
     }
 
@@ -145,6 +167,16 @@ impl References for Cluster {
 
     fn tokens(&self) -> Option<Arc<Tokens>> {
         self.tokens.clone()
+    }
+
+    fn identity(&self, namespace: &str, audience: &str) -> Option<(String, Arc<dyn Identity>)> {
+        let name = self.federated.as_ref()?;
+        let account = Account::new(self.client.clone(), namespace, name, audience);
+        Some((format!("system:serviceaccount:{namespace}:{name}"), Arc::new(account)))
+    }
+
+    fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+        self.keeper.clone()
     }
 
     fn namespace_labels<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, Diagnosis>> {

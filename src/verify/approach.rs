@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
 
 use super::{Login, Report};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
         v1alpha1::{Security, TlsStatus},
     },
     mail::{
-        Diagnosis, Stage, Stages, Vantage, authority,
+        Diagnosis, Stage, Stages, Tcp, Vantage, authority,
         protocol::{Found, Protocol},
         tls::{self, Examination, TlsPolicy},
         vantage::connect,
@@ -57,6 +58,11 @@ impl Approach<'_> {
         connect_by: Instant,
         until: Instant,
     ) -> Result<Wire, Diagnosis> {
+        Ok(Wire::new(self.reach(stages, report, connect_by).await?, self.protocol, until))
+    }
+
+    /// The same, for what is no conversation line by line.
+    pub(super) async fn reach(&self, stages: &mut Stages, report: &mut Report, connect_by: Instant) -> Result<Tcp, Diagnosis> {
         let Endpoint { host, port, .. } = self.endpoint;
         let tcp = if let Some(proxy) = &self.vantage.proxy {
             stages.skip(Stage::Dns, format!("{proxy} resolves the name"));
@@ -73,7 +79,18 @@ impl Approach<'_> {
             tcp
         };
         report.source_ip = Some(tcp.local().ip().to_string());
-        Ok(Wire::new(tcp, self.protocol, until))
+        Ok(tcp)
+    }
+
+    /// The handshake of TLS on a connection that [`Approach::reach`] made.
+    pub(super) async fn shake_hands(
+        &self,
+        tcp: Tcp,
+        deadline: Instant,
+    ) -> (Option<Examination>, Result<TlsStream<Tcp>, Diagnosis>) {
+        let (peer, host) = (tcp.peer(), self.endpoint.host.as_str());
+        let (examined, stream) = tls::handshake(tcp, self.tls, host, deadline).await;
+        (examined, stream.map_err(|failure| failure.diagnose(Stage::ImplicitTls, self.tls, host, peer, self.protocol)))
     }
 
     /// Waits for the server to speak. On a port that is not SMTP's own, half of the time in silence is enough to ask on a

@@ -43,6 +43,11 @@ pub trait Gate: Send + Sync {
     /// `Paused`, or that the lease is lost.
     fn still(&self) -> Result<(), Diagnosis>;
 
+    /// Whether somebody has asked for this check, and may be there to sign in: then a new device code may be asked for.
+    fn is_asked_for(&self) -> bool {
+        false
+    }
+
     /// Ends when a search is not wanted any more: it leaves the mailbox in order, and comes to nothing.
     fn ends(&self) -> BoxFuture<'_, ()> {
         std::future::pending().boxed()
@@ -72,6 +77,10 @@ impl Gate for Until<'_> {
 
     fn still(&self) -> Result<(), Diagnosis> {
         self.gate.still()
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.gate.is_asked_for()
     }
 
     fn ends(&self) -> BoxFuture<'_, ()> {

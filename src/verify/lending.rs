@@ -149,7 +149,8 @@ pub async fn lend(
     }
     // What makes the server itself unusable is told there; here it is a dependency that is not ready.
     let (waits, unsettled) = (not_ready(&found, &name), is_unsettled(&found));
-    let lending = About { namespace, name: &reference.name, uid: about.uid, ..*about };
+    let uid = found.metadata.uid.as_deref().unwrap_or_default();
+    let lending = About { kind: "MailServer", namespace, name: &reference.name, uid, ..*about };
     let server = mail_server::resolve(&found.spec, &lending, references).await;
     let mut server = match (server, &waits) {
         (Ok(server), _) => server,

@@ -7,14 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    api::v1alpha1::{Capabilities, Level, OAuth2Status, StageResult, StageStatus, TlsStatus},
+    api::{
+        Reason,
+        v1alpha1::{Capabilities, DeviceCode, Level, OAuth2Status, StageResult, StageStatus, TlsStatus},
+    },
     mail::{
         Diagnosis, Stage,
         diagnosis::printable,
         mailbox::Shown,
         stage::{Outcome, Record},
     },
-    verify::{conditions::cut, halt::whole_seconds},
+    verify::{conditions::cut, halt::whole_seconds, warnings::Ends},
 };
 
 /// How a check ended.
@@ -288,11 +291,32 @@ pub fn stage_status(record: &Record) -> StageStatus {
     }
 }
 
-/// The token in use, as a status tells it.
+/// The token in use, and the device code that waits, as a status tells them; `known`: what it told before.
 #[must_use]
-pub fn oauth2_status(token: Option<&(String, Timestamp)>) -> Option<OAuth2Status> {
-    let (_, expires) = token?;
-    Some(OAuth2Status { token_expires_at: Some(Time(whole_seconds(*expires))), device_code: None })
+pub fn oauth2_status(report: &Report, known: Option<OAuth2Status>) -> Option<OAuth2Status> {
+    let had = report.token.as_ref().map(|(_, expires)| Time(whole_seconds(*expires)));
+    let token_expires_at = had.or_else(|| known.as_ref().and_then(|known| known.token_expires_at.clone()));
+    let device_code = report.failure.as_ref().and_then(device_code);
+    let credential_expires_at = known.and_then(|known| known.credential_expires_at);
+    let told = OAuth2Status { token_expires_at, credential_expires_at, device_code };
+    Some(told).filter(|told| *told != OAuth2Status::default())
+}
+
+/// The same, with the end of what the application proves itself by as it is known now.
+pub fn credential_ends(status: &mut Option<OAuth2Status>, ends: Option<&Ends>) {
+    let credential_expires_at = ends.map(|ends| Time(whole_seconds(ends.at)));
+    let told = OAuth2Status { credential_expires_at, ..status.take().unwrap_or_default() };
+    *status = Some(told).filter(|told| *told != OAuth2Status::default());
+}
+
+fn device_code(failure: &Diagnosis) -> Option<DeviceCode> {
+    let pending = failure.reason == Reason::DeviceCodePending;
+    let fact = |name| failure.get(name).filter(|_| pending);
+    Some(DeviceCode {
+        verification_uri: cut(fact("uri")?, 512).to_owned(),
+        user_code: cut(fact("code")?, 64).to_owned(),
+        expires_at: Time(fact("until")?.parse().ok()?),
+    })
 }
 
 /// TLS and a certificate, cut to the bounds of a status.

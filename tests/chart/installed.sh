@@ -131,8 +131,13 @@ users() {
   may yes edit other create mailservers.mailverity.dev
   may no edit other create mailreceivers.mailverity.dev
   may yes admin other create mailreceivers.mailverity.dev
+  k create rolebinding on-call --role mail-pause --user on-call -n mailverity-system
+  may yes on-call mailverity-system create configmaps/mailverity-pause
+  may yes on-call mailverity-system patch configmaps/mailverity-pause
+  may no on-call mailverity-system patch configmaps/other
+  may no on-call other patch configmaps/mailverity-pause
 }
-check "mail-view, mail-edit and mail-admin let their users do what they say, and no more" users
+check "mail-view, mail-edit, mail-admin and mail-pause let their users do what they say, and no more" users
 
 uninstall() {
   local name

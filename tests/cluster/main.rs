@@ -13,6 +13,7 @@ mod support;
 
 mod agents;
 mod command;
+mod device;
 mod faults;
 mod gitops;
 mod history;
@@ -27,8 +28,10 @@ mod probes;
 mod profiles;
 mod proxy;
 mod receivers;
+mod rotation;
 mod scale;
 mod schema;
+mod scopes;
 mod secrets;
 mod sending;
 mod servers;
@@ -36,5 +39,6 @@ mod setting;
 mod tokens;
 mod vantages;
 mod views;
+mod workload;
 
 use setting::{account, auth, spec};

@@ -1,10 +1,6 @@
 //! An API server that is not there, or does not know the kinds yet: each test has one of its own to take away.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mailverity::api::v1alpha1::MailServerStatus;
@@ -16,49 +12,11 @@ use super::{
     sending::deliver,
     spec,
     support::{
-        cluster::{Cluster, is, signal},
+        cluster::{Cluster, is},
+        plane::Plane,
         stack::Stack,
     },
 };
-
-/// A control plane of a test's own.
-struct Plane(PathBuf);
-
-impl Plane {
-    async fn up(test: &str) -> Self {
-        // Beneath the run's own, so that it is ended with it where no test lives to end it.
-        let run = std::env::var("MAILVERITY_TEST_CONTROLPLANE").expect("run `make test`, which starts an API server");
-        let dir = Path::new(&run).join("planes").join(format!("{test}-{}", uuid::Uuid::new_v4().simple()));
-        let plane = Self(dir.clone());
-        let up = tokio::task::spawn_blocking(move || {
-            Command::new(script("up.sh")).arg(dir).env("AUDIT", "1").env("WHOLE", "1").stdout(Stdio::null()).status().unwrap()
-        });
-        assert!(up.await.unwrap().success(), "no control plane");
-        plane
-    }
-
-    /// kill -9 of the API server; etcd stays.
-    fn away(&self) {
-        let pid = std::fs::read_to_string(self.0.join("apiserver.pid")).unwrap();
-        assert!(signal("KILL", pid.trim()));
-    }
-
-    /// The API server is there again, as it was.
-    fn back(&self) {
-        Command::new("setsid").arg("--fork").arg(self.0.join("apiserver.start")).status().unwrap();
-    }
-}
-
-impl Drop for Plane {
-    fn drop(&mut self) {
-        Command::new(script("down.sh")).arg(&self.0).status().ok();
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
-
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/controlplane").join(name)
-}
 
 fn next(status: &MailServerStatus) -> Timestamp {
     status.next_check_time.clone().unwrap().0
@@ -73,7 +31,7 @@ async fn sleep_until(time: Timestamp) {
 async fn an_api_server_that_is_away_for_half_a_minute_costs_no_mail_and_no_restart() {
     // promises 1 and 2
     let (stack, plane) = (Stack::get(), Plane::up("away").await);
-    let cluster = Cluster::bare(plane.0.clone(), "away").await;
+    let cluster = Cluster::bare(plane.dir.clone(), "away").await;
     cluster.kinds().await;
     let user = account(&cluster, &stack, "away").await;
     let operator = cluster.operator(&[]).await;
@@ -121,7 +79,7 @@ async fn an_api_server_that_is_away_for_half_a_minute_costs_no_mail_and_no_resta
 #[tokio::test]
 async fn kinds_that_are_installed_after_the_operator_started_are_waited_for() {
     let (stack, plane) = (Stack::get(), Plane::up("late").await);
-    let cluster = Cluster::bare(plane.0.clone(), "late").await;
+    let cluster = Cluster::bare(plane.dir.clone(), "late").await;
     account(&cluster, &stack, "late").await;
     let operator = cluster.operator(&[]).await;
     let waits = async || operator.get("/readyz").await.filter(|(code, text)| *code == 503 && text.contains("is not installed"));

@@ -53,6 +53,7 @@ done
 
 cat >"$dir/env" <<EOT
 TOKEN_URL=https://localhost:$port/token
+DEVICE_URL=https://localhost:$port/device/auth
 TEST_URL=https://localhost:$port/test
 PORT=$port
 CA_FILE=$home/ca.pem

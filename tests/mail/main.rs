@@ -12,6 +12,7 @@
 mod support;
 
 mod answering;
+mod apis;
 mod command;
 mod documented;
 mod imap;
@@ -62,7 +63,14 @@ fn password(mechanism: &str) -> serde_json::Value {
 
 async fn resolve(spec: &MailServerSpec, given: &Given) -> Inputs {
     let key = Key::new(b"test");
-    let about = inputs::About { namespace: "mail", name: "relay", uid: "uid-1", key: &key, require_allowed_hosts: false };
+    let about = inputs::About {
+        kind: "MailServer",
+        namespace: "mail",
+        name: "relay",
+        uid: "uid-1",
+        key: &key,
+        require_allowed_hosts: false,
+    };
     mail_server::resolve(spec, &about, given).await.unwrap()
 }
 

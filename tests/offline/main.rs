@@ -7,3 +7,4 @@ mod cases;
 mod command;
 mod pages;
 mod schema;
+mod site;

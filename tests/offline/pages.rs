@@ -13,15 +13,22 @@ use serde_json::{Value, json};
 use super::command::run;
 
 /// Every page that a user reads, with its path.
-fn pages() -> Vec<(PathBuf, String)> {
+pub fn pages() -> Vec<(PathBuf, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["docs", "docs/runbooks"].map(|name| root.join(name));
-    let docs = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
-    let docs = docs.filter(|path| path.is_file());
-    let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/samples/README.md"].map(|name| root.join(name));
-    let pages: Vec<_> = docs.chain(others).map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
-    assert!(pages.len() > 10);
-    pages
+    let mut pages =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/samples/README.md"].map(|name| root.join(name)).to_vec();
+    let mut folders = vec![root.join("docs"), root.join("charts")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    assert!(pages.len() > 30);
+    pages.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
 fn page(name: &str) -> String {
@@ -187,44 +194,91 @@ fn every_command_on_a_page_exists_with_its_flags() {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
-    let anchor = |title: &str| {
-        let kept = title.trim().to_lowercase().replace(' ', "-");
-        kept.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>()
-    };
-    for (path, text) in pages() {
-        for link in found(r"\]\(([^)\s]+)\)", &text).iter().filter(|link| !link.contains("://")) {
-            let (file, place) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
-            assert!(target.exists(), "{}: {link}", path.display());
-            let titles = |text: String| {
-                text.lines()
-                    .filter_map(|line| line.strip_prefix("##").map(|t| anchor(t.trim_start_matches('#'))))
-                    .collect::<Vec<_>>()
-            };
-            assert!(
-                place.is_empty() || titles(fs::read_to_string(target).unwrap()).contains(&place.to_owned()),
-                "{}: {link}",
-                path.display()
-            );
+fn every_test_that_a_page_names_is_there() {
+    let (mut code, mut folders) =
+        (String::new(), ["src", "tests"].map(|name| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).to_vec());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                code.push_str(&fs::read_to_string(path).unwrap());
+            }
         }
     }
+    let mut seen = 0;
+    for name in ["security.md", "backup-restore.md"] {
+        for test in found(r"`([a-z0-9]+(?:_[a-z0-9]+){4,})`", &page(name)) {
+            assert!(code.contains(&format!("fn {test}(")), "{name}: {test}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "only {seen} tests are named");
+}
+
+/// The names of a page's table of metrics; counters without the `_total` that they are shown with.
+fn told_metrics() -> BTreeSet<String> {
+    let page = page("metrics.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    rows.filter(|name| name.contains('_') && !name.contains([',', ' ', '`'])).map(plain_metric).collect()
+}
+
+fn plain_metric(name: &str) -> String {
+    ["_total", "_bucket", "_count", "_sum"].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name)).to_owned()
 }
 
 #[test]
 fn the_metrics_on_the_page_are_those_in_the_code() {
-    let code = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/metrics.rs")).unwrap();
-    let tested = found(r#"["(\s](mailverity_[a-z_]+|workqueue_depth|controller_runtime_[a-z_]+)[ {"]"#, &code);
-    let page = page("operate.md");
-    let rows: String = page
-        .lines()
-        .filter(|line| line.starts_with("| mailverity_") || line.starts_with("| controller_"))
-        .map(|line| line.split('|').nth(1).unwrap())
-        .collect();
-    let told = found(r"(mailverity_[a-z_]+|workqueue_depth|controller_runtime_[a-z_]+)", &rows);
-    let basic = |name: &String| name.trim_end_matches("_count").to_owned();
-    let short = ["controller_runtime_reconcile_errors_total", "controller_runtime_reconcile_time_seconds"].map(str::to_owned);
-    assert_eq!(told.into_iter().chain(short).collect::<BTreeSet<_>>(), tested.iter().map(basic).collect());
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let code = |name: &str| fs::read_to_string(root.join("src").join(name)).unwrap();
+    let (metrics, receiver) = (code("metrics.rs"), code("receiver/outcome.rs"));
+    let registered = |pattern: &str, prefix: &str, code: &str| {
+        let names = found(pattern, code);
+        assert!(!names.is_empty(), "{pattern}");
+        names.into_iter().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>()
+    };
+    let known = [
+        registered(r#"mail\.register\("([a-z_]+)""#, "mailverity_", &metrics),
+        registered(r#"runtime\.register\("([a-z_]+)""#, "controller_runtime_", &metrics),
+        registered(r#"gauge\(\s*"([a-z_]+)""#, "", &metrics),
+        registered(r#"registry\.register\("([a-z_]+)""#, "mailverity_", &receiver),
+    ];
+    assert_eq!(told_metrics(), known.concat().into_iter().collect());
+}
+
+#[test]
+fn alerts_dashboard_and_queries_ask_for_metrics_that_there_are() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    for name in ["charts/mailverity/rules/mailverity.yaml", "charts/mailverity/dashboards/mailverity.json", "docs/metrics.md"] {
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        let asked: BTreeSet<_> =
+            found(r"\b((?:mailverity|controller_runtime)_[a-z_]+)", &text).iter().map(|n| plain_metric(n)).collect();
+        let unknown: Vec<_> = asked.difference(&told_metrics()).cloned().collect();
+        assert!(asked.len() > 5 && unknown.is_empty(), "{name}: {unknown:?}");
+    }
+}
+
+/// The paths of all values that are no maps, or empty ones.
+fn leaves(path: &str, value: &Value, into: &mut Vec<String>) {
+    match value.as_object().filter(|map| !map.is_empty()) {
+        Some(map) if !path.ends_with(".requests") && !path.ends_with(".limits") && !path.ends_with("dashboards.labels") => {
+            for (key, value) in map {
+                leaves(&format!("{path}{}{key}", if path.is_empty() { "" } else { "." }), value, into);
+            }
+        }
+        _ => into.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn every_value_of_the_chart_is_on_its_page() {
+    let values = include_str!("../../charts/mailverity/values.yaml");
+    let (values, page, mut all) = (serde_yaml::from_str(values).unwrap(), page("values.md"), Vec::new());
+    leaves("", &values, &mut all);
+    assert!(all.len() > 90);
+    for path in all {
+        assert!(page.lines().any(|line| line.starts_with(&format!("| `{path}` | `"))), "{path}: run `make generate`");
+    }
 }
 
 #[test]

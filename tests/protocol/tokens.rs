@@ -43,7 +43,7 @@ const GOOD: &str = r#"{"access_token":"an-access-token","token_type":"Bearer","e
 
 /// What a token endpoint does.
 #[derive(Clone)]
-enum Does {
+pub enum Does {
     /// Answers with this status and body.
     Says(u16, &'static str, String),
     /// Answers with these bytes as they are.
@@ -56,16 +56,16 @@ enum Does {
     HangsUp,
 }
 
-fn json(status: u16, body: &str) -> Does {
+pub fn json(status: u16, body: &str) -> Does {
     Does::Says(status, "application/json", body.to_owned())
 }
 
 /// A token endpoint on loopback, as `mx.test`.
-struct Provider {
+pub struct Provider {
     url: String,
     names: NameServer,
     asked: Arc<AtomicUsize>,
-    heard: Arc<Mutex<Vec<String>>>,
+    pub heard: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -77,7 +77,7 @@ impl Drop for Provider {
 
 impl Provider {
     /// Does one after the other, the last for ever.
-    async fn that(does: Vec<Does>, certificate: &'static str) -> Self {
+    pub async fn that(does: Vec<Does>, certificate: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (asked, heard) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
@@ -113,7 +113,7 @@ impl Provider {
         Source::new(Arc::new(Tokens::new(https)), self.request(), key.to_owned())
     }
 
-    fn request(&self) -> Request {
+    pub fn request(&self) -> Request {
         Request {
             endpoint: self.url.parse().unwrap(),
             client_id: "us".to_owned(),
@@ -123,7 +123,7 @@ impl Provider {
         }
     }
 
-    fn https(&self) -> Https {
+    pub fn https(&self) -> Https {
         Https::new(self.vantage(Guard::open()), &read(trusted_pem().as_bytes()).unwrap(), Hosts::Any)
     }
 
@@ -131,7 +131,7 @@ impl Provider {
         self.source_by(self.https(), "a")
     }
 
-    fn asked(&self) -> usize {
+    pub fn asked(&self) -> usize {
         self.asked.load(SeqCst)
     }
 }
@@ -170,16 +170,16 @@ async fn answer(stream: &mut (impl AsyncWriteExt + Unpin), does: &Does) {
     stream.write_all(text.as_bytes()).await.ok();
 }
 
-fn gate() -> Doorkeeper {
+pub fn gate() -> Doorkeeper {
     login().gate
 }
 
-async fn ask(source: &Source, gate: &dyn Gate, time: Duration) -> Result<String, Diagnosis> {
+pub async fn ask(source: &Source, gate: &dyn Gate, time: Duration) -> Result<String, Diagnosis> {
     use secrecy::ExposeSecret;
     source.token(gate, Instant::now() + time).await.map(|access| access.secret.expose_secret().to_owned())
 }
 
-const TIME: Duration = Duration::from_secs(10);
+pub const TIME: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_token_is_asked_for_once_and_shared() {

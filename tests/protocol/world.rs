@@ -283,6 +283,7 @@ impl World {
     pub async fn check(&self, vantage: &Vantage, time: Duration) -> Report {
         let key = Key::new(b"a key for tests");
         let about = inputs::About {
+            kind: "MailServer",
             namespace: "mail",
             name: "relay",
             uid: "6f0d5d1e-0000-4000-8000-00000000000a",

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The test that takes a right away, and sees that it is told of.
-const WITHOUT_A_RIGHT: &str = "rights-";
+const WITHOUT_A_RIGHT: &str = "t-rights-";
 
 /// Rights that are asked for by the API server's admission, in the name of who writes: no request shows them.
 const BY_ADMISSION: [&str; 1] = ["mailverity-operator: update actortasks/finalizers in mailverity.dev"];
@@ -38,7 +38,8 @@ impl Right {
 
 fn documents() -> Vec<Value> {
     let deploy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    let folders = ["operator", "agent", "receiver"].map(|folder| fs::read_dir(deploy.join(folder)).unwrap());
+    let folders =
+        ["operator", "tokens", "identity", "agent", "receiver"].map(|folder| fs::read_dir(deploy.join(folder)).unwrap());
     let texts = folders.into_iter().flatten().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let all =
         |text: String| serde_yaml::Deserializer::from_str(&text).map(|doc| Value::deserialize(doc).unwrap()).collect::<Vec<_>>();

@@ -18,6 +18,8 @@ mod leaders;
 #[path = "../cluster/proxy.rs"]
 #[allow(dead_code)] // the cluster's tests use all of it
 mod proxy;
+#[path = "../cluster/rotation.rs"]
+mod rotation;
 #[path = "../cluster/sending.rs"]
 mod sending;
 #[path = "../cluster/setting.rs"]

@@ -36,6 +36,10 @@ pub enum Hold {
     Reply,
     /// It has, and the receiver has not heard of it.
     Replied,
+    /// The API server has not seen a refresh token that is to be kept.
+    Keeping,
+    /// It has, and the operator has not heard of it.
+    Kept,
 }
 
 #[derive(Default)]
@@ -45,6 +49,8 @@ struct State {
     reached: Notify,
     /// Nothing gets through in either direction.
     dark: AtomicBool,
+    /// What was held is lost when it is let go.
+    loses: AtomicBool,
 }
 
 /// A proxy in front of the API server.
@@ -104,6 +110,12 @@ impl ApiProxy {
         self.release.send_replace(false);
     }
 
+    /// Holds the next write of a Secret with a refresh token there.
+    pub fn hold_secret(&self, hold: Hold) {
+        *self.state.hold.lock().unwrap() = Some((hold, "/secrets".to_owned()));
+        self.release.send_replace(false);
+    }
+
     /// From now on nothing gets through, and nobody is told; or everything does again.
     pub fn dark(&self, dark: bool) {
         self.state.dark.store(dark, Ordering::SeqCst);
@@ -117,6 +129,14 @@ impl ApiProxy {
 
     /// Lets go: what was held goes on its way.
     pub fn let_go(&self) {
+        self.state.loses.store(false, Ordering::SeqCst);
+        *self.state.hold.lock().unwrap() = None;
+        self.release.send_replace(true);
+    }
+
+    /// Lets go of nothing: what was held never comes to the API server, as where its sender died before it left.
+    pub fn lose(&self) {
+        self.state.loses.store(true, Ordering::SeqCst);
         *self.state.hold.lock().unwrap() = None;
         self.release.send_replace(true);
     }
@@ -171,6 +191,10 @@ fn holds(request: &[u8]) -> Option<(Hold, Hold)> {
     if line.starts_with("POST ") && line.contains("/probereplies") {
         return Some((Hold::Reply, Hold::Replied));
     }
+    if (line.starts_with("POST ") || line.starts_with("PUT ")) && line.contains("/secrets") && text.contains("\"refresh_token\"")
+    {
+        return Some((Hold::Keeping, Hold::Kept));
+    }
     let to_a_status = line.starts_with("PATCH ") && line.contains("/status");
     if to_a_status && line.contains("/roundtrippolicies/") {
         return of_a_policy(text.split_once("\r\n\r\n")?.1);
@@ -210,6 +234,9 @@ async fn requests(
             if let Some((before, after)) = holds(&request) {
                 if state.takes(before, &request) {
                     state.wait(&mut released).await;
+                    if state.loses.load(Ordering::SeqCst) {
+                        return;
+                    }
                 }
                 answer.store(state.takes(after, &request), Ordering::SeqCst);
             }

@@ -41,6 +41,39 @@ impl Identity {
             "tokenURL": self.var("TOKEN_URL"), "scopes": ["mail"]}})
     }
 
+    /// `auth` of a client with a refresh token in this Secret.
+    pub fn user_auth(&self, client: &str, secret: &str) -> Value {
+        json!({"type": "OAuth2", "username": "alice@example.test", "oauth2": {
+            "provider": "Custom", "grant": "RefreshToken", "clientID": client, "client": {"secretRef": {"name": "app"}},
+            "tokenURL": self.var("TOKEN_URL"), "tokenSecretName": secret}})
+    }
+
+    /// `auth` of a client whose user signs in by device code, and whose refresh token is kept in this Secret.
+    pub fn device_auth(&self, client: &str, secret: &str) -> Value {
+        let user = client.split('-').next().unwrap_or_default();
+        json!({"type": "OAuth2", "username": format!("{user}@example.test"), "oauth2": {
+            "provider": "Custom", "grant": "DeviceCode", "clientID": client, "tokenURL": self.var("TOKEN_URL"),
+            "deviceURL": self.var("DEVICE_URL"), "scopes": ["openid", "offline_access", "mail"], "tokenSecretName": secret}})
+    }
+
+    /// When a client asked with this grant, in milliseconds; `device` for a device code itself.
+    pub fn times(&self, client: &str, grant: &str) -> Vec<u64> {
+        let log = self.ask("log");
+        let lines = log.as_array().unwrap().iter().filter(|line| line["client"] == client);
+        lines.filter(|line| line["grant"].as_str().unwrap().ends_with(grant)).map(|line| line["at"].as_u64().unwrap()).collect()
+    }
+
+    /// A refresh token as a user's consent would give it.
+    pub fn consent(&self, client: &str) -> String {
+        self.ask(&format!("consent?client={client}"))["refresh_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The flags of an operator that may ask the provider.
+    pub fn flags(&self) -> Vec<String> {
+        let host = format!("localhost:{}", self.var("PORT"));
+        ["--allowed-token-hosts", &host, "--token-ca-file", self.var("CA_FILE")].map(str::to_owned).to_vec()
+    }
+
     /// What the provider answers to its own questions: `consent?client=…`, `revoke?grant=…`, `log`.
     pub fn ask(&self, what: &str) -> Value {
         let url = format!("{}/{what}", self.var("TEST_URL"));

@@ -122,6 +122,7 @@ fn password() -> String {
 #[x_kube(
     validation = Rule::new("self.provider != 'Microsoft365' || has(self.tenantID)").message("provider Microsoft365 needs tenantID").field_path(".tenantID"),
     validation = Rule::new("self.provider != 'Custom' || has(self.tokenURL)").message("provider Custom needs tokenURL").field_path(".tokenURL"),
+    validation = Rule::new("self.provider != 'Custom' || self.grant != 'DeviceCode' || has(self.deviceURL)").message("provider Custom with grant DeviceCode needs deviceURL").field_path(".deviceURL"),
     validation = Rule::new("!(self.grant in ['ClientCredentials','ServiceAccountJWT']) || has(self.client)").message("this grant needs client: one of secretRef, certificateRef, serviceAccountKeyRef or workloadIdentity").field_path(".client"),
     validation = Rule::new("!(self.provider == 'Google' && self.grant in ['DeviceCode','ClientCredentials'])").message("Google offers no mail scope for this grant; use ServiceAccountJWT or RefreshToken").field_path(".grant"),
     validation = Rule::new("!(self.provider == 'Microsoft365' && self.grant == 'ServiceAccountJWT')").message("ServiceAccountJWT is Google's; use ClientCredentials with Microsoft365").field_path(".grant"),

@@ -71,6 +71,7 @@ use super::{
     validation = Rule::new("self.protocol in ['IMAP','POP3'] ? has(self.server) || has(self.provider) : !has(self.server)").message("server is for protocol IMAP or POP3, and required with them unless provider names a preset").field_path(".server"),
     validation = Rule::new("!(self.protocol in ['IMAP','POP3']) || has(self.account)").message("protocol IMAP and POP3 need account").field_path(".account"),
     validation = Rule::new("!(self.protocol in ['IMAP','POP3']) || !has(self.account) || self.account.type != 'None'").message("no mailbox is read without a login: set account.type to Password or OAuth2").field_path(".account"),
+    validation = Rule::new("self.protocol in ['IMAP','POP3'] || !(has(self.account) || has(self.outgoing) || has(self.provider))").message("account, outgoing and provider are for protocol IMAP or POP3: graph and gmail have what these APIs need").field_path(".protocol"),
     validation = Rule::new("(self.protocol == 'MicrosoftGraph') == has(self.graph)").message("graph belongs to protocol MicrosoftGraph, and is required with it").field_path(".graph"),
     validation = Rule::new("(self.protocol == 'GmailAPI') == has(self.gmail)").message("gmail belongs to protocol GmailAPI, and is required with it").field_path(".gmail"),
     validation = Rule::new("!(has(self.provider) && self.provider == 'iCloud' && self.protocol == 'POP3')").message("iCloud offers no POP3; use IMAP").field_path(".protocol"),
@@ -99,7 +100,8 @@ pub struct EmailProfileSpec {
     /// The account, on the incoming and on the outgoing server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Auth>,
-    /// The server by which this mailbox sends, with the same account. Nothing is sent through it: its login is proved.
+    /// The server by which this mailbox sends, with the same account. Nothing is sent through it: its login is proved. For
+    /// protocol IMAP and POP3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outgoing: Option<Outgoing>,
     /// How Microsoft Graph is reached; goes with protocol MicrosoftGraph.
@@ -250,22 +252,37 @@ pub struct Graph {
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 253))]
     pub client_id: String,
-    /// How the application proves itself.
+    /// How the application proves itself: by secretRef, certificateRef or workloadIdentity.
     pub client: OAuth2Client,
     /// Microsoft's cloud: Public (the default), China or USGov.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud: Option<Cloud>,
+    /// The account whose mailbox is read, by its userPrincipalName or object id; the profile's address if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub user: Option<String>,
+    /// Where Graph is, as `https://host` or `https://host:port`; that of the cloud if absent. For clouds without a name here, such as
+    /// `https://dod-graph.microsoft.us`. Hosts that are not Microsoft's have to be named by --allowed-token-hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://[^/?#@\s]+$"))]
+    pub endpoint: Option<String>,
+    /// Where tokens are given out; that of the cloud if absent. The same rule for its host.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "tokenURL")]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://"))]
+    pub token_url: Option<String>,
 }
 
 /// How the Gmail API is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.client.secretRef) || has(self.tokenSecretName)").message("client.secretRef needs tokenSecretName, where the refresh token is kept").field_path(".tokenSecretName"))]
 pub struct Gmail {
-    /// The application's id.
+    /// The application's id; a service account's is the number by which domain-wide delegation names it.
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 253))]
     pub client_id: String,
-    /// How the application proves itself.
+    /// How the application proves itself: by serviceAccountKeyRef or workloadIdentity, for whom domain-wide delegation is, or by
+    /// secretRef beside the refresh token of a user who consented.
     pub client: OAuth2Client,
     /// The user whose mailbox a service account reads; the profile's address if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -275,6 +292,15 @@ pub struct Gmail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub token_secret_name: Option<String>,
+    /// Where the Gmail API is, as `https://host` or `https://host:port`; `https://gmail.googleapis.com` if absent. For an endpoint of
+    /// Private Service Connect. Hosts that are not Google's have to be named by --allowed-token-hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://[^/?#@\s]+$"))]
+    pub endpoint: Option<String>,
+    /// Where tokens are given out; `https://oauth2.googleapis.com/token` if absent. The same rule for its host.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "tokenURL")]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://"))]
+    pub token_url: Option<String>,
 }
 
 /// Which folder is looked at, and what becomes of our mails in it.

@@ -59,6 +59,8 @@ pub use status::{
 pub use tls::{CaKind, CaRef, ClientCertificateRef, Tls};
 pub use verification::{ActorRef, Level, MaintenanceWindow, Verification};
 
+/// The version of the API, as manifests write it.
+pub const API_VERSION: &str = "mailverity.dev/v1alpha1";
 /// Annotation that asks for a check now; any new value counts (RFC 3339 time by convention).
 pub const VERIFY_REQUESTED_AT: &str = "mailverity.dev/verify-requested-at";
 /// Annotation that suspends an object until an RFC 3339 time, without a change of spec.

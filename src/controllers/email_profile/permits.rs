@@ -32,7 +32,7 @@ use crate::{
     verify::{
         Gate,
         budget::{Borrower, Mail},
-        email_profile::{ActorReport, Inputs, Permits, Run, RunReport, Stand, claim},
+        email_profile::{ActorReport, Inputs, Permits, Run, RunReport, Stand, Trigger, claim},
         gate::Account,
         lending::Sender,
         report::LoginOutcome,
@@ -77,7 +77,7 @@ impl OperatorPermits {
             place: Mutex::new(Some(place)),
             claimed: Mutex::default(),
             noted: Mutex::default(),
-            stays: inputs.mailbox.protocol == Protocol::Imap && inputs.mode == VerificationMode::Automatic,
+            stays: inputs.mailbox.protocol != Protocol::Pop3 && inputs.mode == VerificationMode::Automatic,
             stop: stop.clone(),
         }
     }
@@ -109,10 +109,10 @@ impl OperatorPermits {
         let noted = lock(&self.noted).clone();
         let cut = self.run.errands.iter().any(|errand| !noted.contains(&errand.actor));
         let found = RunReport { actors: vec![report.clone()], outgoing: None, cut };
-        let told = match tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await {
+        let told = match Box::pin(tell_found(&mut sight, &self.run, &found, self.mandate.ctx())).await {
             // Somebody has touched the object: a label, an annotation. A claim would be lost; that a mail was found stands.
             Err(Error::Api(error)) if error.is_conflict() && self.reread(&mut sight).await => {
-                tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await
+                Box::pin(tell_found(&mut sight, &self.run, &found, self.mandate.ctx())).await
             }
             told => told,
         };
@@ -213,6 +213,9 @@ impl Gate for OperatorPermits {
     fn still(&self) -> Result<(), Diagnosis> {
         self.mandate.still()
     }
+    fn is_asked_for(&self) -> bool {
+        self.run.trigger == Trigger::Requested
+    }
 }
 
 /// The gate of one actor's mail.
@@ -245,5 +248,8 @@ impl Gate for Sending<'_> {
 
     fn still(&self) -> Result<(), Diagnosis> {
         self.permits.mandate.still()
+    }
+    fn is_asked_for(&self) -> bool {
+        self.permits.is_asked_for()
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         breaker::Hold,
         budget::Allowance,
         email_profile::{
-            Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, resolve, status,
+            Because, Begin, Codes, Inputs, Observed, Plan, Run, RunReport, Seen, What, decide, differs, inputs, resolve, status,
             transitions,
         },
     },
@@ -33,6 +33,9 @@ use crate::{
 
 /// Sessions of one account at the same time, over IMAP: providers grant 10 (Yahoo, Fastmail) to 15 (Gmail), and people use some.
 const SESSIONS: usize = 5;
+/// Requests to one mailbox at the same time that Microsoft Graph takes of one application:
+/// <https://learn.microsoft.com/en-us/graph/throttling-limits#outlook-service-limits>
+const REQUESTS: usize = 4;
 
 /// One object and what surrounds it, as a decision needs it; [`Sight::seen`] is its borrowed form.
 pub struct Sight {
@@ -103,7 +106,8 @@ async fn observe(object: &EmailProfile, name: &Name, ctx: &Context) -> Result<Re
     let spec = &object.spec;
     let tls =
         [spec.server.as_ref().and_then(|server| server.tls.as_ref()), spec.outgoing.as_ref().and_then(|out| out.tls.as_ref())];
-    ctx.uses.set(name, references(&name.namespace, tls.into_iter().flatten(), spec.account.as_ref()));
+    let auth = inputs::auth(spec).ok();
+    ctx.uses.set(name, references(&name.namespace, tls.into_iter().flatten(), auth.as_deref()));
     ctx.dependents.set(name, named(object, &name.namespace, ctx));
     let uid = object.uid().unwrap_or_default();
     let resolved = resolve(spec, &about(name, &uid, ctx), &ctx.references).await;
@@ -201,7 +205,11 @@ fn target(inputs: &Inputs) -> Target {
         service: Service::Mailbox,
         host: mailbox.endpoint.host.to_ascii_lowercase(),
         user: mailbox.login.as_ref().map(|login| login.credential.user().to_owned()),
-        // A POP3 session locks the maildrop.
-        connections: if mailbox.protocol == Protocol::Pop3 { 1 } else { SESSIONS },
+        connections: match mailbox.protocol {
+            // A POP3 session locks the maildrop.
+            Protocol::Pop3 => 1,
+            Protocol::Graph | Protocol::Gmail => REQUESTS,
+            Protocol::Imap | Protocol::Smtp => SESSIONS,
+        },
     }
 }

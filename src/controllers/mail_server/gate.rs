@@ -17,7 +17,7 @@ use crate::{
         Gate,
         budget::Mail,
         gate::Account,
-        mail_server::{Check, Inputs, claim},
+        mail_server::{Check, Inputs, Trigger, claim},
         report::LoginOutcome,
     },
 };
@@ -94,5 +94,9 @@ impl Gate for OperatorGate {
 
     fn still(&self) -> Result<(), Diagnosis> {
         self.mandate.still()
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.plan.trigger == Trigger::Requested
     }
 }

@@ -274,7 +274,13 @@ impl Session {
 
     /// Where a message is, and its header.
     fn placed(&self, fetched: Fetched, junk: bool) -> Option<(Place, Vec<u8>)> {
-        let place = Place { folder: self.selected.name.clone(), validity: self.selected.validity, number: fetched.uid?, junk };
+        let place = Place {
+            folder: self.selected.name.clone(),
+            validity: self.selected.validity,
+            number: fetched.uid?,
+            id: String::new(),
+            junk,
+        };
         Some((place, fetched.header?))
     }
 }

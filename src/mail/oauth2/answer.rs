@@ -68,7 +68,7 @@ pub(super) fn read(answer: &Answer, request: &Request, form: &Form) -> Result<To
 }
 
 /// VSCHAR (RFC 6749 appendix A.12): anything else would end a line or a part of a message.
-fn is_token(token: &str) -> bool {
+pub(super) fn is_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= TOKEN && token.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
@@ -81,7 +81,7 @@ fn scrubbed(text: &str, form: &Form, most: usize) -> String {
 }
 
 /// The answer is no JSON: a sign-in page, a proxy's page, a load balancer's error. Its words are markup, and are not shown.
-fn nonsense(answer: &Answer, place: &str) -> Refusal {
+pub(super) fn nonsense(answer: &Answer, place: &str) -> Refusal {
     let what = match answer.media.as_str() {
         "text/html" | "application/xhtml+xml" => "HTML".to_owned(),
         "application/json" => "JSON that cannot be read".to_owned(),
@@ -117,9 +117,9 @@ mod tests {
     }
 
     fn answered(status: u16, media: &str, body: &str) -> Result<Token, Refusal> {
-        let answer = Answer { status, media: media.to_owned(), retry_after: None, body: body.as_bytes().to_vec() };
+        let answer = Answer { status, media: media.to_owned(), retry_after: None, date: None, body: body.as_bytes().to_vec() };
         let request = request();
-        read(&answer, &request, &request.form(Timestamp::UNIX_EPOCH).unwrap())
+        read(&answer, &request, &request.form(None, Timestamp::UNIX_EPOCH).unwrap())
     }
 
     #[test]

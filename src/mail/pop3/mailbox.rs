@@ -241,10 +241,10 @@ impl Mailbox for Pop3Mailbox {
 fn counted(mark: &Mark) -> u32 {
     match mark {
         Mark::Pop3 { messages } => *messages,
-        Mark::Imap { .. } => 0,
+        Mark::Imap { .. } | Mark::Time { .. } => 0,
     }
 }
 
 pub(super) fn place(number: u32) -> Place {
-    Place { folder: String::new(), validity: 0, number, junk: false }
+    Place { folder: String::new(), validity: 0, number, id: String::new(), junk: false }
 }

@@ -58,8 +58,8 @@ pub(super) fn found(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run,
     if let Some(tls) = report.actors.iter().find_map(|actor| actor.report.tls.as_ref()) {
         status.tls = Some(tls_status(tls));
     }
-    if let Some(token) = report.actors.iter().find_map(|actor| actor.report.token.as_ref()) {
-        status.oauth2 = oauth2_status(Some(token));
+    for actor in &report.actors {
+        status.oauth2 = oauth2_status(&actor.report, status.oauth2.take());
     }
     if let Some(outgoing) = &report.outgoing {
         status.outgoing = Some(outgoing_status(outgoing));

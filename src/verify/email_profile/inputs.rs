@@ -1,6 +1,7 @@
 //! From an `EmailProfile`'s spec to everything that a run needs: presets and defaults filled in, the account read, the
 //! `MailServer`s that it names found and judged.
 
+mod incoming;
 mod outgoing;
 
 use std::{
@@ -10,23 +11,20 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::presets;
 use crate::{
-    api::{
-        Reason,
-        v1alpha1::{EmailProfile, EmailProfileSpec, Level, MailboxCleanup, MailboxProtocol, Security, VerificationMode},
-    },
+    api::v1alpha1::{EmailProfile, EmailProfileSpec, Level, MailboxCleanup, VerificationMode},
     mail::{Diagnosis, Stage, mailbox::Cleanup, protocol::Protocol},
     verify::{
-        Endpoint, References,
+        References,
         gate::Account,
         lending::{Errand, Sender, lend},
         mail_server,
         mailbox::{self, desk::Desk},
-        resolve::{About, account, host_name, invalid, port_number, trust},
+        resolve::{About, account, invalid, trust},
         select::{Chosen, Wanted},
     },
 };
+pub use incoming::{auth, incoming};
 use outgoing::Outward;
 
 /// The time for opening a mailbox once: the looking has its own, `verification.timeout`.
@@ -68,7 +66,7 @@ pub struct Inputs {
 /// The mailbox of the sender's address, where what could not be delivered comes back to.
 #[derive(Clone, Debug)]
 pub struct Returns {
-    /// How it is opened: over IMAP.
+    /// How it is opened: not over POP3, which shows nothing that comes.
     pub mailbox: mailbox::Inputs,
     /// What becomes of reports on our mails there.
     pub cleanup: Cleanup,
@@ -108,13 +106,13 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
     let actors = wanted.find(about.namespace, references).await?;
     let server_tls = spec.server.as_ref().and_then(|server| server.tls.as_ref());
     let (tls, tls_fingerprint) = trust(server_tls, about, references).await?;
-    let auth = spec.account.as_ref().ok_or_else(|| invalid("protocol IMAP and POP3 need account"))?;
+    let auth = auth(spec)?;
     let outgoing = Outward::of(spec, about, references).await?;
     // The one Secret goes to both servers.
     let mut places = vec![endpoint.clone()];
     places.extend(outgoing.iter().filter_map(Outward::endpoint).cloned());
     let skips = tls.skip_verify || outgoing.iter().any(Outward::skips_verification);
-    let login = account(auth, about, references, &places, skips).await?;
+    let login = account(&auth, about, references, &places, skips).await?;
     let login = login.ok_or_else(|| invalid("no mailbox is read without a login: set account.type to Password or OAuth2"))?;
 
     let (mut waits, mut unsettled) = (None, false);
@@ -143,7 +141,7 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
     });
     let noticed = serde_json::json!({
         "address": spec.address, "protocol": spec.protocol, "endpoint": endpoint.to_string(),
-        "security": endpoint.security, "account": spec.account, "mode": spec.mode(), "folder": folder.name,
+        "security": endpoint.security, "account": auth, "mode": spec.mode(), "folder": folder.name,
         "outgoing": outgoing.as_ref().map(|outgoing| outgoing.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>()),
         "sends": sends_from,
     })
@@ -178,14 +176,14 @@ async fn resolve_unstaged(spec: &EmailProfileSpec, about: &About<'_>, references
 }
 
 /// The mailbox of a profile as the place where mails of another one come back to; none where it cannot be watched for that: it
-/// is not over IMAP, or not verified.
+/// is over POP3, or not verified.
 pub async fn returns(profile: &EmailProfile, about: &About<'_>, references: &dyn References) -> Option<Returns> {
     let (spec, status) = (&profile.spec, profile.status.as_ref()?);
     let verified = |c: &&Condition| c.type_ == crate::api::v1alpha1::condition::VERIFIED && c.status == "True";
     status.conditions.iter().find(verified).filter(|_| spec.suspend != Some(true))?;
     let (mut mailbox, cleanup) = mailbox(spec, about, references).await.ok()?;
     mailbox.junk = Vec::new();
-    (mailbox.protocol == Protocol::Imap).then(|| Returns { mailbox, cleanup, desk: Arc::default() })
+    (mailbox.protocol != Protocol::Pop3).then(|| Returns { mailbox, cleanup, desk: Arc::default() })
 }
 
 /// The mailbox of a profile, where something else than its own code is looked for there; and what becomes of our mails in it.
@@ -199,8 +197,8 @@ pub async fn mailbox(
 ) -> Result<(mailbox::Inputs, Cleanup), Diagnosis> {
     let (protocol, endpoint) = incoming(spec)?;
     let (tls, _) = trust(spec.server.as_ref().and_then(|server| server.tls.as_ref()), about, references).await?;
-    let auth = spec.account.as_ref().ok_or_else(|| invalid("protocol IMAP and POP3 need account"))?;
-    let login = account(auth, about, references, std::slice::from_ref(&endpoint), tls.skip_verify).await?;
+    let auth = auth(spec)?;
+    let login = account(&auth, about, references, std::slice::from_ref(&endpoint), tls.skip_verify).await?;
     let folder = spec.mailbox.clone().unwrap_or_default();
     let mailbox = mailbox::Inputs {
         protocol,
@@ -222,34 +220,4 @@ fn cleanup(spec: &EmailProfileSpec) -> Cleanup {
         MailboxCleanup::MarkSeen => Cleanup::MarkSeen,
         MailboxCleanup::Keep => Cleanup::Keep,
     }
-}
-
-/// Where the mailbox is.
-///
-/// # Errors
-/// `OAuthTokenFailed` for the protocols that this version does not speak, `SpecInvalid` where a host cannot be read.
-pub fn incoming(spec: &EmailProfileSpec) -> Result<(Protocol, Endpoint), Diagnosis> {
-    let (protocol, name) = match spec.protocol {
-        MailboxProtocol::IMAP => (Protocol::Imap, "IMAP"),
-        MailboxProtocol::POP3 => (Protocol::Pop3, "POP3"),
-        MailboxProtocol::MicrosoftGraph | MailboxProtocol::GmailAPI => {
-            let fault = "this version reads no mailbox by access tokens yet: use protocol IMAP or POP3 until it does";
-            return Err(Diagnosis::new(Reason::OAuthTokenFailed).detail(fault).fact("fault", fault));
-        }
-    };
-    if let Some(server) = &spec.server {
-        let security = server.security.unwrap_or(Security::TLS);
-        let usual = match (protocol, security) {
-            (Protocol::Imap, Security::TLS) => 993,
-            (Protocol::Imap, _) => 143,
-            (_, Security::TLS) => 995,
-            _ => 110,
-        };
-        let port = port_number(server.port)?.unwrap_or(usual);
-        return Ok((protocol, Endpoint { host: host_name(&server.host, "server.host")?, port, security }));
-    }
-    let preset = spec.provider.and_then(|provider| presets::incoming(provider, spec.protocol));
-    let (host, port, security) =
-        preset.ok_or_else(|| invalid(&format!("the provider offers no {name}; set server, or another protocol")))?;
-    Ok((protocol, Endpoint { host: host.to_owned(), port, security }))
 }

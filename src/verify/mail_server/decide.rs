@@ -106,6 +106,18 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     if seen.object.deleted {
         return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
     }
+    let plan = unless_new(seen);
+    // One of a crowd takes its place in the schedule before anything else is said of it: once it is known, what stops it now would
+    // let it go with all the others as soon as that ends.
+    let new = seen.object.crowded && seen.object.is_fresh();
+    if new && plan.what != What::Rest(Because::NotDue) && trigger(seen).is_err() {
+        return Plan { what: What::Rest(Because::NotDue), next: Some(seen.object.now), ..plan };
+    }
+    plan
+}
+
+/// What is to be done with an object that is there to stay.
+fn unless_new(seen: &Seen<'_>) -> Plan {
     if let Some(Halt { diagnosis, until, state }) = seen.object.brakes().halt() {
         return Plan { what: What::Rest(Because::Halted(diagnosis)), next: until, state };
     }
@@ -134,11 +146,16 @@ pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
     seen.object.brakes().unacceptable()
 }
 
-/// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.
+/// When the certificate that was seen, or the credential, begins to be warned of, if that is still to come: no check is needed to tell it.
 fn expiry_warning(seen: &Seen<'_>) -> Option<Timestamp> {
-    let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
-    let from = not_after.checked_sub(super::status::expiry_warning(seen.spec)).ok()?;
-    Some(from).filter(|from| *from > seen.object.now)
+    let warning = super::status::expiry_warning(seen.spec);
+    let certificate = || {
+        let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
+        not_after.checked_sub(warning).ok()
+    };
+    let credential = seen.observed.as_ref().ok().and_then(|observed| observed.credential_ends.as_ref());
+    let all = [certificate(), credential.map(|ends| ends.warned_from(warning))];
+    all.into_iter().flatten().filter(|from| *from > seen.object.now).min()
 }
 
 /// What is to be done with an object that nothing halts and whose spec and references are fine.

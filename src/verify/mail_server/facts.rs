@@ -46,7 +46,7 @@ pub(super) fn found(status: &mut MailServerStatus, check: &Check, report: &Repor
     if report.tls_hello {
         status.tls_hello_generation = Some(check.generation);
     }
-    status.oauth2 = oauth2_status(report.token.as_ref()).or(status.oauth2.take()).filter(|_| with_tokens);
+    status.oauth2 = oauth2_status(report, status.oauth2.take()).filter(|_| with_tokens);
     status.last_check = Some(last_check(check, report));
     status.actors = views.0.iter().take(32).map(|view| actor(check, view)).collect();
     settle(status, check, report);

@@ -6,6 +6,7 @@ pub mod attend;
 pub mod desk;
 mod imap;
 mod pop3;
+mod rest;
 
 use std::time::{Duration, Instant as Clock};
 
@@ -50,11 +51,11 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Everything that a check needs.
 #[derive(Clone, Debug)]
 pub struct Inputs {
-    /// IMAP or POP3.
+    /// IMAP, POP3, Microsoft Graph or the Gmail API.
     pub protocol: Protocol,
     /// The server.
     pub endpoint: Endpoint,
-    /// What its certificate must be.
+    /// What its certificate must be; over an API, what the source of access tokens has of it counts.
     pub tls: TlsPolicy,
     /// The account; none where no login is set.
     pub login: Option<Login>,
@@ -114,6 +115,7 @@ impl<'a> Visit<'a> {
         match self.inputs.protocol {
             Protocol::Imap => imap::open(self, until, writable).await,
             Protocol::Pop3 => pop3::open(self, until).await,
+            Protocol::Graph | Protocol::Gmail => rest::open(self, until).await,
             Protocol::Smtp => Err(Diagnosis::new(Reason::SpecInvalid).fact("fault", "SMTP has no mailbox")),
         }
     }

@@ -2,6 +2,8 @@
 //! here touches the network.
 
 mod account;
+mod federated;
+mod kept;
 mod oauth2;
 mod trust;
 
@@ -17,6 +19,8 @@ use crate::{
 /// Which object is resolved, and the rules of the installation.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
+    /// The object's kind.
+    pub kind: &'static str,
     /// The object's namespace.
     pub namespace: &'a str,
     /// The object's name.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     About,
     account::{pinned, value},
-    invalid, key_missing, secret,
+    federated, invalid, kept, key_missing, secret,
 };
 use crate::{
     api::{
@@ -19,8 +19,9 @@ use crate::{
         Diagnosis,
         https::Url,
         oauth2::{self, Algorithm, Proof, Request, SigningKey, presets},
+        tls,
     },
-    verify::{Credential, Endpoint, Login, References, Stored, tokens::Source},
+    verify::{Credential, Endpoint, Login, References, Stored, tokens::Source, warnings::Ends},
 };
 
 /// The key of a client secret, where `secretRef.key` names none.
@@ -46,23 +47,32 @@ pub(super) async fn account(
     skip_verify: bool,
 ) -> Result<Login, Diagnosis> {
     let oauth2 = auth.oauth2.as_ref().ok_or_else(|| invalid("auth.type OAuth2 needs auth.oauth2"))?;
-    not_yet(oauth2)?;
     let tokens = references.tokens().ok_or_else(|| unavailable("no access tokens are fetched here"))?;
-    let (endpoint, scopes) = preset(oauth2)?;
+    let (endpoint, scopes) = preset(oauth2, about.kind)?;
     let mut read = Vec::new();
     let user = user(auth, oauth2, about, references).await?;
-    let (proof, service_account) = proof(oauth2, about, references, &mut read).await?;
+    let (mut proof, service_account) = proof(oauth2, about, references, &mut read).await?;
+    let vouched = federated::identity(oauth2, &endpoint, about, references)?;
     let grant = match (oauth2.grant, service_account) {
         (Grant::ServiceAccountJWT, Some((key, issuer))) => {
             oauth2::Grant::ServiceAccount { key, issuer, subject: oauth2.subject.clone() }
         }
+        (Grant::ServiceAccountJWT, None) if vouched.is_some() => federated::google(oauth2, vouched.as_ref())?,
         (Grant::ServiceAccountJWT, None) => return Err(invalid("grant ServiceAccountJWT needs client.serviceAccountKeyRef")),
         (Grant::RefreshToken, _) => oauth2::Grant::RefreshToken(refresh_token(oauth2, about, references, &mut read).await?),
-        _ => oauth2::Grant::ClientCredentials,
+        // What it is worth is known where it is kept.
+        (Grant::DeviceCode, _) => oauth2::Grant::Device,
+        (Grant::ClientCredentials, _) => oauth2::Grant::ClientCredentials,
     };
+    if let Some(vouched) = vouched.as_ref().filter(|_| oauth2.grant != Grant::ServiceAccountJWT) {
+        proof = Proof::Vouched(Arc::clone(&vouched.identity));
+    }
+    let device = device_endpoint(oauth2)?;
     // What is shown at the provider, and what is had for it, go where the Secrets' owner lets them go.
     let mut places = endpoints.to_vec();
-    places.push(Endpoint { host: endpoint.host.clone(), port: endpoint.port, security: Security::TLS });
+    for url in [Some(&endpoint), device.as_ref()].into_iter().flatten() {
+        places.push(Endpoint { host: url.host.clone(), port: url.port, security: Security::TLS });
+    }
     for Read { place, stored, .. } in &read {
         pinned(place, stored, about.require_allowed_hosts, &places, skip_verify)?;
     }
@@ -70,15 +80,28 @@ pub(super) async fn account(
     if client_id.is_empty() && oauth2.grant != Grant::ServiceAccountJWT {
         return Err(invalid("this grant needs oauth2.clientID"));
     }
-    let written = serde_json::json!({ "oauth2": oauth2, "url": endpoint.to_string(), "scopes": scopes }).to_string();
+    // That its end was written down makes it no other credential.
+    let noted = OAuth2 { client_secret_expires: None, ..oauth2.clone() };
+    let written = serde_json::json!({ "oauth2": noted, "url": endpoint.to_string(), "scopes": scopes }).to_string();
     let mut parts: Vec<&[u8]> = vec![b"token", written.as_bytes()];
     parts.extend(read.iter().flat_map(|read| read.hashed.iter().map(Vec::as_slice)));
+    let request = Request { endpoint, client_id, proof, grant, scopes };
+    let safe = kept::safe(oauth2, &request, device, about, references).await?;
+    let consent = safe.as_ref().filter(|safe| safe.login.is_some()).map(|safe| safe.consent.clone()).unwrap_or_default();
+    parts.push(consent.as_bytes());
+    // Each namespace has an account of its own behind the same words.
+    parts.extend(vouched.as_ref().map(|vouched| vouched.subject.as_bytes()));
     let key = about.key.hash(&parts);
     let fingerprint = about.key.hash(&[b"oauth2", user.as_bytes(), key.as_bytes()]);
-    let request = Request { endpoint, client_id, proof, grant, scopes };
+    drop(parts);
     let first = read.into_iter().next();
+    let source = Source::new(tokens, request, key).ending(ends(oauth2, first.as_ref()));
+    let source = match safe {
+        Some(safe) => source.kept_in(safe),
+        None => source,
+    };
     Ok(Login {
-        credential: Credential::OAuth2 { user, source: Arc::new(Source::new(tokens, request, key)) },
+        credential: Credential::OAuth2 { user, source: Arc::new(source) },
         mechanisms: auth.mechanisms.clone().unwrap_or_else(|| vec![Mechanism::Auto]),
         allow_plaintext: auth.allow_plaintext.unwrap_or(false),
         secret: first.as_ref().map(|read| read.place.clone()).unwrap_or_default(),
@@ -87,43 +110,61 @@ pub(super) async fn account(
     })
 }
 
-/// What this version does not have.
-fn not_yet(oauth2: &OAuth2) -> Result<(), Diagnosis> {
-    if oauth2.grant == Grant::DeviceCode {
-        return Err(unavailable(
-            "this version has no grant DeviceCode yet: use ClientCredentials, RefreshToken or ServiceAccountJWT until it does",
-        ));
+/// When what the application proves itself by ends: as its certificate says, or as the spec says of a secret that does not.
+fn ends(oauth2: &OAuth2, read: Option<&Read>) -> Option<Ends> {
+    let by_certificate = oauth2.client.as_ref().is_some_and(|client| client.certificate_ref.is_some());
+    if by_certificate {
+        let at = tls::ends(read?.stored.data.get("tls.crt")?)?;
+        return Some(Ends { what: "certificate", at });
     }
-    if oauth2.client.as_ref().is_some_and(|client| client.workload_identity.is_some()) {
-        return Err(unavailable(
-            "this version proves no application by workloadIdentity yet: use client.secretRef or client.certificateRef until it does",
-        ));
-    }
-    Ok(())
+    // The day is good to its end, wherever the provider is.
+    let at = format!("{}T23:59:59Z", oauth2.client_secret_expires.as_deref()?).parse().ok()?;
+    Some(Ends { what: "client secret", at })
 }
 
-fn unavailable(fault: &str) -> Diagnosis {
+pub(super) fn unavailable(fault: &str) -> Diagnosis {
     Diagnosis::new(Reason::OAuthTokenFailed).detail(fault).fact("fault", fault)
 }
 
-/// Where tokens are asked for, and what for.
-fn preset(oauth2: &OAuth2) -> Result<(Url, Vec<String>), Diagnosis> {
+/// Where device codes are given out, for grant `DeviceCode`.
+fn device_endpoint(oauth2: &OAuth2) -> Result<Option<Url>, Diagnosis> {
+    if oauth2.grant != Grant::DeviceCode {
+        return Ok(None);
+    }
+    let url = match oauth2.provider {
+        OAuth2Provider::Microsoft365 => {
+            presets::microsoft_device_url(oauth2.cloud.unwrap_or_default(), oauth2.tenant_id.as_deref().unwrap_or_default())
+        }
+        OAuth2Provider::Google => return Err(invalid("Google's device codes are good for no mail; use RefreshToken")),
+        OAuth2Provider::Custom => {
+            oauth2.device_url.clone().ok_or_else(|| invalid("provider Custom with grant DeviceCode needs deviceURL"))?
+        }
+    };
+    url.parse().map(Some).map_err(|fault| invalid(&format!("oauth2.deviceURL: {fault}")))
+}
+
+/// Where tokens are asked for, and what for. `kind`: whose account it is.
+fn preset(oauth2: &OAuth2, kind: &str) -> Result<(Url, Vec<String>), Diagnosis> {
     let cloud = oauth2.cloud.unwrap_or_default();
-    let (url, scope) = match oauth2.provider {
+    let (url, usual) = match oauth2.provider {
         OAuth2Provider::Microsoft365 => {
             let tenant = oauth2.tenant_id.as_deref().ok_or_else(|| invalid("provider Microsoft365 needs tenantID"))?;
             if !tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)) {
                 return Err(invalid("tenantID is a GUID or a domain of the directory"));
             }
-            (presets::microsoft_token_url(cloud, tenant), presets::microsoft_scope(cloud))
+            let scopes = match oauth2.grant {
+                Grant::DeviceCode => presets::microsoft_user_scopes(cloud, kind == "EmailProfile"),
+                _ => vec![presets::microsoft_scope(cloud).to_owned()],
+            };
+            (presets::microsoft_token_url(cloud, tenant), scopes)
         }
-        OAuth2Provider::Google => (presets::GOOGLE_TOKEN_URL.to_owned(), presets::GOOGLE_SCOPE),
-        OAuth2Provider::Custom => (oauth2.token_url.clone().unwrap_or_default(), ""),
+        OAuth2Provider::Google => (presets::GOOGLE_TOKEN_URL.to_owned(), vec![presets::GOOGLE_SCOPE.to_owned()]),
+        OAuth2Provider::Custom => (String::new(), Vec::new()),
     };
-    let url = url.parse().map_err(|fault| invalid(&format!("oauth2.tokenURL: {fault}")))?;
+    let url = oauth2.token_url.clone().unwrap_or(url).parse().map_err(|fault| invalid(&format!("oauth2.tokenURL: {fault}")))?;
     // Who refreshes gets what was consented to.
-    let usual = Some(scope).filter(|scope| !scope.is_empty() && oauth2.grant != Grant::RefreshToken);
-    let scopes = oauth2.scopes.clone().unwrap_or_else(|| usual.into_iter().map(str::to_owned).collect());
+    let usual = if oauth2.grant == Grant::RefreshToken { Vec::new() } else { usual };
+    let scopes = oauth2.scopes.clone().unwrap_or(usual);
     Ok((url, scopes))
 }
 

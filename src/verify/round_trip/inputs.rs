@@ -245,7 +245,8 @@ async fn profile(
         admitted(("EmailProfile", Reason::ProfileNotFound), found, allowed.as_ref(), reference, about, references).await?;
     let conditions = found.status.as_ref().map(|status| status.conditions.as_slice());
     let waits = conditions.and_then(|conditions| not_fit(conditions, &[c::VERIFIED], "EmailProfile", &name));
-    let lending = About { namespace, name: &reference.name, ..*about };
+    let uid = found.metadata.uid.as_deref().unwrap_or_default();
+    let lending = About { kind: "EmailProfile", namespace, name: &reference.name, uid, ..*about };
     let (mailbox, cleanup) = match email_profile::inputs::mailbox(&found.spec, &lending, references).await {
         Ok(opened) => opened,
         Err(unreadable) if unreadable.reason == Reason::RefUnreadable => return Err(unreadable),

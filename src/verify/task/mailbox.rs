@@ -11,14 +11,26 @@ use crate::{
 
 impl TaskMailbox {
     /// The mailbox as an agent is told of it.
-    #[must_use]
-    pub fn of(inputs: &Inputs) -> Self {
-        Self {
-            protocol: if inputs.protocol == Protocol::Pop3 { MailboxProtocol::POP3 } else { MailboxProtocol::IMAP },
+    ///
+    /// # Errors
+    /// `SpecInvalid` for a protocol that agents do not speak: they are given one server, and no rules for HTTPS.
+    pub fn of(inputs: &Inputs) -> Result<Self, Diagnosis> {
+        Ok(Self {
+            protocol: match inputs.protocol {
+                Protocol::Imap => MailboxProtocol::IMAP,
+                Protocol::Pop3 => MailboxProtocol::POP3,
+                other => {
+                    let fault = format!(
+                        "an agent opens no mailbox over {}: the operator itself does, and needs no actor",
+                        other.as_str()
+                    );
+                    return Err(invalid(&fault));
+                }
+            },
             level: Some(inputs.level).filter(|level| *level != Level::Authenticate),
             folder: inputs.mailbox.clone(),
             junk: inputs.junk.iter().take(8).cloned().collect(),
-        }
+        })
     }
 
     /// What an agent works with; `resolving`: the time that reading it took.

@@ -86,7 +86,7 @@ fn arrived(spec: &ActorTaskSpec, contents: &Contents) -> Result<(Contents, Way),
 #[test]
 fn a_mailbox_arrives_as_it_was_and_its_password_is_not_in_it() {
     let here = mailbox();
-    let (endpoint, wire) = (endpoint(&here).unwrap(), TaskMailbox::of(&here));
+    let (endpoint, wire) = (endpoint(&here).unwrap(), TaskMailbox::of(&here).unwrap());
     let spec = ActorTaskSpec { endpoint, mailbox: Some(wire.clone()), ..ActorTaskSpec::default() };
     let (_, way) = arrived(&spec, &Contents::of(&here.tls, here.login.as_ref(), None)).unwrap();
     let there = wire.inputs(way, Duration::from_millis(3)).unwrap();
@@ -366,7 +366,7 @@ fn a_mail_that_was_found_arrives_with_its_time_and_what_the_server_wrote_of_its_
         code: Uuid::nil(),
         run: None,
         authentication_results: results.map(str::to_owned).to_vec(),
-        place: Place { folder: "INBOX".to_owned(), validity: 1, number: 1, junk: false },
+        place: Place { folder: "INBOX".to_owned(), validity: 1, number: 1, id: String::new(), junk: false },
     };
     let finding = Finding {
         report,

@@ -10,7 +10,7 @@ use super::{OPENED, Played, mailbox};
 use crate::world::CODE;
 
 fn sighting(folder: &str, validity: u32, number: u32) -> Sighting {
-    let place = Place { folder: folder.to_owned(), validity, number, junk: false };
+    let place = Place { folder: folder.to_owned(), validity, number, id: String::new(), junk: false };
     Sighting { code: CODE, run: None, authentication_results: Vec::new(), place }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     api::{
         Reason,
-        v1alpha1::{Auth, AuthType, EmailProfileSpec, Outgoing},
+        v1alpha1::{Auth, AuthType, EmailProfileSpec, MailboxProtocol, Outgoing},
     },
     mail::{Diagnosis, tls::TlsPolicy},
     verify::{
@@ -25,6 +25,10 @@ pub enum Outward {
 
 impl Outward {
     pub async fn of(spec: &EmailProfileSpec, about: &About<'_>, references: &dyn References) -> Result<Option<Self>, Diagnosis> {
+        if !matches!(spec.protocol, MailboxProtocol::IMAP | MailboxProtocol::POP3) {
+            // A token for these APIs is none for SMTP.
+            return Ok(None);
+        }
         let Some(written) = &spec.outgoing else {
             let Some(provider) = spec.provider else { return Ok(None) };
             let (host, port, security) = presets::outgoing(provider);
@@ -36,7 +40,8 @@ impl Outward {
             let namespace = reference.namespace.as_deref().unwrap_or(about.namespace);
             let name = format!("{namespace}/{}", reference.name);
             let waits = not_ready(&found, &name);
-            let lending = About { namespace, name: &reference.name, uid: "", ..*about };
+            let uid = found.metadata.uid.as_deref().unwrap_or_default();
+            let lending = About { kind: "MailServer", namespace, name: &reference.name, uid, ..*about };
             let server = Box::new(mail_server::resolve(&found.spec, &lending, references).await?);
             return Ok(Some(Self::There { name, server, waits }));
         }

@@ -148,7 +148,10 @@ impl<'a> Running<'a> {
             let next = match then {
                 Then::Over => return,
                 _ if last => return,
-                Then::TryAgain if self.stays() => Instant::now() + back_off.after(begun.elapsed()),
+                Then::TryAgain if self.stays() => {
+                    let asked_for = self.finding.report.failure.as_ref().and_then(|failure| failure.after);
+                    Instant::now() + back_off.after(begun.elapsed()).max(asked_for.unwrap_or_default())
+                }
                 Then::TryAgain | Then::LookAgain => self.next_look(&quest),
             };
             if self.ends_before(next.min(quest.until)).await {

@@ -82,7 +82,7 @@ impl Looker<'_> {
             (Mark::Imap { validity, next }, Mark::Imap { validity: same, next: reached }) if *validity == same => {
                 Mark::Imap { validity: same, next: reached.max(*next) }
             }
-            (_, reached @ Mark::Imap { .. }) => reached,
+            (_, reached @ (Mark::Imap { .. } | Mark::Time { .. })) => reached,
             (_, Mark::Pop3 { .. }) => Mark::Pop3 { messages },
         };
         self.desk.served(purpose, unnoted, &self.cursor);

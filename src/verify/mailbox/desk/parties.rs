@@ -143,7 +143,7 @@ impl Desk {
         for party in lock(&self.parties).iter_mut() {
             // Over POP3 the count may fall again.
             let served = purpose.parties.contains(&party.number) && !unnoted.contains(&party.number);
-            if served && matches!(mark, Mark::Imap { .. }) {
+            if served && !matches!(mark, Mark::Pop3 { .. }) {
                 party.since = Some(mark.clone());
             }
             party.seen_in_junk |= purpose.junk && party.third().is_some_and(|third| third <= Instant::now());
@@ -196,6 +196,8 @@ fn a_few_before(mark: &Mark) -> Mark {
     match mark {
         Mark::Imap { validity, next } => Mark::Imap { validity: *validity, next: next.saturating_sub(BEFORE).max(1) },
         Mark::Pop3 { messages } => Mark::Pop3 { messages: messages.saturating_sub(BEFORE) },
+        // Each look begins some minutes before.
+        Mark::Time { at } => Mark::Time { at: *at },
     }
 }
 
@@ -211,7 +213,9 @@ fn earlier(one: &Mark, other: &Mark, now: &Mark) -> Mark {
             Mark::Imap { validity: *validity, next: from(of_one, one).min(from(of_other, other)) }
         }
         (Mark::Pop3 { messages: one }, Mark::Pop3 { messages: other }, _) => Mark::Pop3 { messages: *one.min(other) },
+        (Mark::Time { at: one }, Mark::Time { at: other }, _) => Mark::Time { at: *one.min(other) },
         (_, _, Mark::Imap { validity, .. }) => Mark::Imap { validity: *validity, next: 1 },
         (_, _, Mark::Pop3 { .. }) => Mark::Pop3 { messages: 0 },
+        (_, _, Mark::Time { .. }) => Mark::Time { at: 0 },
     }
 }

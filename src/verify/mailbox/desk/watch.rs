@@ -143,12 +143,13 @@ impl Watch<'_> {
                 Err(failure) => {
                     drop(mailbox);
                     self.desk.standing.send_replace(Standing::Closed);
+                    let asked_for = failure.after.unwrap_or_default();
                     // A session that was of use and is lost is opened again, and nobody needs to know.
                     if !has_looked || failure.class != Class::Transient {
                         let visit = Visit::new(self.inputs, self.vantage, self.gate, None);
                         self.tell(visit.finish(Err(failure)).failure, false)?;
                     }
-                    if self.pauses(back_off.after(begun.elapsed())).await {
+                    if self.pauses(back_off.after(begun.elapsed()).max(asked_for)).await {
                         return Ok(());
                     }
                 }
@@ -233,7 +234,7 @@ impl Watch<'_> {
         let Self { inputs, gate, desk, .. } = self;
         mailbox.set_deadline(Instant::now() + inputs.timeout);
         let known = match &*desk.standing.borrow() {
-            Standing::Open(mark @ Mark::Imap { .. }) => Some(mark.clone()),
+            Standing::Open(mark @ (Mark::Imap { .. } | Mark::Time { .. })) => Some(mark.clone()),
             _ => None,
         };
         let cursor = match known {

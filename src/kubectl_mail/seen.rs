@@ -1,12 +1,15 @@
 //! What a status tells of a verification: whether our request is answered, what stands in its way, what was found.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use mailverity::api::v1alpha1::{
-    CheckPhase, EmailProfileStatus, ListenerStatus, MailReceiverStatus, MailServerStatus, MxStatus, OutgoingStatus,
-    ProfileActorState, ProfileActorStatus, RoundTrip, RoundTripPolicyStatus, condition,
+use mailverity::{
+    api::v1alpha1::{
+        CheckPhase, EmailProfileStatus, MailReceiverStatus, MailServerStatus, ProfileActorState, RoundTrip,
+        RoundTripPolicyStatus, condition,
+    },
+    mail::diagnosis::printable,
 };
 
-use super::super::Exit;
+use crate::{Exit, Kind, line::Line, object::Object};
 
 /// The reason of what waits for another object.
 const WAITS: &str = "DependencyNotReady";
@@ -30,15 +33,18 @@ pub struct Seen {
     blocks: Option<Condition>,
 }
 
-/// What was found by one actor, or of one part.
-struct Line {
-    name: String,
-    state: String,
-    told: String,
-    hint: Option<String>,
-}
-
 impl Seen {
+    /// What the status of an object tells.
+    pub fn of(object: &Object) -> Self {
+        match object.kind {
+            Kind::MailServer => object.status::<MailServerStatus>().into(),
+            Kind::EmailProfile => object.status::<EmailProfileStatus>().into(),
+            Kind::RoundTripPolicy => object.status::<RoundTripPolicyStatus>().into(),
+            Kind::MailReceiver => object.status::<MailReceiverStatus>().into(),
+            Kind::Actor => Self::new(None, false, Vec::new(), &object.conditions()),
+        }
+    }
+
     fn new(answered: Option<String>, is_running: bool, lines: Vec<Line>, conditions: &[Condition]) -> Self {
         let find = |kind: &str, status: &str| conditions.iter().find(|c| c.type_ == kind && c.status == status);
         let missing = [condition::ACCEPTED, condition::RESOLVED_REFS, condition::CREDENTIALS_READY];
@@ -52,6 +58,11 @@ impl Seen {
         Self { answered, is_running, is_blocked: blocks.is_some(), is_over: false, lines, failed: None, ready, blocks }
     }
 
+    /// What each actor, process or part found.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.iter().flat_map(Line::told).collect()
+    }
+
     /// Prints what was found, and what it comes to.
     pub fn tell(&self, title: &str) -> Exit {
         let (lines, exit) = self.told(title);
@@ -60,11 +71,7 @@ impl Seen {
     }
 
     fn told(&self, title: &str) -> (Vec<String>, Exit) {
-        let mut lines = Vec::new();
-        for Line { name, state, told, hint } in &self.lines {
-            lines.push(format!("  {name:<10} {state}  {told}").trim_end().to_owned());
-            lines.extend(hint.as_ref().map(|hint| format!("             {hint}")));
-        }
+        let mut lines = self.lines();
         let (verdict, exit) = self.verdict(title);
         lines.push(verdict);
         (lines, exit)
@@ -85,6 +92,24 @@ impl Seen {
     }
 }
 
+/// How an object stands, in a sentence: what it comes to, which it is, `remark`, why.
+pub fn sentence(title: &str, remark: &str, summary: Option<&Condition>) -> String {
+    let word = match summary.map(|summary| (summary.type_.as_str(), summary.status.as_str())) {
+        Some((condition::READY, "True")) => "Verified",
+        Some((condition::READY, "False")) => "Unverified",
+        Some((condition::SUSPENDED, "True")) => "Suspended",
+        _ => "Pending",
+    };
+    let why = summary.map(|summary| format!("{}: {}", summary.reason, printable(&summary.message, 1200)));
+    format!("{word}  {title}  {remark}{}", why.unwrap_or_default()).trim_end().to_owned()
+}
+
+/// The same of an object as it is now, with whether something is under way.
+pub fn standing(title: &str, object: &Object) -> String {
+    let remark = if Seen::of(object).is_running { "(looking) " } else { "" };
+    sentence(title, remark, object.summary().as_ref())
+}
+
 impl From<EmailProfileStatus> for Seen {
     fn from(status: EmailProfileStatus) -> Self {
         let running = status.actors.iter().any(|actor| actor.state == ProfileActorState::AwaitingMessage);
@@ -96,7 +121,10 @@ impl From<EmailProfileStatus> for Seen {
 impl From<MailServerStatus> for Seen {
     fn from(status: MailServerStatus) -> Self {
         let running = status.last_check.is_some_and(|check| check.phase == CheckPhase::Running);
-        Self::new(status.last_handled_verify_request, running, Vec::new(), &status.conditions)
+        // One actor alone tells what the verdict tells.
+        let actors = status.actors.into_iter().map(Line::from);
+        let lines = if actors.len() > 1 { actors.collect() } else { Vec::new() };
+        Self::new(status.last_handled_verify_request, running, lines, &status.conditions)
     }
 }
 
@@ -115,47 +143,6 @@ impl From<MailReceiverStatus> for Seen {
     fn from(status: MailReceiverStatus) -> Self {
         let lines = status.listeners.into_iter().map(Line::from).chain(status.mx.into_iter().map(Line::from)).collect();
         Self::new(status.last_handled_verify_request, false, lines, &status.conditions)
-    }
-}
-
-fn reasoned(reason: Option<&str>, message: Option<&str>) -> String {
-    [reason.unwrap_or_default(), message.unwrap_or_default()].join("  ").trim().to_owned()
-}
-
-impl From<ProfileActorStatus> for Line {
-    fn from(actor: ProfileActorStatus) -> Self {
-        let told = reasoned(actor.reason.as_deref(), actor.message.as_deref());
-        Self { name: actor.name, state: format!("{:?}", actor.state), told, hint: actor.hint }
-    }
-}
-
-impl From<OutgoingStatus> for Line {
-    fn from(outgoing: OutgoingStatus) -> Self {
-        let told = reasoned(outgoing.reason.as_deref(), outgoing.message.as_deref());
-        let name = format!("outgoing {}", outgoing.address);
-        Self { name, state: format!("{:?}", outgoing.state), told, hint: outgoing.hint }
-    }
-}
-
-impl From<&RoundTrip> for Line {
-    fn from(row: &RoundTrip) -> Self {
-        let answered = row.duration.as_ref().map(|took| format!(", answered after {took}")).unwrap_or_default();
-        let told = format!("sent {}{answered}", row.sent_at.0);
-        Self { name: "probe".to_owned(), state: row.result.clone(), told, hint: None }
-    }
-}
-
-impl From<ListenerStatus> for Line {
-    fn from(listener: ListenerStatus) -> Self {
-        let state = if listener.reason.is_some() { "Closed" } else { "Listening" }.to_owned();
-        let told = reasoned(listener.reason.as_deref(), listener.message.as_deref());
-        Self { name: listener.pod, state, told: format!("{}  {told}", listener.address), hint: None }
-    }
-}
-
-impl From<MxStatus> for Line {
-    fn from(mx: MxStatus) -> Self {
-        Self { name: format!("MX {}", mx.domain), state: mx.result, told: mx.records.join(", "), hint: None }
     }
 }
 

@@ -1,7 +1,15 @@
-//! `kubectl mail`, by the real API server and beside a real operator: it runs as kubectl runs its plugins.
+//! `kubectl mail`, by the real API server and beside a real operator: it runs as kubectl runs its plugins, and as a user with no more
+//! rights than a role of the chart grants where the role is what matters.
+
+mod list;
+mod pause;
+mod send;
+mod show;
+mod write;
 
 use std::{
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -12,28 +20,73 @@ use super::{
     policies::policy,
     profiles::mailbox,
     spec,
-    support::{cluster::Cluster, leaks, policies::results, stack::Stack},
+    support::{
+        cluster::{Cluster, documents, root},
+        leaks,
+        policies::results,
+        stack::Stack,
+    },
 };
 
 /// What a plugin printed, and its exit code.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
-/// Runs `kubectl mail` in the cluster's namespace: kubectl finds plugins on PATH, and hands everything on.
-fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
-    let kubectl = std::env::var("MAILVERITY_TEST_KUBECTL").unwrap();
+/// `kubectl mail` in the cluster's namespace: kubectl finds plugins on PATH, and hands everything on.
+fn command(cluster: &Cluster, config: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var("MAILVERITY_TEST_KUBECTL").unwrap());
     let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-mail")).parent().unwrap();
-    let path = format!("{}:{}", plugin.display(), std::env::var("PATH").unwrap());
-    let config = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
-    let command = [&["mail"], args, &["-n", &cluster.namespace, "--kubeconfig", &config]].concat();
-    let Output { status, stdout, stderr } = Command::new(kubectl).args(command).env("PATH", path).output().unwrap();
+    command.env("PATH", format!("{}:{}", plugin.display(), std::env::var("PATH").unwrap()));
+    command.arg("mail").args(args).args(["-n", &cluster.namespace, "--kubeconfig"]).arg(config);
+    command
+}
+
+fn administrator() -> PathBuf {
+    std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap().into()
+}
+
+/// Runs it as administrator.
+pub fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
+    mail_as(cluster, &administrator(), args)
+}
+
+/// Runs it as somebody, to its end.
+fn mail_as(cluster: &Cluster, who: &Path, args: &[&str]) -> Ran {
+    read(command(cluster, who, args).output().unwrap())
+}
+
+/// Runs it as administrator, while something else goes on.
+pub async fn mail_beside<T>(cluster: &Cluster, args: &[&str], meanwhile: impl Future<Output = T>) -> (Ran, T) {
+    let mut command = command(cluster, &administrator(), args);
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let (ran, value) = tokio::join!(ran, meanwhile);
+    (read(ran.unwrap()), value)
+}
+
+fn read(Output { status, stdout, stderr }: Output) -> Ran {
     let ran =
         Ran { code: status.code().unwrap(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() };
     leaks::none_in("kubectl mail", &(ran.out.clone() + &ran.err));
     ran
+}
+
+/// A user of the namespace who has this role of the chart, mail-view or mail-edit, and no other.
+async fn user(cluster: &Cluster, role: &str) -> PathBuf {
+    let roles = fs::read_to_string(root().join("deploy/operator/35-clusterrole-users.yaml")).unwrap();
+    for role in documents(&roles) {
+        cluster.apply_at(&role, None).await;
+    }
+    cluster.apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": role}})).await;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": role, "namespace": cluster.namespace}],
+    });
+    cluster.apply(binding).await;
+    cluster.config_of(role, &cluster.namespace).await
 }
 
 async fn profile(cluster: &Cluster, stack: &Stack, test: &str, rest: Value) {

@@ -1,0 +1,143 @@
+//! Answers: from flags, else from a person, else what is usual.
+
+use std::io;
+
+use crate::Error;
+
+/// Asks a question; an empty answer gives the second text.
+pub type Ask<'a> = &'a dyn Fn(&str, &str) -> io::Result<String>;
+
+/// Answers as they are gathered.
+pub struct Form<'a> {
+    ask: Option<Ask<'a>>,
+    missing: Vec<&'static str>,
+}
+
+impl<'a> Form<'a> {
+    /// A form that is filled in by flags, and by a person if there is one.
+    pub fn new(ask: Option<Ask<'a>>) -> Self {
+        Self { ask, missing: Vec::new() }
+    }
+
+    /// What must be said. Without anybody to ask it is noted as missing, and empty.
+    pub fn need(&mut self, flag: &'static str, given: Option<String>, question: &str) -> Result<String, Error> {
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        let Some(ask) = self.ask else {
+            self.missing.push(flag);
+            return Ok(String::new());
+        };
+        loop {
+            let answer = ask(question, "")?;
+            if !answer.is_empty() {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// What may be said; nothing where the answer is empty.
+    pub fn may(&self, given: Option<String>, question: &str) -> Result<Option<String>, Error> {
+        self.usual(given, question, "")
+    }
+
+    /// What is usually as it is here; nothing where the answer is just that, as the schema's default says it.
+    pub fn usual(&self, given: Option<String>, question: &str, usual: &str) -> Result<Option<String>, Error> {
+        let answer = match (given, self.ask) {
+            (Some(given), _) => given,
+            (None, Some(ask)) => ask(question, usual)?,
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(answer).filter(|answer| answer != usual))
+    }
+
+    /// One of these, in any case; the first is the usual one.
+    pub fn choice(&self, given: Option<String>, question: &str, choices: &[&str]) -> Result<Option<String>, Error> {
+        let usual = choices.first().copied().unwrap_or_default();
+        let question = format!("{question}: {}", choices.join(", "));
+        let mut given = given;
+        loop {
+            let Some(answer) = self.usual(given.take(), &question, usual)? else { return Ok(None) };
+            match choices.iter().find(|choice| choice.eq_ignore_ascii_case(&answer)) {
+                Some(choice) => return Ok(Some((*choice).to_owned()).filter(|choice| choice != usual)),
+                None if self.ask.is_some() => {}
+                None => return Err(format!("{answer} is none of {}", choices.join(", ")).into()),
+            }
+        }
+    }
+
+    /// The object's name; one that is made of `from` if nobody says another.
+    pub fn name(&self, given: Option<String>, from: &str) -> Result<String, Error> {
+        let usual = name_of(from);
+        Ok(self.usual(given, "Name of the object", &usual)?.unwrap_or(usual))
+    }
+
+    /// Fails where something that must be said was not.
+    pub fn done(&self) -> Result<(), Error> {
+        match self.missing.as_slice() {
+            [] => Ok(()),
+            missing => Err(format!("there is nobody to ask: say {}", missing.join(", ")).into()),
+        }
+    }
+}
+
+/// A name that objects may have (RFC 1123), made of a host or of an address's local part.
+fn name_of(text: &str) -> String {
+    let text = text.split('@').next().unwrap_or_default().to_lowercase();
+    let plain: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
+    let name = plain.trim_matches('-').to_owned();
+    if name.is_empty() { "mail".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_that_objects_may_have() {
+        for (text, name) in
+            [("smtp.Corp.example", "smtp-corp-example"), ("a.b+c@d.example", "a-b-c"), ("@", "mail"), ("[::1]", "1")]
+        {
+            assert_eq!(name_of(text), name);
+        }
+    }
+
+    #[test]
+    fn what_must_be_said_is_asked_for_until_it_is() {
+        let tries = std::cell::Cell::new(0);
+        let ask = |_: &str, _: &str| {
+            tries.set(tries.get() + 1);
+            Ok(if tries.get() < 3 { String::new() } else { "smtp".to_owned() })
+        };
+        let mut form = Form::new(Some(&ask));
+        assert_eq!((form.need("--host", None, "Host").unwrap().as_str(), tries.get()), ("smtp", 3));
+        assert_eq!(form.need("--host", Some("given".to_owned()), "Host").unwrap(), "given");
+        assert!(form.done().is_ok());
+    }
+
+    #[test]
+    fn a_choice_is_asked_for_until_it_is_one_and_is_written_as_the_schema_has_it() {
+        let tries = std::cell::Cell::new(0);
+        let ask = |question: &str, _: &str| {
+            assert_eq!(question, "Security: TLS, StartTLS, None");
+            tries.set(tries.get() + 1);
+            Ok(["ssl", "none"][tries.get() - 1].to_owned())
+        };
+        let choices = ["TLS", "StartTLS", "None"];
+        assert_eq!(Form::new(Some(&ask)).choice(None, "Security", &choices).unwrap().as_deref(), Some("None"));
+        let form = Form::new(None);
+        assert_eq!(form.choice(Some("starttls".to_owned()), "Security", &choices).unwrap().as_deref(), Some("StartTLS"));
+        assert_eq!(form.choice(Some("tls".to_owned()), "Security", &choices).unwrap(), None);
+        assert_eq!(form.choice(None, "Security", &choices).unwrap(), None);
+        assert!(form.choice(Some("ssl".to_owned()), "Security", &choices).is_err());
+    }
+
+    #[test]
+    fn what_is_usual_is_left_to_the_schema() {
+        let ask = |_: &str, fallback: &str| Ok(fallback.to_owned());
+        let form = Form::new(Some(&ask));
+        assert_eq!(form.usual(None, "Security", "StartTLS").unwrap(), None);
+        assert_eq!(form.usual(Some("TLS".to_owned()), "Security", "StartTLS").unwrap().as_deref(), Some("TLS"));
+        assert_eq!(Form::new(None).usual(None, "Security", "StartTLS").unwrap(), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! `kubectl mail plan`: mails and logins of a day, computed from specs before any of it happens. Next: `demand`.
+
+mod demand;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+use serde_json::Value;
+
+use self::demand::{Account, Demand};
+use super::{Connect, Error, Exit, Kind, object::Object, table};
+
+/// Tell how many mails and logins the specs come to in a day, by server and account and by recipient, beside the budgets.
+///
+/// Nothing is asked of a server: it is the most that intervals, levels and actors come to. Suspended objects are left out.
+///
+/// Exit codes: 0 told; 1 a budget would not suffice; 2 bad usage, or the API server refuses.
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// Look into all namespaces.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// The operator's own flag, if it was set.
+    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    max_messages_per_hour: u32,
+    /// The operator's own flag, if it was set.
+    #[arg(long, value_name = "COUNT", default_value_t = 12)]
+    max_messages_per_recipient_per_hour: u32,
+}
+
+/// All that is asked of one account.
+#[derive(Default)]
+struct Sum {
+    logins: f64,
+    mails: f64,
+    hourly: f64,
+    per_minute: Option<u32>,
+}
+
+impl Plan {
+    pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
+        let (client, namespace) = connect.client().await?;
+        let space = Some(namespace.as_str()).filter(|_| !self.all_namespaces);
+        let kinds = Kind::NAMESPACED.map(|kind| Object::all(&client, kind, space));
+        let mut all: Vec<Object> = futures::future::try_join_all(kinds).await?.into_iter().flatten().collect();
+        if !self.all_namespaces {
+            all.extend(lent(&client, &all, &namespace).await);
+        }
+        let mine = |object: &&Object| self.all_namespaces || object.namespace() == namespace;
+        let suspended = |object: &&Object| object.at("/spec/suspend").and_then(Value::as_bool).unwrap_or(false);
+        let (out, used): (Vec<&Object>, Vec<&Object>) = all.iter().filter(mine).partition(suspended);
+        let demands: Vec<Demand> = used.iter().flat_map(|object| demand::of(object, &all)).collect();
+        let (lines, exit) = self.told(&demands);
+        println!("{}", lines.join("\n"));
+        if !out.is_empty() {
+            println!("Left out, as suspended: {}", out.len());
+        }
+        Ok(exit)
+    }
+
+    fn told(&self, demands: &[Demand]) -> (Vec<String>, Exit) {
+        let (mut accounts, mut recipients) = (BTreeMap::<&Account, Sum>::new(), BTreeMap::<&str, (f64, f64)>::new());
+        for demand in demands {
+            let sum = accounts.entry(&demand.account).or_default();
+            sum.logins += demand.logins;
+            sum.mails += demand.mails;
+            sum.hourly += demand.hourly;
+            // The lowest of those who name the account counts.
+            sum.per_minute = [sum.per_minute, demand.per_minute].into_iter().flatten().min();
+            if let Some(recipient) = &demand.recipient {
+                let (mails, runs) = recipients.entry(recipient).or_default();
+                *mails += demand.mails;
+                *runs += demand.runs;
+            }
+        }
+        let mut over = 0;
+        let mut mark = |is: bool| {
+            over += usize::from(is);
+            if is { "  NOT ENOUGH" } else { "" }
+        };
+        let mut rows = vec![["SERVER", "ACCOUNT", "LOGINS A DAY", "MAILS A DAY", "BUDGET"].map(str::to_owned).to_vec()];
+        rows.extend(accounts.iter().map(|(account, sum)| {
+            let budget = |most: u32| format!("{most} mails a minute{}", mark(sum.hourly > f64::from(most) * 60.0));
+            let budget = sum.per_minute.filter(|_| sum.mails > 0.0).map(budget).unwrap_or_default();
+            vec![account.server.clone(), account.login.clone(), figure(sum.logins), figure(sum.mails), budget]
+        }));
+        let mut lines = table::lines(&rows);
+        if !recipients.is_empty() {
+            let most = self.max_messages_per_recipient_per_hour;
+            let mut rows = vec![["RECIPIENT", "MAILS A DAY", "RUNS AN HOUR", "BUDGET"].map(str::to_owned).to_vec()];
+            rows.extend(recipients.iter().map(|(to, (mails, runs))| {
+                let budget = format!("{most} an hour{}", mark(*runs > f64::from(most)));
+                vec![(*to).to_owned(), figure(*mails), figure(*runs), budget]
+            }));
+            lines.push(String::new());
+            lines.extend(table::lines(&rows));
+        }
+        let total = |each: fn(&Sum) -> f64| accounts.values().map(each).sum::<f64>();
+        let (hourly, most) = (total(|sum| sum.hourly), self.max_messages_per_hour);
+        let marked = mark(hourly > f64::from(most));
+        lines.push(String::new());
+        let (logins, mails) = (figure(total(|sum| sum.logins)), figure(total(|sum| sum.mails)));
+        lines.push(format!(
+            "Altogether {logins} logins and {mails} mails a day; at most {} mails an hour of {most}{marked}",
+            figure(hourly)
+        ));
+        (lines, if over > 0 { Exit::Unverified } else { Exit::Good })
+    }
+}
+
+/// `MailServer`s and profiles of other namespaces that those of this one name, as far as one may see them.
+async fn lent(client: &kube::Client, all: &[Object], namespace: &str) -> Vec<Object> {
+    let links = all.iter().flat_map(|object| super::links::uses(object, all)).filter(|link| link.namespace != namespace);
+    let named: BTreeSet<_> =
+        links.filter_map(|link| Some((link.kind.parse::<Kind>().ok()?, link.namespace, link.name))).collect();
+    let found = named
+        .into_iter()
+        .filter(|(kind, ..)| *kind != Kind::Actor)
+        .map(|(kind, namespace, name)| async move { super::Target { kind, name }.get(client, &namespace).await.ok() });
+    futures::future::join_all(found).await.into_iter().flatten().collect()
+}
+
+/// A whole number where it is one, else with one digit behind the point.
+fn figure(number: f64) -> String {
+    if number.fract().abs() < 0.05 { format!("{number:.0}") } else { format!("{number:.1}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn demand(login: &str, mails: f64, recipient: Option<&str>) -> Demand {
+        let account = Account { server: "smtp.a.example:587".to_owned(), login: login.to_owned() };
+        let (hourly, recipient) = (mails / 24.0, recipient.map(str::to_owned));
+        Demand { account, logins: 24.0, mails, hourly, recipient, runs: hourly, per_minute: Some(6) }
+    }
+
+    fn plan(hour: u32, recipient: u32) -> Plan {
+        Plan { all_namespaces: false, max_messages_per_hour: hour, max_messages_per_recipient_per_hour: recipient }
+    }
+
+    #[test]
+    fn what_goes_through_an_account_and_to_a_recipient_is_added_up_beside_its_budget() {
+        let demands = [demand("relay", 96.0, Some("x@b")), demand("relay", 24.0, Some("y@b")), demand("", 0.0, None)];
+        let (lines, exit) = plan(200, 12).told(&demands);
+        assert_eq!(
+            lines,
+            [
+                "SERVER               ACCOUNT   LOGINS A DAY   MAILS A DAY   BUDGET",
+                "smtp.a.example:587   -         24             0             -",
+                "smtp.a.example:587   relay     48             120           6 mails a minute",
+                "",
+                "RECIPIENT   MAILS A DAY   RUNS AN HOUR   BUDGET",
+                "x@b         96            4              12 an hour",
+                "y@b         24            1              12 an hour",
+                "",
+                "Altogether 72 logins and 120 mails a day; at most 5 mails an hour of 200",
+            ]
+        );
+        assert_eq!(exit, Exit::Good);
+    }
+
+    #[test]
+    fn a_budget_that_would_not_suffice_is_told() {
+        let demands = [demand("relay", 96.0, Some("x@b"))];
+        for (plan, line) in [
+            (plan(3, 12), "Altogether 24 logins and 96 mails a day; at most 4 mails an hour of 3  NOT ENOUGH"),
+            (plan(200, 3), "x@b         96            4              3 an hour NOT ENOUGH"),
+        ] {
+            let (lines, exit) = plan.told(&demands);
+            assert!(lines.iter().any(|told| told == line) && exit == Exit::Unverified, "{lines:#?}");
+        }
+        let (lines, _) = plan(100_000, 100_000).told(&[demand("relay", 24.0 * 361.0, None)]);
+        assert!(lines[1].ends_with("6 mails a minute NOT ENOUGH"), "{lines:#?}");
+    }
+}

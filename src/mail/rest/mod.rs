@@ -1,0 +1,77 @@
+//! Mailboxes over HTTPS APIs, Microsoft Graph's and Gmail's: what the two have in common.
+//!
+//! `client` asks, waits where it is told to, and turns what is refused into a diagnosis; `mailbox` is the [`Mailbox`] over a
+//! [`Service`]; `pace` says when it looks. What differs, the requests and what refusals mean, is in `mail::graph` and
+//! `mail::gmail`.
+//!
+//! [`Mailbox`]: super::mailbox::Mailbox
+
+mod client;
+mod header;
+mod mailbox;
+mod pace;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::{Diagnosis, mailbox::Cleanup};
+
+pub(in crate::mail) use client::PAGE;
+pub use client::{Client, Kind, Refusal, Said, Verdict};
+pub use header::header;
+pub use mailbox::RestMailbox;
+
+/// A folder, or a label that stands for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Its id.
+    pub id: String,
+    /// Its name, as people see it.
+    pub name: String,
+    /// The messages in it.
+    pub messages: u32,
+}
+
+/// The folders that are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    /// Where mail arrives.
+    pub inbox: Folder,
+    /// Those for junk.
+    pub junk: Vec<Folder>,
+}
+
+/// A message of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// Its header (RFC 5322), or the fields of it that count here.
+    pub header: Vec<u8>,
+}
+
+/// An API by which a mailbox is read.
+pub trait Service: Send {
+    /// What asks.
+    fn client(&mut self) -> &mut Client;
+
+    /// The first request: whether the token is taken, and the account has a mailbox.
+    fn greet(&mut self) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// The folder of this name, those for junk that the provider has, and those of these names.
+    fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>>;
+
+    /// The mails of a folder that came at this time or later, the newest first and at most so many; without a time the newest.
+    fn list<'a>(
+        &'a mut self,
+        folder: &'a Folder,
+        since: Option<Timestamp>,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, Diagnosis>>;
+
+    /// The start of a mail, at most [`MOST`](super::bounce::MOST) octets of it; none where it is gone.
+    fn start_of<'a>(&'a mut self, id: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>>;
+
+    /// Removes one mail, or marks it as read; whether it was there.
+    fn clean<'a>(&'a mut self, id: &'a str, how: Cleanup) -> BoxFuture<'a, Result<bool, Diagnosis>>;
+}

@@ -1,0 +1,306 @@
+//! Access tokens, shared by all objects: one request under way for each credential, kept in memory alone, renewed before they end,
+//! and a provider that cannot answer is left alone for a while. A provider that judged a credential and refused it is asked again
+//! as the login breaker allows, like any server (promise 8): the [`Gate`] is asked first.
+//!
+//! `entry` is what is known of one credential, `renew` one request to its end, `device` how a person signs in, `keep` where a
+//! refresh token is kept.
+
+pub mod device;
+mod entry;
+pub mod keep;
+mod renew;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::{
+    sync::{OwnedMutexGuard, watch},
+    time::{Instant, timeout_at},
+};
+
+use super::{Gate, gate::Account, report::LoginOutcome, warnings::Ends};
+use crate::{
+    api::{Class, Reason},
+    mail::{
+        Diagnosis,
+        https::Https,
+        oauth2::{Grant, Request},
+    },
+};
+use entry::{Entry, Good, lock};
+use keep::Safe;
+use renew::{Undone, Work};
+
+/// What the answer and the keeping of it may take beyond the time of the check.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// With more credentials than this, those whose token has ended are forgotten.
+const MANY: usize = 4096;
+
+/// All tokens, and how they are asked for.
+pub struct Tokens {
+    https: Https,
+    entries: Mutex<HashMap<String, Arc<Entry>>>,
+    /// Requests under way, each a receiver.
+    under_way: watch::Sender<()>,
+    /// The device codes that are asked about here, with their places.
+    followed: Mutex<HashSet<String>>,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+/// A token that can be shown to a mail server.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The token.
+    pub secret: SecretString,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// Whether it was shown to a server before: a refusal of it then says nothing of the credential behind it.
+    pub shown: bool,
+}
+
+/// Where the tokens of one credential come from.
+pub struct Source {
+    tokens: Arc<Tokens>,
+    request: Request,
+    account: Account,
+    /// What its token is known by here.
+    key: String,
+    safe: Option<Safe>,
+    ends: Option<Ends>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("provider", &self.account.host).finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// No token is known yet.
+    #[must_use]
+    pub fn new(https: Https) -> Self {
+        Self {
+            https,
+            entries: Mutex::default(),
+            under_way: watch::Sender::new(()),
+            followed: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn begin(&self) -> watch::Receiver<()> {
+        self.under_way.subscribe()
+    }
+
+    /// Waits until no request is under way: what a provider gave in place of a refresh token is kept then.
+    pub async fn settled(&self) {
+        self.under_way.closed().await;
+    }
+
+    /// The same at the end of the process: device codes are asked about no more.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.settled().await;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Whether a device code was not asked about here before. It is from now on.
+    fn follows(&self, user_code: &str, safe: &Safe) -> bool {
+        lock(&self.followed).insert(format!("{} {user_code}", safe.place))
+    }
+
+    fn followed(&self, user_code: &str, safe: &Safe) {
+        lock(&self.followed).remove(&format!("{} {user_code}", safe.place));
+    }
+
+    fn entry(&self, key: &str) -> Arc<Entry> {
+        let mut entries = lock(&self.entries);
+        if entries.len() >= MANY && !entries.contains_key(key) {
+            let now = Instant::now();
+            entries.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.is_needed(now));
+        }
+        Arc::clone(entries.entry(key.to_owned()).or_default())
+    }
+}
+
+impl Source {
+    /// The source of a credential whose keyed hash is `key`.
+    #[must_use]
+    pub fn new(tokens: Arc<Tokens>, request: Request, key: String) -> Self {
+        let user = match &request.grant {
+            Grant::ServiceAccount { issuer, .. } => issuer.clone(),
+            _ => request.client_id.clone(),
+        };
+        let account = Account { host: request.endpoint.host.clone(), user, secret: key.clone() };
+        Self { tokens, request, account, key, safe: None, ends: None }
+    }
+
+    /// The same, whose refresh tokens are kept there. Of one credential that is kept in two places each has tokens of its own: what
+    /// a provider gave for one is not kept in the other.
+    #[must_use]
+    pub fn kept_in(mut self, safe: Safe) -> Self {
+        self.key = format!("{} {}", safe.place, self.account.secret);
+        self.safe = Some(safe);
+        self
+    }
+
+    /// The same, by an application whose secret or certificate ends then.
+    #[must_use]
+    pub fn ending(mut self, ends: Option<Ends>) -> Self {
+        self.ends = ends;
+        self
+    }
+
+    /// When the application's secret or certificate ends, where that is known.
+    #[must_use]
+    pub fn ends(&self) -> Option<&Ends> {
+        self.ends.as_ref()
+    }
+
+    /// The credential as the breaker knows it: at the provider.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The provider's host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.account.host
+    }
+
+    /// How requests are made, to the provider and to an API that takes its tokens.
+    #[must_use]
+    pub fn https(&self) -> &Https {
+        &self.tokens.https
+    }
+
+    /// A token, asked for if there is none.
+    ///
+    /// # Errors
+    /// Those of [`oauth2::fetch`] and of [`Gate::login`].
+    pub async fn token(&self, gate: &dyn Gate, deadline: Instant) -> Result<Access, Diagnosis> {
+        self.had(gate, deadline, false).await
+    }
+
+    /// The same, and it will be shown to a mail server.
+    ///
+    /// # Errors
+    /// As [`Source::token`].
+    pub async fn show(&self, gate: &dyn Gate, deadline: Instant) -> Result<Access, Diagnosis> {
+        self.had(gate, deadline, true).await
+    }
+
+    /// A mail server refused the token: the next one is asked for anew.
+    pub fn refused(&self) {
+        self.tokens.entry(&self.key).drop_token();
+    }
+
+    async fn had(&self, gate: &dyn Gate, deadline: Instant, shows: bool) -> Result<Access, Diagnosis> {
+        let entry = self.tokens.entry(&self.key);
+        if let Some(access) = entry.take(shows, Good::Renewed) {
+            return Ok(access);
+        }
+        let busy = |_| self.failed("another check was asking for the same token all the time");
+        let turn = timeout_at(deadline, Arc::clone(&entry.turn).lock_owned()).await.map_err(busy)?;
+        if let Some(access) = entry.take(shows, Good::Renewed) {
+            return Ok(access);
+        }
+        if let Some(diagnosis) = entry.failure() {
+            return entry.take(shows, Good::ToItsEnd).ok_or(diagnosis);
+        }
+        match Box::pin(self.ask(&entry, turn, gate, deadline)).await {
+            // What is good for a while yet is used where the provider is merely away.
+            Err(diagnosis) if diagnosis.class == Class::Transient => entry.take(shows, Good::ToItsEnd).ok_or(diagnosis),
+            Err(diagnosis) => Err(diagnosis),
+            Ok(()) => entry.take(shows, Good::ToItsEnd).ok_or_else(|| self.failed("it gave a token that ends at once")),
+        }
+    }
+
+    async fn ask(
+        &self,
+        entry: &Arc<Entry>,
+        turn: OwnedMutexGuard<()>,
+        gate: &dyn Gate,
+        deadline: Instant,
+    ) -> Result<(), Diagnosis> {
+        gate.login(&self.account).await?;
+        let mut asked = Asked { gate, account: &self.account, outcome: LoginOutcome::Undecided };
+        if self.safe.is_some() {
+            // Two processes with one refresh token may lose it: the provider takes the second for a thief.
+            gate.still()?;
+        }
+        let work = Work {
+            request: self.request.clone(),
+            safe: self.safe.clone(),
+            entry: Arc::clone(entry),
+            tokens: Arc::clone(&self.tokens),
+            asked_for: gate.is_asked_for(),
+            key: self.account.secret.clone(),
+        };
+        // A task of its own: a check that is cut short must not cut off what is kept.
+        let under_way = self.tokens.begin();
+        let work = tokio::spawn(async move {
+            let done = Box::pin(work.go(deadline)).await;
+            drop((turn, under_way));
+            done
+        });
+        let done = match timeout_at(deadline + GRACE, work).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => return Err(self.failed("the request for it was cut short")),
+            Err(_) => return Err(self.failed("it took longer than the check may")),
+        };
+        match done {
+            Ok(()) => {
+                asked.outcome = LoginOutcome::Accepted;
+                Ok(())
+            }
+            Err(Undone::Waits(diagnosis)) => Err(diagnosis),
+            Err(Undone::Refused(refusal)) => {
+                if refusal.judged {
+                    asked.outcome = LoginOutcome::Refused;
+                } else {
+                    entry.fails(&refusal);
+                }
+                Err(refusal.diagnosis)
+            }
+        }
+    }
+
+    fn failed(&self, fault: &str) -> Diagnosis {
+        let fault = format!("no token was had from {}: {fault}", self.account.host);
+        Diagnosis::new(Reason::OAuthTokenFailed).class(Class::Transient).detail(fault.clone()).fact("fault", fault)
+    }
+}
+
+/// A request that the gate granted: its outcome is told once, also where the check is cut short.
+struct Asked<'a> {
+    gate: &'a dyn Gate,
+    account: &'a Account,
+    outcome: LoginOutcome,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.gate.logged_in(self.account, self.outcome);
+    }
+}

@@ -1,0 +1,158 @@
+//! One request to a provider, to its end: what it gives is kept before it is used, also where the check that wanted it is over by
+//! then. A refresh token that is lost on the way may be the only one.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::{
+    Tokens, device,
+    entry::{Begun, Entry},
+    keep::{Kept, Safe, Unwritten},
+};
+use crate::{
+    api::{Class, Reason},
+    mail::{
+        Diagnosis,
+        oauth2::{self, Grant, Refusal, Request, Token},
+    },
+};
+
+/// The longest time for one answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The waits between the tries to keep a refresh token. What was not kept after them is tried again by the next who wants a token.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// What is to be asked.
+pub(super) struct Work {
+    pub tokens: Arc<Tokens>,
+    pub request: Request,
+    pub safe: Option<Safe>,
+    pub entry: Arc<Entry>,
+    /// Somebody has asked for this, and may be there to sign in.
+    pub asked_for: bool,
+    /// The credential's key.
+    pub key: String,
+}
+
+/// Why there is no token.
+pub(super) enum Undone {
+    /// The provider refused, or could not be asked: it is left alone for a while.
+    Refused(Refusal),
+    /// A person is waited for, or the keeper.
+    Waits(Diagnosis),
+}
+
+impl From<Refusal> for Undone {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Work {
+    /// Asks, keeps, and gives to the entry what may be used.
+    pub async fn go(mut self, deadline: Instant) -> Result<(), Undone> {
+        let Some(safe) = self.safe.take() else { return self.unkept(deadline).await };
+        if let Some((token, begun, base)) = self.entry.held_back() {
+            return self.keep(&safe, base, token, begun).await;
+        }
+        let kept = safe.keeper.read(&safe.place).await.map_err(Undone::Waits)?.unwrap_or_default();
+        let fits = safe.fits(&kept);
+        match (kept.refresh.clone().filter(|_| fits), &safe.login) {
+            (Some(newest), _) => self.request.grant = Grant::RefreshToken(newest),
+            (None, Some(login)) => {
+                // What is kept for another application counts for nothing.
+                let base = if fits { kept } else { Kept { version: kept.version, ..Kept::default() } };
+                let begun = device::begin(&self.tokens, login, &self.request, &safe, base, self.asked_for, deadline);
+                return Err(Box::pin(begun).await);
+            }
+            (None, None) => {}
+        }
+        match (self.fetch(deadline).await, &safe.login) {
+            (Ok((token, begun)), _) => self.keep(&safe, kept, token, begun).await,
+            (Err(refusal), Some(login)) if refusal.diagnosis.reason == Reason::RefreshTokenExpired => {
+                match device::expired(login, &safe, kept, &refusal.diagnosis).await {
+                    Ok(told) => Err(Undone::Waits(told)),
+                    // It would be shown again: then the breaker has to keep it.
+                    Err(_) => Err(Undone::Refused(refusal)),
+                }
+            }
+            (Err(refusal), _) => Err(Undone::Refused(refusal)),
+        }
+    }
+
+    /// Where nobody keeps it, memory does.
+    async fn unkept(mut self, deadline: Instant) -> Result<(), Undone> {
+        if let (Grant::RefreshToken(_), Some(newer)) = (&self.request.grant, self.entry.refresh()) {
+            self.request.grant = Grant::RefreshToken(newer);
+        }
+        let (mut token, begun) = self.fetch(deadline).await?;
+        if let Some(refresh) = token.refresh.take() {
+            self.entry.remember(refresh);
+        }
+        self.entry.has(token, begun, &self.key);
+        Ok(())
+    }
+
+    async fn fetch(&self, deadline: Instant) -> Result<(Token, Begun), Refusal> {
+        let begun = Begun::now();
+        let deadline = deadline.min(Instant::now() + PATIENCE);
+        let token = oauth2::fetch(&self.tokens.https, &self.request, begun.time, deadline).await?;
+        Ok((token, begun))
+    }
+
+    /// Keeps the refresh token that came, if it is another than was shown, and then uses the token.
+    async fn keep(&self, safe: &Safe, base: Kept, mut token: Token, begun: Begun) -> Result<(), Undone> {
+        if let Some(refresh) = token.refresh.clone() {
+            let consent = if safe.login.is_some() { base.consent.clone() } else { safe.consent.clone() };
+            let (application, version) = (safe.application.clone(), base.version.clone());
+            let kept = Kept { application, consent, version, refresh: Some(refresh), ..Kept::default() };
+            if let Err(failure) = write(safe, &base, kept).await {
+                self.entry.holds_back((token, begun, base));
+                return Err(Undone::Waits(failure));
+            }
+        }
+        token.refresh = None;
+        self.entry.has(token, begun, &self.key);
+        Ok(())
+    }
+}
+
+/// Writes `kept` over `base`. Where another wrote in between, the newer refresh token stays.
+pub(super) async fn write(safe: &Safe, base: &Kept, mut kept: Kept) -> Result<(), Diagnosis> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let failure = match safe.keeper.write(&safe.place, &kept).await {
+            Ok(()) => return Ok(()),
+            Err(Unwritten::Failed(failure)) => failure,
+            Err(Unwritten::Changed) => match safe.keeper.read(&safe.place).await {
+                Ok(found) => {
+                    let found = found.unwrap_or_default();
+                    if !is_as_it_was(&found, base) {
+                        return Ok(());
+                    }
+                    kept.version = found.version;
+                    unkept("it changes all the time")
+                }
+                Err(failure) => failure,
+            },
+        };
+        let Some(pause) = pauses.next() else { return Err(failure) };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Whether what is kept is what it was: then only metadata changed.
+fn is_as_it_was(found: &Kept, base: &Kept) -> bool {
+    let shown = |kept: &Kept| kept.refresh.as_ref().map(|refresh| refresh.expose_secret().to_owned());
+    let code = |kept: &Kept| kept.device.as_ref().map(|device| device.user_code.clone());
+    found.consent == base.consent && shown(found) == shown(base) && code(found) == code(base) && found.ended == base.ended
+}
+
+fn unkept(fault: &str) -> Diagnosis {
+    let fault = format!("the new refresh token could not be kept: {fault}");
+    Diagnosis::new(Reason::OAuthTokenFailed).class(Class::Transient).detail(fault.clone()).fact("fault", fault)
+}

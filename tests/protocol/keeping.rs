@@ -1,0 +1,185 @@
+//! Refresh tokens that a provider gives in place of others, and a keeper that is away, or whom another has overtaken.
+
+use std::sync::{Arc, Mutex};
+
+use futures::future::{BoxFuture, FutureExt};
+use mailverity::{
+    api::{Class, Reason},
+    mail::{Diagnosis, oauth2::Grant},
+    verify::tokens::{
+        Source, Tokens,
+        keep::{Keeper, Kept, Owner, Place, Safe, Unwritten},
+    },
+};
+use secrecy::ExposeSecret;
+
+use crate::tokens::{Does, Provider, TIME, ask, gate, json};
+
+/// A Secret in memory.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    kept: Option<Kept>,
+    version: u32,
+    /// Writes that fail before one is taken.
+    away: u32,
+    writes: Vec<String>,
+}
+
+impl Memory {
+    /// Another process writes this.
+    fn put(&self, consent: &str, refresh: &str) {
+        let mut state = self.0.lock().unwrap();
+        state.version += 1;
+        let version = Some(state.version.to_string());
+        let refresh = Some(refresh.to_owned().into());
+        state.kept =
+            Some(Kept { application: "app".to_owned(), consent: consent.to_owned(), refresh, version, ..Kept::default() });
+    }
+
+    fn refresh(&self) -> Option<String> {
+        self.0.lock().unwrap().kept.as_ref()?.refresh.as_ref().map(|token| token.expose_secret().to_owned())
+    }
+
+    fn away(&self, times: u32) {
+        self.0.lock().unwrap().away = times;
+    }
+}
+
+impl Keeper for Memory {
+    fn read<'a>(&'a self, _: &'a Place) -> BoxFuture<'a, Result<Option<Kept>, Diagnosis>> {
+        async { Ok(self.0.lock().unwrap().kept.clone()) }.boxed()
+    }
+
+    fn write<'a>(&'a self, _: &'a Place, kept: &'a Kept) -> BoxFuture<'a, Result<(), Unwritten>> {
+        async {
+            let mut state = self.0.lock().unwrap();
+            if state.away > 0 {
+                state.away -= 1;
+                return Err(Unwritten::Failed(Diagnosis::new(Reason::OAuthTokenFailed).class(Class::Transient)));
+            }
+            if state.kept.as_ref().and_then(|kept| kept.version.clone()) != kept.version {
+                return Err(Unwritten::Changed);
+            }
+            state.version += 1;
+            state.writes.push(kept.refresh.as_ref().unwrap().expose_secret().to_owned());
+            state.kept = Some(Kept { version: Some(state.version.to_string()), ..kept.clone() });
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+fn source(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>) -> Source {
+    let mut request = provider.request();
+    request.grant = Grant::RefreshToken("seed".to_owned().into());
+    let owner = Owner { kind: "MailServer".to_owned(), name: "relay".to_owned(), uid: "1".to_owned() };
+    let place = Place { namespace: "mail".to_owned(), name: "consent-rotated".to_owned(), owner };
+    let (application, consent) = ("app".to_owned(), "seed".to_owned());
+    Source::new(Arc::clone(tokens), request, "key".to_owned()).kept_in(Safe {
+        keeper: Arc::new(memory.clone()),
+        place,
+        application,
+        consent,
+        login: None,
+    })
+}
+
+fn given(access: &str, refresh: &str) -> Does {
+    json(200, &format!(r#"{{"access_token":"{access}","expires_in":3600,"refresh_token":"{refresh}"}}"#))
+}
+
+fn shown(provider: &Provider) -> Vec<String> {
+    let heard = provider.heard.lock().unwrap();
+    let token = |request: &String| request.split("&refresh_token=").nth(1)?.split('&').next().map(str::to_owned);
+    heard.iter().filter_map(token).collect()
+}
+
+#[tokio::test]
+async fn the_newest_refresh_token_is_shown_and_the_next_is_kept() {
+    let provider = Provider::that(vec![given("one", "r1"), given("two", "r2")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    assert_eq!(ask(&source(&provider, &memory, &tokens), &gate(), TIME).await.unwrap(), "one");
+    assert_eq!(memory.refresh().as_deref(), Some("r1"));
+    // Another process has led in between.
+    memory.put("seed", "theirs");
+    let source = source(&provider, &memory, &tokens);
+    source.refused();
+    assert_eq!(ask(&source, &gate(), TIME).await.unwrap(), "two");
+    assert_eq!(shown(&provider), ["seed", "theirs"]);
+    assert_eq!(memory.refresh().as_deref(), Some("r2"));
+}
+
+#[tokio::test]
+async fn what_was_kept_for_another_consent_is_not_shown() {
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    memory.put("another seed", "old");
+    ask(&source(&provider, &memory, &tokens), &gate(), TIME).await.unwrap();
+    assert_eq!(shown(&provider), ["seed"]);
+    assert_eq!(memory.refresh().as_deref(), Some("r1"));
+}
+
+#[tokio::test]
+async fn an_access_token_is_not_used_before_its_refresh_token_is_kept_and_is_then_not_asked_for_again() {
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    let source = source(&provider, &memory, &tokens);
+    memory.away(5);
+    let failed = ask(&source, &gate(), TIME).await.unwrap_err();
+    assert_eq!(failed.class, Class::Transient);
+    assert_eq!(memory.refresh(), None);
+    let kept = async {
+        loop {
+            match ask(&source, &gate(), TIME).await {
+                Ok(token) => return token,
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(TIME, kept).await.unwrap(), "one");
+    assert_eq!((provider.asked(), memory.refresh().as_deref()), (1, Some("r1")));
+}
+
+#[tokio::test]
+async fn a_check_that_is_cut_short_loses_no_refresh_token() {
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    let source = source(&provider, &memory, &tokens);
+    memory.away(1);
+    {
+        let gate = gate();
+        let mut asking = std::pin::pin!(ask(&source, &gate, TIME));
+        // Until the provider was asked.
+        while provider.asked() == 0 {
+            assert!((&mut asking).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    }
+    tokens.settled().await;
+    assert_eq!(memory.refresh().as_deref(), Some("r1"));
+    assert_eq!(ask(&source, &gate(), TIME).await.unwrap(), "one");
+    assert_eq!(provider.asked(), 1);
+}
+
+#[tokio::test]
+async fn whoever_was_overtaken_leaves_the_newer_refresh_token_where_it_is() {
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    memory.put("seed", "r0");
+    memory.away(1);
+    let source = source(&provider, &memory, &tokens);
+    let overtake = async {
+        while memory.0.lock().unwrap().away > 0 {
+            tokio::task::yield_now().await;
+        }
+        memory.put("seed", "newer");
+    };
+    let gate = gate();
+    let (token, ()) = tokio::join!(ask(&source, &gate, TIME), overtake);
+    assert_eq!(token.unwrap(), "one");
+    assert_eq!(memory.refresh().as_deref(), Some("newer"));
+    assert!(memory.0.lock().unwrap().writes.is_empty());
+}
