@@ -21,15 +21,19 @@ if [ ! -x "$mdbook" ]; then
     # Neither its server nor its watch is needed, only what searches. The folder of the build goes with the build.
     built=$(mktemp -d "$cache/mdbook.XXXXXX")
     trap 'rm -rf "$built"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     CARGO_TARGET_DIR=$built cargo install --quiet --locked --no-default-features --features search --root "$cache/mdbook-$version" \
       "mdbook@$version" 9>&-
     echo "site: built in ${SECONDS} s" >&2
   fi
 fi
 
-book=target/book
-rm -rf "$book" target/site
-mkdir -p "$book"
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+book=$target/book site=$target/site
+rm -rf "$book" "$site"
+mkdir "$book"
 cp -R book.toml docs "$book/"
 cp README.md CONTRIBUTING.md CHANGELOG.md "$book/docs/"
 
@@ -46,12 +50,12 @@ done
 # A folder's README is its index.
 find "$book/docs" -name '*.md' -exec sed -i 's#](\([^):]*\)README\.md#](\1index.md#g' {} +
 for page in "$book"/docs/{,*/}README.md; do mv "$page" "${page%README.md}index.md"; done
-"$mdbook" build --dest-dir "$PWD/target/site" "$book"
+"$mdbook" build --dest-dir "$site" "$book"
 
 missing=0
 while IFS=: read -r page link; do
   link=${link#href=\"}
   [ -e "$(dirname "$page")/${link%[\"#]}" ] || { echo "site: $page links to ${link%[\"#]}, which is not there" >&2 && missing=1; }
-done < <(grep -roE --include='*.html' 'href="[^":#]+["#]' target/site | sort -u)
+done < <(grep -roE --include='*.html' 'href="[^":#]+["#]' "$site" | sort -u)
 ((missing == 0))
-echo "site: $(find target/site -name '*.html' | wc -l) pages, from target/site/index.html on"
+echo "site: $(find "$site" -name '*.html' | wc -l) pages, from $site/index.html on"

@@ -374,7 +374,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 
 fn broken(place: &str, error: &hyper::Error) -> Diagnosis {
     // Who hangs up without a word breaks TLS, too.
-    let broke_off = error.source().is_some_and(|source| source.is::<std::io::Error>());
+    let broke_off = error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if broke_off || error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return Diagnosis::new(Reason::ConnectionClosed).detail(format!("{place} closed the connection before it had answered"));
     }

@@ -70,8 +70,9 @@ fn plugin(rest: &str) -> bool {
     }
     let all = String::from_utf8(help(&[]).stdout).unwrap();
     let known = String::from_utf8(help(&[name]).stdout).unwrap();
-    found(r"(?m)^  ([a-z]+)  ", all.split_once("Commands:").unwrap().1).contains(name)
-        && found(r" (--[a-z-]+)", rest).is_subset(&found(r"(--[a-z-]+)", &known))
+    let mut names = found(r"(?m)^  ([a-z]+)  ", all.split_once("Commands:").unwrap().1);
+    names.extend(found(r"\[alias: ([a-z]+)\]", &all));
+    names.contains(name) && found(r" (--[a-z-]+)", rest).is_subset(&found(r"(--[a-z-]+)", &known))
 }
 
 /// A part of a spec as an object of the page's kind, with what every spec of that kind has to say besides.

@@ -1,6 +1,6 @@
 //! What tests share: the real counterparts that `tests/run` has started, and small builders.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 pub mod agents;
 pub mod api;

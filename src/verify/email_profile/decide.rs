@@ -136,6 +136,18 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
     if seen.object.deleted {
         return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
     }
+    let plan = unless_new(seen);
+    // One of a crowd takes its place in the schedule before anything else is said of it: once it is known, what stops it now would
+    // let it go with all the others as soon as that ends.
+    let new = seen.object.crowded && seen.object.is_fresh();
+    if new && plan.what != What::Rest(Because::NotDue) && trigger(seen).is_err() {
+        return Plan { what: What::Rest(Because::NotDue), next: Some(seen.object.now), ..plan };
+    }
+    plan
+}
+
+/// What is to be done with an object that is there to stay.
+fn unless_new(seen: &Seen<'_>) -> Plan {
     let brakes = seen.object.brakes();
     if let Some(halt) = brakes.halt() {
         return Plan { what: What::Rest(Because::Halted(halt.diagnosis)), next: halt.until, state: halt.state };

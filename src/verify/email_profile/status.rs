@@ -227,10 +227,12 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
         News::None => {
             match &plan.what {
                 What::Refuse(diagnosis) if unresolves(diagnosis) => {
-                    // What comes back is looked at anew, even if it is what it was.
-                    status.inputs_observed = None;
+                    // What comes back is looked at anew, even if it is what it was; one of a crowd keeps its place.
                     status.inputs_judged = None;
-                    status.next_run_time = None;
+                    let was_tried = status.inputs_observed.take().is_some() || status.verification.is_some();
+                    if was_tried {
+                        status.next_run_time = None;
+                    }
                 }
                 What::Rest(Because::Held(hold)) => status.next_run_time = Some(Time(whole_seconds(hold.until))),
                 // What a server that does not work kept from being tried is tried when it does.

@@ -45,6 +45,22 @@ fn in_a_crowd_the_first_run_is_spread_over_the_interval_and_stays_where_it_was_t
 }
 
 #[test]
+fn one_of_a_crowd_keeps_its_place_whatever_keeps_it_from_being_tried_at_first() {
+    let mut new = profile().asked("last year");
+    new.crowded = true;
+    let planned = new.plan().next.unwrap();
+    for stopped in [new.clone().waiting(), new.clone().refused(Reason::SecretNotFound), new.clone().paused(None)] {
+        let mut case = stopped.told().later(1).told().later(1).told();
+        assert!(!case.is_not_due(), "what stops it is told: {:?}", case.plan());
+        (case.observed, case.pause, case.crowded) = (profile().observed, None, false);
+        assert!(case.is_not_due(), "{:?}", case.plan());
+        let case = case.told();
+        assert_eq!(case.next_run(), planned);
+        assert_eq!(case.at(planned).triggers(), Some(Trigger::First));
+    }
+}
+
+#[test]
 fn what_sends_nothing_is_never_spread() {
     let mut case = manual();
     case.crowded = true;

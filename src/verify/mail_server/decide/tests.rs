@@ -376,6 +376,24 @@ fn a_request_that_a_restored_object_brings_along_sends_nothing_at_once() {
 }
 
 #[test]
+fn one_of_a_crowd_keeps_its_place_whatever_keeps_it_from_being_tried_at_first() {
+    let mut new = server().deliver().asked("last year");
+    new.crowded = true;
+    let planned = new.plan().next.unwrap();
+    let mut paused = new.clone();
+    paused.pause = Some(Pause { until: None, config_map: "mailverity/pause".to_owned(), scope: PauseScope::All });
+    for stopped in [new.clone().refused(Reason::SecretNotFound), paused] {
+        let mut case = stopped.told().later(1).told().later(1).told();
+        assert!(!is_not_due(&case), "what stops it is told: {:?}", case.plan());
+        (case.observed, case.pause, case.crowded) = (server().observed, None, false);
+        assert!(is_not_due(&case), "{:?}", case.plan());
+        let case = case.told();
+        assert_eq!(case.next_check(), planned);
+        assert_eq!(case.at(planned).triggers(), Some(Trigger::First));
+    }
+}
+
+#[test]
 fn a_crowd_that_sends_nothing_is_checked_at_once() {
     let mut case = server();
     case.crowded = true;

@@ -225,6 +225,34 @@ fn what_it_rests_on_is_waited_for() {
 }
 
 #[test]
+fn one_of_a_crowd_keeps_its_place_whatever_keeps_it_from_being_sent_at_first() {
+    let pause = Pause { until: None, config_map: "mailverity/pause".to_owned(), scope: PauseScope::All };
+    let missing = Diagnosis::new(Reason::MailServerNotFound);
+    let stops: [&dyn Fn(&mut World); 3] = [
+        &|world| world.observed.as_mut().unwrap().waits = Some(Diagnosis::new(Reason::DependencyNotReady)),
+        &|world| world.observed = Err(missing.clone()),
+        &|world| world.pause = Some(pause.clone()),
+    ];
+    for stop in stops {
+        let mut world = World { crowded: true, ..world() };
+        let planned = world.decide().next.unwrap();
+        assert!(planned > world.now);
+        stop(&mut world);
+        for _ in 0..3 {
+            world.tell();
+            world.passes(1);
+        }
+        assert_ne!(world.decide().what, What::Rest(Because::NotDue), "what stops it is told");
+        let free = self::world();
+        (world.observed, world.pause, world.crowded) = (free.observed, None, false);
+        assert_eq!(world.tell().what, What::Rest(Because::NotDue));
+        assert_eq!(world.told().next_probe_time.clone().unwrap().0, planned);
+        world.now = planned;
+        assert!(matches!(world.decide().what, What::Probe(_)));
+    }
+}
+
+#[test]
 fn after_a_restart_a_missed_slot_is_made_up_for_and_the_phase_is_kept() {
     let mut world = world();
     world.send();
