@@ -7,6 +7,7 @@ use mailverity::{
     },
     controllers::reconcile::references,
     runtime::secrets,
+    verify::email_profile::inputs::auth,
 };
 
 use super::{Kind, object::Object};
@@ -85,7 +86,8 @@ fn email_profile(object: &Object) -> Option<Vec<Link>> {
     let sender = spec.verification.iter().filter_map(|verification| verification.sender_ref.as_ref());
     let servers = sender.chain(spec.outgoing.iter().filter_map(|outgoing| outgoing.server_ref.as_ref()));
     let servers = servers.map(|server| ours(Kind::MailServer, &namespace, server));
-    let found = secrets_and_maps(references(&namespace, tls, spec.account.as_ref()));
+    let account = auth(&spec).ok();
+    let found = secrets_and_maps(references(&namespace, tls, account.as_deref()));
     Some(found.chain(servers).chain(actors(spec.actors.as_ref())).collect())
 }
 
@@ -139,6 +141,9 @@ mod tests {
         });
         let profile = spec(Kind::EmailProfile, "box", &profile);
         assert_eq!(told(&uses(&profile, &[])), ["MailServer relay", "MailServer platform/relay", "Secret account"]);
+        let graph = json!({"tenantID": "t", "clientID": "c", "client": {"secretRef": {"name": "app", "key": "secret"}}});
+        let graph = spec(Kind::EmailProfile, "graph", &json!({"address": "a@b", "protocol": "MicrosoftGraph", "graph": graph}));
+        assert_eq!(told(&uses(&graph, &[])), ["Secret app"]);
         let receiver = json!({"domains": ["a.b"], "tls": {"mode": "Required", "certificateRef": {"name": "tls"}}});
         assert_eq!(told(&uses(&spec(Kind::MailReceiver, "in", &receiver), &[])), ["Secret tls"]);
     }

@@ -10,7 +10,10 @@ use mailverity::{
     },
     mail::protocol::Protocol,
     verify::{
-        email_profile::{inputs::incoming, presets},
+        email_profile::{
+            inputs::{auth, incoming},
+            presets,
+        },
         mail_server::{MESSAGES_PER_MINUTE, inputs::endpoints},
     },
 };
@@ -122,7 +125,7 @@ fn profile(object: &Object, all: &[Object]) -> Option<Vec<Demand>> {
     let named = spec.actors.as_ref().map(Vec::len);
     let actors = count(named.unwrap_or_else(|| object.status::<EmailProfileStatus>().actors.len()));
     let (protocol, place) = incoming(&spec).ok()?;
-    let user = login(spec.account.as_ref(), &namespace).unwrap_or_default();
+    let user = login(auth(&spec).ok().as_deref(), &namespace).unwrap_or_default();
     let looks = match (protocol, spec.mode()) {
         (Protocol::Pop3, _) => POP3.max(2.0 * actors),
         (_, VerificationMode::Automatic) => actors,
@@ -191,7 +194,8 @@ fn policy(object: &Object, all: &[Object]) -> Option<Vec<Demand>> {
         let profile = all.iter().find(named)?.spec::<EmailProfileSpec>()?;
         let (protocol, server) = incoming(&profile).ok()?;
         let looks = if protocol == Protocol::Pop3 { POP3 } else { 1.0 };
-        let account = Account { server: server.to_string(), login: login(profile.account.as_ref(), &place).unwrap_or_default() };
+        let account =
+            Account { server: server.to_string(), login: login(auth(&profile).ok().as_deref(), &place).unwrap_or_default() };
         Some(Demand { account, logins: looks * daily, ..Demand::default() })
     });
     Some(std::iter::once(sent).chain(mailbox).collect())
