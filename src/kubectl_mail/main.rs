@@ -100,7 +100,7 @@ async fn run() -> Result<Exit, Error> {
     let cli = Cli::parse();
     match cli.command {
         Command::Code(code) => code.run(&cli.connect).await,
-        Command::Completion(completion) => Ok(completion.run()),
+        Command::Completion(_) => Ok(complete::Completion::run()),
         Command::Describe(describe) => describe.run(&cli.connect).await,
         Command::Init(init) => init.run(&cli.connect),
         Command::List(list) => list.run(&cli.connect).await,

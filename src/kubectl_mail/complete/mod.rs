@@ -24,7 +24,7 @@ pub struct Completion {}
 type Candidates = Vec<(String, String)>;
 
 impl Completion {
-    pub fn run(self) -> Exit {
+    pub fn run() -> Exit {
         println!("#!/bin/sh\n# kubectl runs this to complete `kubectl mail`.\nexec kubectl-mail __complete \"$@\"");
         Exit::Good
     }
@@ -89,7 +89,7 @@ async fn values(argument: &Arg, place: &Place<'_>, word: &str) -> (Candidates, u
     }
     let plain = |names: Vec<&'static str>| names.into_iter().map(|name| (name.to_owned(), String::new())).collect();
     let names = Names::new(place);
-    let name = argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()).unwrap_or_default();
+    let name = argument.get_value_names().and_then(|names| names.first()).map(clap::builder::Str::as_str).unwrap_or_default();
     let found = match name {
         "COLUMN" => plain(list::columns()),
         "COLUMN=TEXT" => return (list::columns().into_iter().map(|name| (format!("{name}="), String::new())).collect(), GOES_ON),
