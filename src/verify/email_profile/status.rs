@@ -224,9 +224,8 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
                 What::Refuse(diagnosis) if unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was; one of a crowd keeps its place.
                     status.inputs_judged = None;
-                    if status.inputs_observed.take().is_some() || status.verification.is_some() {
-                        status.next_run_time = None;
-                    }
+                    let anew = status.inputs_observed.take().is_some() || status.verification.is_some();
+                    status.next_run_time.take_if(|_| anew);
                 }
                 What::Rest(Because::Held(hold)) => status.next_run_time = Some(Time(whole_seconds(hold.until))),
                 // What a server that does not work kept from being tried is tried when it does.
