@@ -11,7 +11,8 @@ export TARGET=$triple
 programs=$(scripts/static.sh "$triple" mailverity kubectl-mail)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 case $triple in x86_64-*) platform=linux-amd64 ;; aarch64-*) platform=linux-arm64 ;; *) platform=$triple ;; esac
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+# Not exported: what is built from C would be built again because of it.
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 out=${CARGO_TARGET_DIR:-target}/dist
 rm -rf "$out"
 mkdir -p "$out"
@@ -26,7 +27,7 @@ for program in mailverity kubectl-mail; do
   install -m 755 "$programs/$program" "$made/$program/"
   install -m 644 LICENSE "$made/$program/"
   # Flat, as krew wants it.
-  tar --sort=name --format=ustar --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C "$made/$program" -cf - . | gzip -9n >"$out/$name.tar.gz"
+  tar --sort=name --format=ustar --mtime="@$epoch" --owner=0 --group=0 --numeric-owner -C "$made/$program" -cf - . | gzip -9n >"$out/$name.tar.gz"
   scripts/sbom.sh "$triple" "$program" >"$out/$name.cdx.json"
 done
 scripts/image.sh

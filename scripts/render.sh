@@ -1,6 +1,6 @@
 #!/bin/bash
 # render.sh [DIR]: writes what is made from the charts, and from crds/, into the repository or into DIR: the chart of the CRDs,
-# deploy/{operator,tokens,agent,receiver} and deploy/install.yaml. DIR/crds has to be there.
+# deploy/{operator,tokens,identity,agent,receiver} and deploy/install.yaml. DIR/crds has to be there.
 #
 # So the roles that the cluster tests run with are the chart's.
 # Exit code 3: helm cannot be had (no Go), and nothing but the chart of the CRDs was written.
@@ -23,11 +23,11 @@ bin=$(tests/chart/build.sh)
 # The three go together. The agent's Actor is for its administrator to make (docs/actors.md); install.yaml has neither.
 rendered=$("$bin/helm" template mailverity charts/mailverity --namespace mailverity-system --set namespace.create=true \
   --set receiver.enabled=true --set 'actors[0].name=dmz' --set 'actors[0].createActor=false')
-# What goes with --token-secrets, which the Deployment in deploy/operator does not have.
+# What goes with --token-secrets and --federated-service-account, which the Deployment in deploy/operator does not have.
 rendered+=$'\n'$("$bin/helm" template mailverity charts/mailverity --namespace mailverity-system --set tokenSecrets=true \
-  --show-only templates/tokens/30-clusterrole.yaml)
-rm -rf "$out"/deploy/{operator,tokens,agent,receiver}
-mkdir -p "$out"/deploy/{operator,tokens,agent,receiver}
+  --set workloadIdentity.enabled=true --show-only templates/tokens/30-clusterrole.yaml --show-only templates/identity/30-clusterrole.yaml)
+rm -rf "$out"/deploy/{operator,tokens,identity,agent,receiver}
+mkdir -p "$out"/deploy/{operator,tokens,identity,agent,receiver}
 # Each document goes to the file that has the name of its template.
 awk -v out="$out/deploy" '
   /^---$/ { next }

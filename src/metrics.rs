@@ -52,6 +52,8 @@ pub struct Object<'a> {
     pub conditions: Vec<(&'a str, &'a str)>,
     /// The end of its server's certificate, in seconds since 1970.
     pub not_after: Option<i64>,
+    /// The end of what its application proves itself by, likewise.
+    pub credential_ends: Option<i64>,
     /// When a right answer to a probe last came in time, likewise.
     pub last_success: Option<i64>,
 }
@@ -308,6 +310,12 @@ impl Collector for Scrape {
                 None => Ok(()),
             })
         })?;
+        gauge("mailverity_credential_expiry_seconds", "End of a client secret or certificate, since 1970", &mut |metric| {
+            every(&*objects, |object| match object.credential_ends {
+                Some(end) => metric.encode_family(&object.labels())?.encode_gauge(&end),
+                None => Ok(()),
+            })
+        })?;
         gauge(
             "mailverity_roundtrip_last_success_timestamp_seconds",
             "When a right answer last came, since 1970",
@@ -371,6 +379,7 @@ mod tests {
                 name: "relay",
                 conditions,
                 not_after: Some(1_900_000_000),
+                credential_ends: Some(1_950_000_000),
                 last_success: Some(7),
             });
         }
@@ -399,6 +408,7 @@ mod tests {
             r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Ready",status="True"} 1"#,
             r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Verified",status="Unknown"} 1"#,
             r#"mailverity_tls_certificate_not_after_seconds{kind="MailServer",namespace="shop",name="relay"} 1900000000"#,
+            r#"mailverity_credential_expiry_seconds{kind="MailServer",namespace="shop",name="relay"} 1950000000"#,
             r#"mailverity_roundtrip_last_success_timestamp_seconds{kind="MailServer",namespace="shop",name="relay"} 7"#,
             r#"mailverity_budget_remaining{budget="installation"} 200"#,
             r#"mailverity_paused{scope="shop"} 1"#,

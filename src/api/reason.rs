@@ -79,6 +79,8 @@ reasons! {
     NeverVerified: Information, Some(c::VERIFIED), "No check has come to a conclusion yet.", "The first check is due at {next}.";
     VerificationRunning: Information, Some(c::VERIFIED), "The first check is under way.", "Wait for it to end.";
     CertificateExpiring: Information, Some(c::CERTIFICATE_EXPIRING), "The server's certificate ends soon.", "The certificate of {subject} ends at {notAfter}; renew it on the server before.";
+    CredentialExpiring: Information, Some(c::CREDENTIAL_EXPIRING), "The client secret or certificate of the application ends soon.", "The {what} in Secret {secret} ends at {at}; make a new one at the provider, and put it there before.";
+    BasicAuthRetiring: Information, Some(c::BASIC_AUTH_RETIRING), "The account logs in by a password, and its provider has announced the end of that.", "Change to auth.type OAuth2 before; docs/oauth2.md says how.";
     UsingAlternate: Information, Some(c::DEGRADED), "The primary server failed and an alternate is in use.", "Primary {host} failed: {reason}; {alternate} is in use.";
     Suspended: Information, Some(c::SUSPENDED), "The object is suspended: nothing is sent or checked.", "Set spec.suspend: false[, or wait until {until}].";
     Paused: Information, Some(c::SUSPENDED), "Everything, or this namespace, is paused.", "Delete the ConfigMap {configmap}, or its key for this namespace[; it ends at {until}].";

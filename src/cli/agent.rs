@@ -12,7 +12,7 @@ use super::{
 use crate::{
     agent::{self, Settings},
     metrics::Metrics,
-    runtime::stop::Stop,
+    runtime::{self, stop::Stop},
     server::{self, Health},
     telemetry,
 };
@@ -48,7 +48,7 @@ impl Agent {
         telemetry::init(self.log_format, &self.log_level)?;
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
-        let config = kube::Config::infer().await?;
+        let config = runtime::config::cluster().await?;
         let namespace = self.namespace.filter(|given| !given.is_empty()).unwrap_or_else(|| config.default_namespace.clone());
         let vantage = self.reach.vantage(&self.actor, self.reach.guard(&config).await)?;
         let client = Client::try_from(config)?;

@@ -19,6 +19,7 @@ use crate::{
     mail::{guard::Guard, proxy::NotAProxy},
     metrics::Metrics,
     runtime::{
+        self,
         election::{Election, Role},
         key,
         lease::Pace,
@@ -61,6 +62,10 @@ pub struct Operator {
     /// and RefreshToken where the provider gives a new one each time. Needs the rights to create and update Secrets.
     #[arg(long)]
     token_secrets: bool,
+    /// Let the ServiceAccounts of this name vouch for the objects of their namespaces at providers of access tokens
+    /// (workloadIdentity), so that no secret need exist there; '' lets none. Needs the right to make tokens of that name.
+    #[arg(long, default_value = "", value_name = "NAME")]
+    federated_service_account: String,
     /// Enforce: do what specs ask for. Observe: connect and log in, and send nothing.
     #[arg(long, value_enum, default_value_t = Behaviour::Enforce)]
     mode: Behaviour,
@@ -161,7 +166,7 @@ impl Operator {
         telemetry::init(self.log_format, &self.log_level)?;
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
-        let config = kube::Config::infer().await?;
+        let config = runtime::config::cluster().await?;
         let guard = self.reach.guard(&config).await;
         let client = Client::try_from(config)?;
         let (health, metrics) = (Health::default(), Metrics::default());
@@ -200,6 +205,7 @@ impl Operator {
             access: self.secrets_access,
             require_allowed_hosts: self.require_allowed_hosts,
             token_secrets: self.token_secrets,
+            federated_account: Some(self.federated_service_account.clone()).filter(|name| !name.is_empty()),
             mode: match self.mode {
                 Behaviour::Enforce => Mode::Enforce,
                 Behaviour::Observe => Mode::Observe,

@@ -48,11 +48,11 @@ pub(super) struct Reach {
 /// Where access tokens may be asked for.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TokenReach {
-    /// Hosts that access tokens may be asked of beside those of Microsoft and Google, as host or host:port, with commas between;
-    /// the port is 443 if none is given. Networks that --deny-cidrs names stay denied.
+    /// Hosts that access tokens may be asked of, or shown to over HTTPS, beside those of Microsoft and Google, as host or host:port, with
+    /// commas between; the port is 443 if none is given. Networks that --deny-cidrs names stay denied.
     #[arg(long, value_name = "HOSTS")]
     allowed_token_hosts: Option<List<Host>>,
-    /// CA certificates that are trusted beside the public roots where access tokens are asked for, in PEM.
+    /// CA certificates that are trusted beside the public roots where access tokens are asked for, or shown over HTTPS, in PEM.
     #[arg(long, value_name = "FILE")]
     token_ca_file: Option<PathBuf>,
 }

@@ -65,7 +65,8 @@ impl<K: Kind> Context<K> {
             references: Cluster::noting(term.ground.client.clone(), uses.clone())
                 .with_actors(Arc::clone(&term.roster))
                 .with_tokens(Arc::clone(&term.ground.tokens))
-                .with_keeper(term.ground.keeper()),
+                .with_keeper(term.ground.keeper())
+                .with_federated(term.settings().federated_account.clone()),
             term,
             own: K::default(),
             uses,
@@ -299,6 +300,7 @@ impl<K: Kind> Looked for Context<K> {
                 name: object.metadata.name.as_deref().unwrap_or_default(),
                 conditions: object.conditions().collect(),
                 not_after: object.not_after(),
+                credential_ends: object.credential_ends(),
                 last_success: object.last_success(),
             });
         }

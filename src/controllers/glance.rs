@@ -17,7 +17,7 @@ use crate::{
 const OURS: &str = "mailverity.dev/";
 
 /// Condition types by number, which takes less room than their names.
-const TYPES: [&str; 20] = [
+const TYPES: [&str; 22] = [
     c::READY,
     c::ACCEPTED,
     c::VERIFIED,
@@ -38,6 +38,8 @@ const TYPES: [&str; 20] = [
     c::LISTENING,
     c::MX_RECORDS_VALID,
     c::FROM_REWRITTEN,
+    c::CREDENTIAL_EXPIRING,
+    c::BASIC_AUTH_RETIRING,
 ];
 const STATUSES: [&str; 3] = ["True", "False", "Unknown"];
 
@@ -111,6 +113,8 @@ pub struct Told {
     conditions: Box<[(u8, u8)]>,
     #[serde(default, rename = "tls", deserialize_with = "not_after")]
     not_after: Option<i64>,
+    #[serde(default, rename = "oauth2", deserialize_with = "credential_ends")]
+    credential_ends: Option<i64>,
     /// Of a kind whose checks send one mail.
     #[serde(default, deserialize_with = "is_there")]
     claim: bool,
@@ -210,6 +214,12 @@ impl<O> Glance<O> {
     pub fn not_after(&self) -> Option<i64> {
         self.status.not_after
     }
+
+    /// The end of what its application proves itself by, likewise.
+    #[must_use]
+    pub fn credential_ends(&self) -> Option<i64> {
+        self.status.credential_ends
+    }
 }
 
 impl<O: Resource<DynamicType = ()>> Resource for Glance<O> {
@@ -283,6 +293,15 @@ fn not_after<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error
         not_after: Option<Timestamp>,
     }
     Ok(lenient::<D, Tls>(from)?.not_after.map(Timestamp::as_second))
+}
+
+fn credential_ends<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Default, Deserialize)]
+    struct OAuth2 {
+        #[serde(rename = "credentialExpiresAt")]
+        credential_expires_at: Option<Timestamp>,
+    }
+    Ok(lenient::<D, OAuth2>(from)?.credential_expires_at.map(Timestamp::as_second))
 }
 
 fn is_there<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub vantage: Vantage,
     /// How access tokens are asked for.
     pub https: Https,
+    /// The name of the `ServiceAccounts` that vouch for the objects of their namespaces at providers; none where none do.
+    pub federated_account: Option<String>,
     /// Whether Secrets are written that keep refresh tokens.
     pub token_secrets: bool,
     /// Checks at once.

@@ -318,6 +318,7 @@ pub(super) mod tests {
                 name: "one",
                 conditions: Vec::new(),
                 not_after: Some(1),
+                credential_ends: None,
                 last_success: None,
             });
         }
@@ -351,6 +352,7 @@ pub(super) mod tests {
             contact: None,
             vantage,
             token_secrets: false,
+            federated_account: None,
             max_checks: 1,
             max_checks_per_host: 1,
             max_new_at_once: 0,

@@ -13,6 +13,7 @@ use super::{Connect, Error, Exit};
 #[derive(Args, Debug)]
 pub struct Code {
     /// The EmailProfile's name.
+    #[arg(value_name = "EMAILPROFILE")]
     name: String,
     /// The form of the output.
     #[arg(short, long, value_enum, default_value_t)]

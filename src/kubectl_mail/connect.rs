@@ -25,6 +25,12 @@ pub struct Connect {
 }
 
 impl Connect {
+    /// What was said of them elsewhere than on our own command line.
+    pub fn to(namespace: Option<&str>, context: Option<&str>, kubeconfig: Option<&str>) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Self { namespace: owned(namespace), context: owned(context), kubeconfig: kubeconfig.map(PathBuf::from) }
+    }
+
     /// The namespace, where one was named.
     pub fn named(&self) -> Option<&str> {
         self.namespace.as_deref()

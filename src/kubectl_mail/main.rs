@@ -7,6 +7,7 @@
 
 mod ask;
 mod code;
+mod complete;
 mod connect;
 mod describe;
 mod init;
@@ -16,6 +17,7 @@ mod links;
 mod list;
 mod login;
 mod object;
+mod out;
 mod pause;
 mod plan;
 mod reset;
@@ -63,6 +65,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Code(code::Code),
+    Completion(complete::Completion),
     Describe(describe::Describe),
     Init(init::Init),
     #[command(visible_alias = "ls")]
@@ -80,33 +83,38 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(Error::from).and_then(|runtime| {
-        runtime.block_on(async {
-            match cli.command {
-                Command::Code(code) => code.run(&cli.connect).await,
-                Command::Describe(describe) => describe.run(&cli.connect).await,
-                Command::Init(init) => init.run(&cli.connect),
-                Command::List(list) => list.run(&cli.connect).await,
-                Command::Login(login) => login.run(&cli.connect).await,
-                Command::Pause(pause) => pause.run(&cli.connect).await,
-                Command::Plan(plan) => plan.run(&cli.connect).await,
-                Command::Resume(resume) => resume.run(&cli.connect).await,
-                Command::Reset(reset) => reset.run(&cli.connect).await,
-                Command::Send(send) => send.run(&cli.connect).await,
-                Command::Test(test) => test.run(&cli.connect).await,
-                Command::Verify(verify) => verify.run(&cli.connect).await,
-                Command::Wait(wait) => wait.run(&cli.connect).await,
-                Command::Watch(watch) => watch.run(&cli.connect).await,
-            }
-        })
-    });
+    let done = runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(run()));
     let exit = done.unwrap_or_else(|error| {
         eprintln!("kubectl-mail: {}", connect::words(&*error));
         Exit::Bad
     });
     ExitCode::from(exit as u8)
+}
+
+async fn run() -> Result<Exit, Error> {
+    // Half a command line is none.
+    if let Some(words) = complete::words(std::env::args_os()) {
+        return Ok(complete::run(&words).await);
+    }
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Code(code) => code.run(&cli.connect).await,
+        Command::Completion(completion) => Ok(completion.run()),
+        Command::Describe(describe) => describe.run(&cli.connect).await,
+        Command::Init(init) => init.run(&cli.connect),
+        Command::List(list) => list.run(&cli.connect).await,
+        Command::Login(login) => login.run(&cli.connect).await,
+        Command::Pause(pause) => pause.run(&cli.connect).await,
+        Command::Plan(plan) => plan.run(&cli.connect).await,
+        Command::Reset(reset) => reset.run(&cli.connect).await,
+        Command::Resume(resume) => resume.run(&cli.connect).await,
+        Command::Send(send) => send.run(&cli.connect).await,
+        Command::Test(test) => test.run(&cli.connect).await,
+        Command::Verify(verify) => verify.run(&cli.connect).await,
+        Command::Wait(wait) => wait.run(&cli.connect).await,
+        Command::Watch(watch) => watch.run(&cli.connect).await,
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ const BODY: usize = 256 * 1024;
 /// The most bytes of an answer's head.
 const HEAD: usize = 32 * 1024;
 
+/// What bodies are.
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+
 /// The port of HTTPS.
 const PORT: u16 = 443;
 
@@ -186,10 +190,35 @@ impl Https {
         form: &SecretString,
         deadline: Instant,
     ) -> Result<Answer, Diagnosis> {
+        self.send(url, authorization, (FORM, form), deadline).await
+    }
+
+    /// Sends JSON by POST.
+    ///
+    /// # Errors
+    /// Those of [`Https::post`].
+    pub async fn post_json(
+        &self,
+        url: &Url,
+        authorization: &SecretString,
+        json: &SecretString,
+        deadline: Instant,
+    ) -> Result<Answer, Diagnosis> {
+        self.send(url, Some(authorization), (JSON, json), deadline).await
+    }
+
+    /// Sends a body, of this media type, by POST.
+    async fn send(
+        &self,
+        url: &Url,
+        authorization: Option<&SecretString>,
+        body: (&'static str, &SecretString),
+        deadline: Instant,
+    ) -> Result<Answer, Diagnosis> {
         self.admit(&url.host, url.port)?;
         let stream = self.connect(&url.host, url.port, deadline).await?;
         let place = authority(&url.host, url.port);
-        let request = request(url, authorization, form).ok_or_else(|| broke(&place, "the request cannot be written"))?;
+        let request = request(url, authorization, body).ok_or_else(|| broke(&place, "the request cannot be written"))?;
         match timeout_at(deadline, exchange(stream, request, &place)).await {
             Ok(answer) => answer,
             Err(_) => Err(Diagnosis::new(Reason::ResponseTimedOut)
@@ -254,13 +283,17 @@ impl Https {
     }
 }
 
-fn request(url: &Url, authorization: Option<&SecretString>, form: &SecretString) -> Option<Request<Full<Bytes>>> {
-    let body = Full::new(Bytes::copy_from_slice(form.expose_secret().as_bytes()));
+fn request(
+    url: &Url,
+    authorization: Option<&SecretString>,
+    (media, body): (&'static str, &SecretString),
+) -> Option<Request<Full<Bytes>>> {
+    let body = Full::new(Bytes::copy_from_slice(body.expose_secret().as_bytes()));
     let mut request = Request::post(url.path.as_str())
         .header(HOST, host_field(&url.host, url.port))
         .header(USER_AGENT, AGENT)
-        .header(ACCEPT, "application/json")
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, JSON)
+        .header(CONTENT_TYPE, media)
         .body(body)
         .ok()?;
     if let Some(authorization) = authorization {
@@ -341,7 +374,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 
 fn broken(place: &str, error: &hyper::Error) -> Diagnosis {
     // Who hangs up without a word breaks TLS, too.
-    let broke_off = error.source().is_some_and(|source| source.is::<std::io::Error>());
+    let broke_off = error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if broke_off || error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return Diagnosis::new(Reason::ConnectionClosed).detail(format!("{place} closed the connection before it had answered"));
     }

@@ -1,8 +1,10 @@
 //! What a controller needs of a cluster: who leads, what may be read, what is written and how much at once. It knows no mail
 //! protocol and no kind of ours; those are in [`crate::controllers`].
 
+pub mod config;
 pub mod destinations;
 pub mod election;
+pub mod identity;
 pub mod kept;
 pub mod key;
 pub mod lease;

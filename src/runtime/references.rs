@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ApiError, Name, bounded,
+    identity::Account,
     roster::Roster,
     secrets::{Kind, Reference, Uses},
 };
@@ -25,7 +26,7 @@ use crate::{
         Class, Reason,
         v1alpha1::{EmailProfile, IS_DEFAULT_SERVER, MailReceiver, MailServer},
     },
-    mail::Diagnosis,
+    mail::{Diagnosis, oauth2::Identity},
     verify::{
         References, Stored,
         select::Known,
@@ -41,6 +42,8 @@ pub struct Cluster {
     roster: Option<Arc<Roster>>,
     tokens: Option<Arc<Tokens>>,
     keeper: Option<Arc<dyn Keeper>>,
+    /// The name of the accounts that vouch.
+    federated: Option<String>,
 }
 
 impl Cluster {
@@ -53,7 +56,7 @@ impl Cluster {
     /// The same, and notes in `uses` which version was read: seeing that version later is no news.
     #[must_use]
     pub fn noting(client: Client, uses: Uses) -> Self {
-        Self { client, uses, roster: None, tokens: None, keeper: None }
+        Self { client, uses, roster: None, tokens: None, keeper: None, federated: None }
     }
 
     /// The same, and knows these actors.
@@ -74,6 +77,13 @@ impl Cluster {
     #[must_use]
     pub fn with_keeper(mut self, keeper: Option<Arc<dyn Keeper>>) -> Self {
         self.keeper = keeper;
+        self
+    }
+
+    /// The same, and lets the `ServiceAccounts` of this name vouch for the objects of their namespaces.
+    #[must_use]
+    pub fn with_federated(mut self, name: Option<String>) -> Self {
+        self.federated = name;
         self
     }
 
@@ -157,6 +167,12 @@ impl References for Cluster {
 
     fn tokens(&self) -> Option<Arc<Tokens>> {
         self.tokens.clone()
+    }
+
+    fn identity(&self, namespace: &str, audience: &str) -> Option<(String, Arc<dyn Identity>)> {
+        let name = self.federated.as_ref()?;
+        let account = Account::new(self.client.clone(), namespace, name, audience);
+        Some((format!("system:serviceaccount:{namespace}:{name}"), Arc::new(account)))
     }
 
     fn keeper(&self) -> Option<Arc<dyn Keeper>> {

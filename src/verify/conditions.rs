@@ -14,7 +14,7 @@ use crate::{
 pub const MESSAGE: usize = 1024;
 
 /// The order in which conditions stand in a status: the summary first.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 22] = [
     c::READY,
     c::VERIFIED,
     c::ROUND_TRIP_HEALTHY,
@@ -31,6 +31,8 @@ const ORDER: [&str; 20] = [
     c::SUSPENDED,
     c::CREDENTIAL_HELD,
     c::CERTIFICATE_EXPIRING,
+    c::CREDENTIAL_EXPIRING,
+    c::BASIC_AUTH_RETIRING,
     c::FROM_REWRITTEN,
     c::DEGRADED,
     c::RECONCILING,

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Credential, Gate, Report, fingerprint::Key, gate::Account, report::LoginOutcome, tokens::Access};
+use super::{Credential, Gate, Report, fingerprint::Key, gate::Account, report::LoginOutcome, tokens::Access, warnings::Ends};
 use crate::{
     api::{Reason, v1alpha1::Mechanism},
     mail::{
@@ -45,6 +45,34 @@ impl Login {
         match &self.credential {
             Credential::OAuth2 { source, .. } => Some(source.account().clone()),
             Credential::Password { .. } | Credential::Token { .. } => None,
+        }
+    }
+
+    /// When what the application proves itself by ends, where that is known.
+    #[must_use]
+    pub fn ends(&self) -> Option<&Ends> {
+        match &self.credential {
+            Credential::OAuth2 { source, .. } => source.ends(),
+            Credential::Password { .. } | Credential::Token { .. } => None,
+        }
+    }
+
+    /// The login as it can be handed to another process: where access tokens are asked for at the moment of use, with the one that
+    /// is good now, and nothing of what it is had with. With it whether the token was shown before.
+    ///
+    /// # Errors
+    /// Those of [`super::tokens::Source::show`].
+    pub async fn handed(&self, gate: &dyn Gate, deadline: Instant) -> Result<(Self, Option<Access>), Diagnosis> {
+        let Credential::OAuth2 { user, source } = &self.credential else { return Ok((self.clone(), None)) };
+        let access = source.show(gate, deadline).await.map_err(|diagnosis| diagnosis.at(Stage::Token))?;
+        let credential = Credential::Token { user: user.clone(), token: access.secret.clone() };
+        Ok((Self { credential, ..self.clone() }, Some(access)))
+    }
+
+    /// A server refused the access token: the next one is asked for anew.
+    pub fn refused(&self) {
+        if let Credential::OAuth2 { source, .. } = &self.credential {
+            source.refused();
         }
     }
 
@@ -182,8 +210,7 @@ impl<'a> Granted<'a> {
     /// Lets go of a token that was refused. Whether it was taken by a server before: it may have been revoked since, which says
     /// nothing of the credential that it was had with; the next check shows another.
     fn token_refused(&self) -> bool {
-        let Credential::OAuth2 { source, .. } = &self.login.credential else { return false };
-        source.refused();
+        self.login.refused();
         self.used
     }
 

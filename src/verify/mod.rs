@@ -27,6 +27,7 @@ pub mod select;
 pub mod sharing;
 pub mod task;
 pub mod tokens;
+pub mod warnings;
 
 pub use approach::Endpoint;
 pub use gate::{Gate, Open};

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{EmailProfile, MailReceiver, MailServer},
-    mail::Diagnosis,
+    mail::{Diagnosis, oauth2::Identity},
 };
 
 /// A Secret or a `ConfigMap`, as far as a check needs it.
@@ -92,6 +92,12 @@ pub trait References: Send + Sync {
 
     /// The access tokens that are kept here; none where none are asked for.
     fn tokens(&self) -> Option<Arc<Tokens>> {
+        None
+    }
+
+    /// Who vouches for the objects of a namespace, to this audience, and by what name; none where nobody does.
+    fn identity(&self, namespace: &str, audience: &str) -> Option<(String, Arc<dyn Identity>)> {
+        let _ = (namespace, audience);
         None
     }
 

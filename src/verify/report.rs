@@ -17,7 +17,7 @@ use crate::{
         mailbox::Shown,
         stage::{Outcome, Record},
     },
-    verify::{conditions::cut, halt::whole_seconds},
+    verify::{conditions::cut, halt::whole_seconds, warnings::Ends},
 };
 
 /// How a check ended.
@@ -295,10 +295,18 @@ pub fn stage_status(record: &Record) -> StageStatus {
 #[must_use]
 pub fn oauth2_status(report: &Report, known: Option<OAuth2Status>) -> Option<OAuth2Status> {
     let had = report.token.as_ref().map(|(_, expires)| Time(whole_seconds(*expires)));
-    let token_expires_at = had.or_else(|| known.and_then(|known| known.token_expires_at));
+    let token_expires_at = had.or_else(|| known.as_ref().and_then(|known| known.token_expires_at.clone()));
     let device_code = report.failure.as_ref().and_then(device_code);
-    let told = OAuth2Status { token_expires_at, device_code };
+    let credential_expires_at = known.and_then(|known| known.credential_expires_at);
+    let told = OAuth2Status { token_expires_at, credential_expires_at, device_code };
     Some(told).filter(|told| *told != OAuth2Status::default())
+}
+
+/// The same, with the end of what the application proves itself by as it is known now.
+pub fn credential_ends(status: &mut Option<OAuth2Status>, ends: Option<&Ends>) {
+    let credential_expires_at = ends.map(|ends| Time(whole_seconds(ends.at)));
+    let told = OAuth2Status { credential_expires_at, ..status.take().unwrap_or_default() };
+    *status = Some(told).filter(|told| *told != OAuth2Status::default());
 }
 
 fn device_code(failure: &Diagnosis) -> Option<DeviceCode> {

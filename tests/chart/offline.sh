@@ -23,7 +23,7 @@ rendered_files() {
   mkdir -p "$fresh"
   cp -r crds "$fresh/"
   scripts/render.sh "$fresh"
-  for folder in charts/mailverity-crds/templates deploy/{operator,tokens,agent,receiver}; do diff -ru "$folder" "$fresh/$folder"; done
+  for folder in charts/mailverity-crds/templates deploy/{operator,tokens,identity,agent,receiver}; do diff -ru "$folder" "$fresh/$folder"; done
   diff -u deploy/install.yaml "$fresh/deploy/install.yaml" || { echo "run make generate" && return 1; }
 }
 check "deploy/, whose roles the cluster tests run with, is what the chart renders" rendered_files

@@ -39,5 +39,6 @@ mod setting;
 mod tokens;
 mod vantages;
 mod views;
+mod workload;
 
 use setting::{account, auth, spec};

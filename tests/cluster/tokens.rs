@@ -8,6 +8,7 @@ use super::{
     spec,
     support::{
         cluster::{Cluster, Operator, is, message},
+        connect::Connect,
         identity::Identity,
         profiles::says,
         stack::Stack,
@@ -152,4 +153,119 @@ async fn a_provider_that_the_installation_does_not_name_is_not_asked() {
     let status = cluster.condition("relay", "Ready", "False", "OAuthTokenFailed").await;
     assert!(message(&status, "CredentialsReady").contains("--allowed-token-hosts does not name localhost:"), "{status:#?}");
     assert!(status.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True"));
+}
+
+#[tokio::test]
+async fn an_agent_logs_in_by_a_token_and_is_given_nothing_of_what_it_is_had_with() {
+    let (stack, identity, cluster) = (Stack::get(), Identity::get(), Cluster::new("token-agent").await);
+    cluster.ca(&stack.ca()).await;
+    secret(&cluster, &Identity::secret("probe")).await;
+    let dmz = format!("{}-dmz", cluster.namespace);
+    cluster.actor(&dmz, &dmz).await;
+    let agent = cluster.agent(&dmz, &dmz, &[]).await;
+    let host = format!("localhost:{}", identity.var("PORT"));
+    let flags = ["--name", &cluster.namespace, "--allowed-token-hosts", &host, "--token-ca-file", identity.var("CA_FILE")];
+    let operator = cluster.operator(&flags).await;
+    let mut auth = identity.auth("probe", json!({"secretRef": {"name": "app"}}));
+    auth["username"] = "probe@example.test".into();
+    let limits = json!({"messagesPerMinute": 1000, "connections": 4});
+    let there = json!({"actors": [{"name": dmz}]});
+    let rest = json!({"auth": auth, "limits": limits, "verification": there});
+    cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", rest)).await;
+    let status = cluster.condition("relay", "Ready", "True", "Succeeded").await;
+    assert_eq!(status.actors[0].name, dmz);
+    assert!(is(&status, "CredentialsReady", "True", "TokenAcquired"), "{status:#?}");
+    assert!(status.oauth2.unwrap().token_expires_at.is_some());
+
+    let tls = json!({"caRef": {"kind": "ConfigMap", "name": "ca", "key": "ca.crt"}});
+    for (protocol, port) in [("IMAP", "IMAPS_PORT"), ("POP3", "POP3S_PORT")] {
+        let server = json!({"host": "localhost", "port": stack.port(port), "security": "TLS", "tls": tls});
+        let profile = json!({"address": "probe@example.test", "protocol": protocol, "server": server, "account": auth,
+            "actors": [{"name": dmz}], "verification": {"senderRef": {"name": "relay"}, "checkOutgoing": false}});
+        cluster.profile(&protocol.to_lowercase(), profile).await;
+    }
+    for protocol in ["imap", "pop3"] {
+        let status = cluster.profile_condition(protocol, "Verified", "True", "CodeReceived").await;
+        assert!(says(&status, "CredentialsReady", "True", "TokenAcquired"), "{status:#?}");
+    }
+    assert!(!agent.log().contains("eyJhbGciOi"), "the agent's log shows a token");
+    agent.shows_no_secret().await;
+    shows_no_token(&cluster, &operator).await;
+}
+
+#[tokio::test]
+async fn a_credential_that_ends_soon_is_warned_of_before_anything_fails() {
+    let (stack, identity, cluster) = (Stack::get(), Identity::get(), Cluster::new("expiring").await);
+    cluster.ca(&stack.ca()).await;
+    secret(&cluster, &Identity::secret("alice-ends")).await;
+    let [chain, key] = ["CLIENT_CERTIFICATE", "CLIENT_KEY"].map(|name| std::fs::read_to_string(identity.var(name)).unwrap());
+    let pair = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pair"}, "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": chain, "tls.key": key}});
+    cluster.apply(pair).await;
+    let operator = operator(&cluster, &identity).await;
+    let day = |days: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(days * 24)).to_string()[..10].to_owned();
+    let mut server = by(&stack, &identity, "alice-ends");
+    server["auth"]["oauth2"]["clientSecretExpires"] = day(60).into();
+    cluster.server("relay", server.clone()).await;
+    let status = cluster.condition("relay", "Ready", "True", "Succeeded").await;
+    assert!(!status.conditions.iter().any(|c| c.type_ == "CredentialExpiring"), "{status:#?}");
+    assert!(status.oauth2.unwrap().credential_expires_at.is_some());
+    let asked = identity.asked("alice-ends");
+
+    server["auth"]["oauth2"]["clientSecretExpires"] = day(10).into();
+    cluster.server("relay", server).await;
+    let status = cluster.condition("relay", "CredentialExpiring", "True", "CredentialExpiring").await;
+    let told = format!("The client secret in Secret {}/app ends at {}T23:59:59Z", cluster.namespace, day(10));
+    assert!(message(&status, "CredentialExpiring").contains(&told), "{status:#?}");
+    assert!(is(&status, "Ready", "True", "Succeeded"), "{status:#?}");
+    let line =
+        format!("mailverity_credential_expiry_seconds{{kind=\"MailServer\",namespace=\"{}\",name=\"relay\"}}", cluster.namespace);
+    cluster.until("the metric is there", async || operator.get("/metrics").await?.1.contains(&line).then_some(())).await;
+
+    // That of the tests lasts 30 days, and this object wants to know earlier.
+    let auth = identity.auth("alice-key", json!({"certificateRef": {"name": "pair"}}));
+    let mut by_key = spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({ "auth": auth }));
+    by_key["tls"]["expiryWarning"] = "1000h".into();
+    cluster.server("by-key", by_key).await;
+    let status = cluster.condition("by-key", "CredentialExpiring", "True", "CredentialExpiring").await;
+    assert!(message(&status, "CredentialExpiring").contains("The certificate in Secret"), "{status:#?}");
+    cluster.condition("by-key", "Ready", "True", "Succeeded").await;
+    assert!(identity.asked("alice-ends").values().sum::<usize>() <= asked.values().sum::<usize>() + 1);
+}
+
+#[tokio::test]
+async fn tokens_go_by_the_proxy_of_the_environment_except_where_it_says_and_by_the_egress_proxy_always() {
+    let (stack, identity, cluster) = (Stack::get(), Identity::get(), Cluster::new("token-proxy").await);
+    cluster.ca(&stack.ca()).await;
+    secret(&cluster, &Identity::secret("alice-proxied")).await;
+    let (environment, egress) = (Connect::start().await, Connect::start().await);
+    let provider = format!("localhost:{}", identity.var("PORT"));
+    let mail = format!("localhost:{}", stack.port("SUBMISSION_PORT"));
+    cluster.server("relay", by(&stack, &identity, "alice-proxied")).await;
+    let flags = ["--allowed-token-hosts", &provider, "--token-ca-file", identity.var("CA_FILE")];
+    let proxy = egress.url();
+    let by_egress = [flags.as_slice(), &["--egress-proxy", &proxy]].concat();
+    for (round, (flags, direct, by)) in
+        [(flags.as_slice(), "", (1, 0)), (flags.as_slice(), "other.test, localhost", (0, 0)), (&by_egress, "localhost", (0, 1))]
+            .into_iter()
+            .enumerate()
+    {
+        let before = [&environment, &egress].map(|proxy| proxy.asked().iter().filter(|place| **place == provider).count());
+        let asked = identity.asked("alice-proxied").values().sum::<usize>();
+        let env = [("HTTPS_PROXY", environment.url()), ("NO_PROXY", direct.to_owned())];
+        let env = env.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut operator = cluster.operator_in(env, flags).await;
+        let request = format!("round {round}");
+        cluster.annotate("relay", mailverity::api::v1alpha1::VERIFY_REQUESTED_AT, &request).await;
+        let answered = |status: &mailverity::api::v1alpha1::MailServerStatus| {
+            status.last_handled_verify_request.as_deref() == Some(&request) && is(status, "Ready", "True", "Succeeded")
+        };
+        cluster.status_when("relay", "verified", answered).await;
+        assert!(identity.asked("alice-proxied").values().sum::<usize>() > asked);
+        let after = [&environment, &egress].map(|proxy| proxy.asked().iter().filter(|place| **place == provider).count());
+        assert_eq!((after[0] - before[0], after[1] - before[1]), by, "round {round}");
+        operator.stop();
+    }
+    assert!(environment.asked().iter().all(|place| *place == provider), "{:?}", environment.asked());
+    assert!(egress.asked().contains(&mail), "{:?}", egress.asked());
 }

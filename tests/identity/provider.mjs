@@ -4,6 +4,7 @@ import { createServer } from 'node:https'
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parse } from 'node:querystring'
+import { createLocalJWKSet, jwtVerify } from 'jose'
 import { Provider, interactionPolicy } from 'oidc-provider'
 
 const [home, port] = process.argv.slice(2)
@@ -25,6 +26,9 @@ const clients = [
   { client_id: 'alice', client_secret: secret('alice'), ...machine },
   { client_id: 'probe', client_secret: secret('probe'), ...machine },
   { client_id: 'alice-hour', client_secret: secret('alice-hour'), ...machine },
+  { client_id: 'alice-federated', client_secret: secret('alice-federated'), ...machine },
+  { client_id: 'alice-ends', client_secret: secret('alice-ends'), ...machine },
+  { client_id: 'alice-proxied', client_secret: secret('alice-proxied'), ...machine },
   { client_id: 'alice-short', client_secret: secret('alice-short'), ...machine },
   { client_id: 'alice-key', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [byKey] }, ...machine },
   ...devices.map((id) => ({
@@ -124,6 +128,15 @@ const revoke = async (grant) => {
   return { revoked: grant }
 }
 
+// What Microsoft calls a federated credential: a token of this issuer's, for this subject, stands in for the client's secret.
+let trust
+const vouched = async (body) => {
+  const { client_assertion: assertion, client_assertion_type: _, ...rest } = body
+  const { jwks, issuer, subject, audience } = trust
+  await jwtVerify(assertion, createLocalJWKSet(jwks), { issuer, subject, audience })
+  return { ...rest, client_secret: secret(body.client_id) }
+}
+
 const log = []
 const answer = provider.callback()
 const server = createServer({ key: read('server.key'), cert: read('server.pem') }, async (request, response) => {
@@ -131,6 +144,10 @@ const server = createServer({ key: read('server.key'), cert: read('server.pem') 
   const json = (value) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
   if (url.pathname === '/test/consent') return json(await consent(url.searchParams.get('client')))
   if (url.pathname === '/test/revoke') return json(await revoke(url.searchParams.get('grant')))
+  if (url.pathname === '/test/trust') {
+    trust = JSON.parse(readFileSync(url.searchParams.get('file')))
+    return json({ trusts: trust.subject })
+  }
   if (url.pathname === '/test/log') return json(log)
   if (url.pathname === '/test/sign') return json(await sign(url.searchParams.get('code'), url.searchParams.get('error')))
   if (['/token', '/device/auth'].includes(url.pathname)) {
@@ -141,6 +158,14 @@ const server = createServer({ key: read('server.key'), cert: read('server.pem') 
     const client = request.body.client_id ?? decodeURIComponent(basic.split(':')[0])
     const grant = request.body.grant_type ?? 'device'
     response.on('finish', () => log.push({ client, grant, status: response.statusCode, at: Date.now() }))
+    if (client.endsWith('-federated')) {
+      try {
+        request.body = await vouched(request.body)
+      } catch (error) {
+        const told = { error: 'invalid_client', error_description: error.message }
+        return response.writeHead(401, { 'content-type': 'application/json' }).end(JSON.stringify(told))
+      }
+    }
     if (client.endsWith('-slow') && grant.endsWith('device_code') && slow-- > 0) {
       return response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ error: 'slow_down' }))
     }

@@ -12,6 +12,7 @@
 mod support;
 
 mod answering;
+mod apis;
 mod command;
 mod documented;
 mod imap;

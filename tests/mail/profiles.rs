@@ -89,7 +89,7 @@ pub fn object(kind: &str, name: &str, spec: &Value) -> String {
 }
 
 /// `check --live` with these flags; no code may be seen.
-fn check(manifests: &str, flags: &[&str]) -> Ran {
+pub fn check(manifests: &str, flags: &[&str]) -> Ran {
     let ran = run(&[&["check", "--live", "-f", "-"], flags].concat(), manifests);
     no_code_in(&ran.out);
     no_code_in(&ran.err);

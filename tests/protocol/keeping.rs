@@ -84,6 +84,7 @@ fn source(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>) -> Source 
         application,
         consent,
         login: None,
+        pending: None,
     })
 }
 

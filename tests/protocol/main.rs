@@ -4,7 +4,7 @@
 //! The tables (`references`, `reaching`, `proxy`, `protecting`, `logging_in`, `sending`, `mailboxes`) make every reason of a check happen, which
 //! `coverage` proves; the other modules each hold a group of promises; in `rest` the peers are the played APIs of `support::cloud`. In `receiver` the sides are changed: there we are the server.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::needless_pass_by_value)]
 #![allow(clippy::assigning_clones, clippy::format_collect, reason = "tests are read, not timed")]
 
 #[path = "../support/mod.rs"]
@@ -19,6 +19,7 @@ mod world;
 
 mod alternates;
 mod coverage;
+mod federated;
 mod hostile;
 mod imap;
 mod keeping;

@@ -38,7 +38,8 @@ impl Right {
 
 fn documents() -> Vec<Value> {
     let deploy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    let folders = ["operator", "tokens", "agent", "receiver"].map(|folder| fs::read_dir(deploy.join(folder)).unwrap());
+    let folders =
+        ["operator", "tokens", "identity", "agent", "receiver"].map(|folder| fs::read_dir(deploy.join(folder)).unwrap());
     let texts = folders.into_iter().flatten().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let all =
         |text: String| serde_yaml::Deserializer::from_str(&text).map(|doc| Value::deserialize(doc).unwrap()).collect::<Vec<_>>();

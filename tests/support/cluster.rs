@@ -224,8 +224,10 @@ impl Cluster {
 
     /// The rights that go with these flags of an operator.
     async fn rights_for(&self, flags: &[&str]) -> PathBuf {
-        if flags.contains(&"--token-secrets") {
-            for doc in documents(&fs::read_to_string(root().join("deploy/tokens/30-clusterrole.yaml")).unwrap()) {
+        for (flag, folder) in [("--token-secrets", "tokens"), ("--federated-service-account", "identity")] {
+            let path = root().join("deploy").join(folder).join("30-clusterrole.yaml");
+            let docs = if flags.contains(&flag) { documents(&fs::read_to_string(path).unwrap()) } else { Vec::new() };
+            for doc in docs {
                 self.right(doc).await;
             }
         }
@@ -337,15 +339,32 @@ impl Cluster {
     /// An operator for the whole cluster, in `mailverity-system`, with the rights that `deploy/operator` gives as it stands.
     pub async fn operator_of_all(&self, flags: &[&str]) -> Operator {
         let kubeconfig = self.config_of("mailverity", "mailverity-system").await;
-        self.start_in(&["--operator-namespace", "mailverity-system", "--log-level", "trace"], flags, kubeconfig)
+        let scope = ["--operator-namespace", "mailverity-system", "--log-level", "trace"];
+        let mut operator = self.unstarted(&scope, flags, kubeconfig);
+        operator.start();
+        operator
+    }
+
+    /// One for this namespace, with further variables in its environment.
+    pub async fn operator_in(&self, env: Vec<(String, String)>, flags: &[&str]) -> Operator {
+        let kubeconfig = self.rights_for(flags).await;
+        let mut operator = self.unstarted(&self.scope("trace"), flags, kubeconfig);
+        operator.env = env;
+        operator.start();
+        operator
     }
 
     fn start(&self, level: &str, flags: &[&str], kubeconfig: PathBuf) -> Operator {
-        let scope = ["--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level];
-        self.start_in(&scope, flags, kubeconfig)
+        let mut operator = self.unstarted(&self.scope(level), flags, kubeconfig);
+        operator.start();
+        operator
     }
 
-    fn start_in(&self, scope: &[&str], flags: &[&str], kubeconfig: PathBuf) -> Operator {
+    fn scope<'a>(&'a self, level: &'a str) -> [&'a str; 6] {
+        ["--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
+    }
+
+    fn unstarted(&self, scope: &[&str], flags: &[&str], kubeconfig: PathBuf) -> Operator {
         let metrics = format!("127.0.0.1:{}", free_port());
         let mut args: Vec<String> = [&["operator"], scope].concat().into_iter().map(str::to_owned).collect();
         args.extend(["--metrics-address".to_owned(), metrics.clone()]);
@@ -356,10 +375,8 @@ impl Cluster {
             args.extend(["--allowed-ports".to_owned(), "1-65535".to_owned()]);
         }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let mut operator =
-            Operator { child: None, args, kubeconfig, metrics, log: self.dir().join("operator.log"), within: None, pod: None };
-        operator.start();
-        operator
+        let log = self.dir().join("operator.log");
+        Operator { child: None, args, kubeconfig, metrics, log, within: None, pod: None, env: Vec::new() }
     }
 
     /// Fails where the objects and Events of this namespace show a secret.
@@ -436,12 +453,15 @@ pub struct Operator {
     within: Option<String>,
     /// The pod that it takes itself for.
     pod: Option<String>,
+    /// Further variables of its environment.
+    pub env: Vec<(String, String)>,
 }
 
 impl Operator {
     /// An agent, which has no HTTP server.
     pub fn agent(args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
-        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within: None, pod: None };
+        let mut agent =
+            Self { child: None, args, kubeconfig, metrics: String::new(), log, within: None, pod: None, env: Vec::new() };
         agent.start();
         agent
     }
@@ -449,14 +469,15 @@ impl Operator {
     /// An agent in a network namespace.
     pub fn agent_within(network: &str, args: Vec<String>, kubeconfig: PathBuf, log: PathBuf) -> Self {
         let within = Some(network.to_owned());
-        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within, pod: None };
+        let mut agent = Self { child: None, args, kubeconfig, metrics: String::new(), log, within, pod: None, env: Vec::new() };
         agent.start();
         agent
     }
 
     /// A receiver, in a pod of this name.
     pub fn receiver(pod: &str, args: Vec<String>, metrics: String, kubeconfig: PathBuf, log: PathBuf) -> Self {
-        let mut receiver = Self { child: None, args, kubeconfig, metrics, log, within: None, pod: Some(pod.to_owned()) };
+        let mut receiver =
+            Self { child: None, args, kubeconfig, metrics, log, within: None, pod: Some(pod.to_owned()), env: Vec::new() };
         receiver.start();
         receiver
     }
@@ -478,6 +499,7 @@ impl Operator {
             .env("KUBECONFIG", &self.kubeconfig)
             .env_remove("RUST_LOG")
             .envs(self.pod.iter().map(|pod| ("POD_NAME", pod)))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -64,7 +64,9 @@ impl Stack {
     pub fn put(&self, address: &str, folder: &str, text: &str, flags: &str) {
         let (owner, dir) = (fs::metadata(self.var("MAIL_DIR")).unwrap(), self.mailbox(address));
         let give = |path: &Path| chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
-        for part in [PathBuf::new(), folder.into(), Path::new(folder).join("tmp"), Path::new(folder).join("cur")] {
+        // Whole, or Dovecot would not deliver into it.
+        let parts = ["tmp", "cur", "new"].map(|part| Path::new(folder).join(part));
+        for part in [PathBuf::new(), folder.into()].into_iter().chain(parts) {
             fs::create_dir_all(dir.join(&part)).unwrap();
             give(&dir.join(part));
         }

@@ -1,6 +1,6 @@
 //! What tests share: the real counterparts that `tests/run` has started, and small builders.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 pub mod agents;
 pub mod api;
@@ -8,6 +8,7 @@ pub mod cases;
 pub mod cloud;
 pub mod cluster;
 pub mod command;
+pub mod connect;
 pub mod elsewhere;
 pub mod fleet;
 pub mod health;

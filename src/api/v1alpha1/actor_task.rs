@@ -100,6 +100,9 @@ pub struct TaskEndpoint {
     /// The user; empty where nobody logs in.
     #[schemars(length(max = 320))]
     pub user: String,
+    /// Whether the task's Secret holds an access token (OAuth2) in place of the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<bool>,
     /// The mechanisms that may be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -28,6 +28,10 @@ pub const MX_RECORDS_VALID: &str = "MXRecordsValid";
 pub const SUSPENDED: &str = "Suspended";
 /// Present when True: the server's certificate ends soon.
 pub const CERTIFICATE_EXPIRING: &str = "CertificateExpiring";
+/// Present when True: the secret or certificate by which an application proves itself ends soon.
+pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
+/// Present when True: the provider has announced the end of passwords.
+pub const BASIC_AUTH_RETIRING: &str = "BasicAuthRetiring";
 /// Present when True: a refused credential is not tried for a while.
 pub const CREDENTIAL_HELD: &str = "CredentialHeld";
 /// SPF, DKIM or DMARC speak for the sender's domain, as the receiving server wrote.

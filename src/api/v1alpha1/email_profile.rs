@@ -241,9 +241,8 @@ pub struct OutgoingAuth {
 }
 
 /// How Microsoft Graph is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.client.serviceAccountKeyRef)").message("serviceAccountKeyRef is Google's; use secretRef, certificateRef or workloadIdentity").field_path(".client"))]
 pub struct Graph {
     /// The directory (tenant).
     #[serde(rename = "tenantID")]
@@ -253,7 +252,7 @@ pub struct Graph {
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 253))]
     pub client_id: String,
-    /// How the application proves itself.
+    /// How the application proves itself: by secretRef, certificateRef or workloadIdentity.
     pub client: OAuth2Client,
     /// Microsoft's cloud: Public (the default), China or USGov.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,8 +261,8 @@ pub struct Graph {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 320), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub user: Option<String>,
-    /// Where Graph is, as https://host or https://host:port; that of the cloud if absent. For clouds without a name here, such as
-    /// https://dod-graph.microsoft.us. Hosts that are not Microsoft's have to be named by --allowed-token-hosts.
+    /// Where Graph is, as `https://host` or `https://host:port`; that of the cloud if absent. For clouds without a name here, such as
+    /// `https://dod-graph.microsoft.us`. Hosts that are not Microsoft's have to be named by --allowed-token-hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^https://[^/?#@\s]+$"))]
     pub endpoint: Option<String>,
@@ -276,16 +275,14 @@ pub struct Graph {
 /// How the Gmail API is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!has(self.client.certificateRef)").message("Google takes no certificate; use serviceAccountKeyRef, workloadIdentity, or secretRef with tokenSecretName").field_path(".client"),
-    validation = Rule::new("!has(self.client.secretRef) || has(self.tokenSecretName)").message("client.secretRef needs tokenSecretName, where the refresh token is kept").field_path(".tokenSecretName")
-)]
+#[x_kube(validation = Rule::new("!has(self.client.secretRef) || has(self.tokenSecretName)").message("client.secretRef needs tokenSecretName, where the refresh token is kept").field_path(".tokenSecretName"))]
 pub struct Gmail {
-    /// The application's id.
+    /// The application's id; a service account's is the number by which domain-wide delegation names it.
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 253))]
     pub client_id: String,
-    /// How the application proves itself.
+    /// How the application proves itself: by serviceAccountKeyRef or workloadIdentity, for whom domain-wide delegation is, or by
+    /// secretRef beside the refresh token of a user who consented.
     pub client: OAuth2Client,
     /// The user whose mailbox a service account reads; the profile's address if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,12 +292,12 @@ pub struct Gmail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub token_secret_name: Option<String>,
-    /// Where the Gmail API is, as https://host or https://host:port; https://gmail.googleapis.com if absent. For an endpoint of
+    /// Where the Gmail API is, as `https://host` or `https://host:port`; `https://gmail.googleapis.com` if absent. For an endpoint of
     /// Private Service Connect. Hosts that are not Google's have to be named by --allowed-token-hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^https://[^/?#@\s]+$"))]
     pub endpoint: Option<String>,
-    /// Where tokens are given out; https://oauth2.googleapis.com/token if absent. The same rule for its host.
+    /// Where tokens are given out; `https://oauth2.googleapis.com/token` if absent. The same rule for its host.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "tokenURL")]
     #[schemars(length(max = 1024), regex(pattern = r"^https://"))]
     pub token_url: Option<String>,

@@ -238,6 +238,9 @@ pub struct OAuth2Status {
     /// When the access token ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_expires_at: Option<Time>,
+    /// When the client secret (clientSecretExpires) or certificate of the application ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_expires_at: Option<Time>,
     /// A device code that waits to be entered (RFC 8628).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_code: Option<DeviceCode>,

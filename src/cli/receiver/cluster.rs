@@ -14,7 +14,7 @@ use crate::{
     metrics::Metrics,
     receiver::{Consumer, Counters, Rules},
     reception::{self, Answers, Settings},
-    runtime::stop::Stop,
+    runtime::{self, stop::Stop},
     server::{self, Health},
     telemetry,
 };
@@ -47,7 +47,7 @@ impl Receiver {
         telemetry::init(self.log_format, self.log_level.as_deref().unwrap_or("info"))?;
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
-        let config = kube::Config::infer()
+        let config = runtime::config::cluster()
             .await
             .map_err(|error| Error::Receiver(format!("no cluster is configured: {error}; with --domain none is needed")))?;
         let flags = &self.cluster;

@@ -16,7 +16,7 @@ use crate::{
     },
     mail::{Diagnosis, mailbox::Mark},
     verify::{
-        Gate, Report,
+        Gate, Login, Report,
         email_profile::{Agent, Noted, Outcome},
         mailbox::{
             Inputs,
@@ -89,7 +89,8 @@ impl TaskAgent {
             return Err(away);
         }
         let mut login = Granted::ask(gate, inputs.login(), &inputs.endpoint.host).await?;
-        let mut task = self.give(order.asked(inputs)?).await?;
+        outcome.report.token = login.token();
+        let mut task = self.give(order.asked(inputs, login.handed())?).await?;
         let mut heard = task.hears(self, order.until.unwrap_or_else(|| Instant::now() + inputs.timeout + SLACK) + SLACK).await?;
         let mut sent_here = false;
         if is_noted(&heard)
@@ -107,7 +108,8 @@ impl TaskAgent {
         }
         let result = heard.status.and_then(|status| status.result).ok_or_else(|| self.late("it gave the task back"))?;
         self.note(&result);
-        let told = task::told(&result, inputs);
+        let mut told = task::told(&result, inputs);
+        told.report.token = login.token();
         login.tell(told.report.login.unwrap_or(LoginOutcome::Undecided));
         let took = told.took.filter(|_| sent_here);
         if let Some(noted) = noted.filter(|_| told.found)
@@ -165,17 +167,17 @@ impl<'a> Order<'a> {
     }
 
     /// What a task asks now.
-    fn asked(&self, inputs: &Inputs) -> Result<Asked, Diagnosis> {
+    fn asked(&self, inputs: &Inputs, login: Option<&Login>) -> Result<Asked, Diagnosis> {
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         Ok(Asked {
-            endpoint: TaskEndpoint::of(&inputs.endpoint, &inputs.tls, inputs.login(), inputs.timeout)?,
+            endpoint: TaskEndpoint::of(&inputs.endpoint, &inputs.tls, login, inputs.timeout)?,
             mailbox: Some(TaskMailbox::of(inputs)?),
             search: self.search.clone().map(|search| match left {
                 Some(left) => search.resumed(left),
                 None => search,
             }),
             dispatched: self.dispatched.clone(),
-            contents: Contents::of(&inputs.tls, inputs.login(), self.code),
+            contents: Contents::of(&inputs.tls, login, self.code),
             ..Asked::default()
         })
     }

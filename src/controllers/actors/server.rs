@@ -40,11 +40,12 @@ impl TaskAgent {
         }
         let login = inputs.login.as_ref().filter(|_| run.level >= Level::Authenticate);
         let mut granted = Granted::ask(gate, login, &endpoint.host).await?;
+        report.token = granted.token();
         let given = self
             .give(Asked {
-                endpoint: TaskEndpoint::of(endpoint, &inputs.tls, login, inputs.timeout)?,
+                endpoint: TaskEndpoint::of(endpoint, &inputs.tls, granted.handed(), inputs.timeout)?,
                 server: Some(TaskServer::of(inputs, run)),
-                contents: Contents::of(&inputs.tls, login, (run.level == Level::Deliver).then_some(run.code)),
+                contents: Contents::of(&inputs.tls, granted.handed(), (run.level == Level::Deliver).then_some(run.code)),
                 ..Asked::default()
             })
             .await?;
@@ -66,6 +67,7 @@ impl TaskAgent {
             if report.delivery.is_some() { unheard(&back) } else { back }
         })?;
         *report = task::report(&result, run.level, endpoint, &inputs.tls, inputs.login.as_ref());
+        report.token = granted.token();
         report.failure = report.failure.take().map(|failure| self.explain(failure));
         granted.tell(report.login.unwrap_or(LoginOutcome::Undecided));
         self.note(&result);

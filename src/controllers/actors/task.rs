@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
@@ -34,7 +35,7 @@ use crate::{
         ApiError, FIELD_MANAGER, Name, bounded,
         roster::{Enlisted, Roster},
     },
-    verify::{Gate, Login, fingerprint::Key, gate::Account, report::LoginOutcome, task::Contents},
+    verify::{Gate, Login, fingerprint::Key, gate::Account, report::LoginOutcome, task::Contents, tokens::Access},
 };
 
 /// How long an agent that shows signs of life may take to take a task, and beyond what it was granted to come to an end.
@@ -279,23 +280,45 @@ impl Drop for Given {
 /// A login that the breaker has granted to an agent: its outcome is told once, whatever happens.
 pub(super) struct Granted<'a> {
     gate: &'a dyn Gate,
+    login: Option<&'a Login>,
     /// None where nobody logs in, or its outcome was told.
     account: Option<Account>,
+    /// The login as the agent is told of it.
+    handed: Option<Login>,
+    /// The access token in it, where it is one.
+    access: Option<Access>,
 }
 
 impl<'a> Granted<'a> {
-    pub(super) async fn ask(gate: &'a dyn Gate, login: Option<&Login>, host: &str) -> Result<Self, Diagnosis> {
-        let account = login.map(|login| login.account(host));
-        if let Some(account) = &account {
-            gate.login(account).await.map_err(|held| held.at(Stage::Auth))?;
-        }
-        Ok(Self { gate, account })
+    /// Has the access token, where the login needs one, and asks the breaker.
+    pub(super) async fn ask(gate: &'a dyn Gate, login: Option<&'a Login>, host: &str) -> Result<Self, Diagnosis> {
+        let Some(login) = login else { return Ok(Self { gate, login: None, account: None, handed: None, access: None }) };
+        let (handed, access) = login.handed(gate, Instant::now() + SLACK).await?;
+        let account = login.account(host);
+        gate.login(&account).await.map_err(|held| held.at(Stage::Auth))?;
+        Ok(Self { gate, login: Some(login), account: Some(account), handed: Some(handed), access })
+    }
+
+    /// The login as the agent is told of it.
+    pub(super) fn handed(&self) -> Option<&Login> {
+        self.handed.as_ref()
+    }
+
+    /// The provider of the access token, and when that ends.
+    pub(super) fn token(&self) -> Option<(String, Timestamp)> {
+        let provider = self.login?.at_provider()?.host;
+        self.access.as_ref().map(|access| (provider, access.expires))
     }
 
     pub(super) fn tell(&mut self, outcome: LoginOutcome) {
-        if let Some(account) = self.account.take() {
-            self.gate.logged_in(&account, outcome);
+        let Some(account) = self.account.take() else { return };
+        let refused = self.access.as_ref().filter(|_| outcome == LoginOutcome::Refused);
+        if let (Some(_), Some(login)) = (refused, self.login) {
+            login.refused();
         }
+        // A token that was taken before may have been revoked since, which says nothing of what it was had with.
+        let forgiven = refused.is_some_and(|access| access.shown);
+        self.gate.logged_in(&account, if forgiven { LoginOutcome::Undecided } else { outcome });
     }
 }
 

@@ -109,10 +109,10 @@ impl OperatorPermits {
         let noted = lock(&self.noted).clone();
         let cut = self.run.errands.iter().any(|errand| !noted.contains(&errand.actor));
         let found = RunReport { actors: vec![report.clone()], outgoing: None, cut };
-        let told = match tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await {
+        let told = match Box::pin(tell_found(&mut sight, &self.run, &found, self.mandate.ctx())).await {
             // Somebody has touched the object: a label, an annotation. A claim would be lost; that a mail was found stands.
             Err(Error::Api(error)) if error.is_conflict() && self.reread(&mut sight).await => {
-                tell_found(&mut sight, &self.run, &found, self.mandate.ctx()).await
+                Box::pin(tell_found(&mut sight, &self.run, &found, self.mandate.ctx())).await
             }
             told => told,
         };

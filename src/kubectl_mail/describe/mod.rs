@@ -19,7 +19,7 @@ use crate::{
     line::Line,
     links::{self, Link},
     object::Object,
-    table,
+    out, table,
     time::age,
 };
 
@@ -43,10 +43,9 @@ impl Describe {
         for (number, target) in self.targets.iter().enumerate() {
             let object = target.get(&client, &namespace).await?;
             let around = around(&client, &object).await;
-            if number > 0 {
-                println!();
-            }
-            println!("{}", page(&object, &around, Timestamp::now()).join("\n"));
+            let between = Some(String::new()).filter(|_| number > 0);
+            let page = page(&object, &around, Timestamp::now());
+            out::lines(&between.into_iter().chain(page).collect::<Vec<_>>())?;
         }
         Ok(Exit::Good)
     }

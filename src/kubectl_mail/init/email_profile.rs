@@ -44,9 +44,9 @@ pub struct Flags {
 impl Flags {
     pub(super) fn draft(self, form: &mut Form<'_>) -> Result<Draft, Error> {
         let address = form.need("--address", self.address, "Address of the mailbox")?;
-        let protocol = form.usual(self.protocol, "Protocol: IMAP or POP3", "IMAP")?;
+        let protocol = form.choice(self.protocol, "Protocol", &["IMAP", "POP3"])?;
         let host = form.need("--host", self.host, "Name or IP address of the server that has it")?;
-        let security = form.usual(self.security, "Security: TLS, StartTLS or None", "TLS")?;
+        let security = form.choice(self.security, "Security", &["TLS", "StartTLS", "None"])?;
         let port = form.may(self.port, "Port, if not the usual one (993 or 143, 995 or 110)")?;
         let secret = form.need("--secret", self.secret, "Secret with username and password")?;
         let ca = form.may(self.ca, "ConfigMap with the CA of its certificate; empty for a public one")?;

@@ -51,6 +51,21 @@ impl<'a> Form<'a> {
         Ok(Some(answer).filter(|answer| answer != usual))
     }
 
+    /// One of these, in any case; the first is the usual one.
+    pub fn choice(&self, given: Option<String>, question: &str, choices: &[&str]) -> Result<Option<String>, Error> {
+        let usual = choices.first().copied().unwrap_or_default();
+        let question = format!("{question}: {}", choices.join(", "));
+        let mut given = given;
+        loop {
+            let Some(answer) = self.usual(given.take(), &question, usual)? else { return Ok(None) };
+            match choices.iter().find(|choice| choice.eq_ignore_ascii_case(&answer)) {
+                Some(choice) => return Ok(Some((*choice).to_owned()).filter(|choice| choice != usual)),
+                None if self.ask.is_some() => {}
+                None => return Err(format!("{answer} is none of {}", choices.join(", ")).into()),
+            }
+        }
+    }
+
     /// The object's name; one that is made of `from` if nobody says another.
     pub fn name(&self, given: Option<String>, from: &str) -> Result<String, Error> {
         let usual = name_of(from);
@@ -98,6 +113,23 @@ mod tests {
         assert_eq!((form.need("--host", None, "Host").unwrap().as_str(), tries.get()), ("smtp", 3));
         assert_eq!(form.need("--host", Some("given".to_owned()), "Host").unwrap(), "given");
         assert!(form.done().is_ok());
+    }
+
+    #[test]
+    fn a_choice_is_asked_for_until_it_is_one_and_is_written_as_the_schema_has_it() {
+        let tries = std::cell::Cell::new(0);
+        let ask = |question: &str, _: &str| {
+            assert_eq!(question, "Security: TLS, StartTLS, None");
+            tries.set(tries.get() + 1);
+            Ok(["ssl", "none"][tries.get() - 1].to_owned())
+        };
+        let choices = ["TLS", "StartTLS", "None"];
+        assert_eq!(Form::new(Some(&ask)).choice(None, "Security", &choices).unwrap().as_deref(), Some("None"));
+        let form = Form::new(None);
+        assert_eq!(form.choice(Some("starttls".to_owned()), "Security", &choices).unwrap().as_deref(), Some("StartTLS"));
+        assert_eq!(form.choice(Some("tls".to_owned()), "Security", &choices).unwrap(), None);
+        assert_eq!(form.choice(None, "Security", &choices).unwrap(), None);
+        assert!(form.choice(Some("ssl".to_owned()), "Security", &choices).is_err());
     }
 
     #[test]

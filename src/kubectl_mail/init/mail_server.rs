@@ -38,7 +38,7 @@ pub struct Flags {
 impl Flags {
     pub(super) fn draft(self, form: &mut Form<'_>) -> Result<Draft, Error> {
         let host = form.need("--host", self.host, "Name or IP address of the server")?;
-        let security = form.usual(self.security, "Security: StartTLS, TLS or None", "StartTLS")?;
+        let security = form.choice(self.security, "Security", &["StartTLS", "TLS", "None"])?;
         let port = form.may(self.port, "Port, if not the usual one (587, 465 or 25)")?;
         let sender = form.need("--sender", self.sender, "Address that mail comes from")?;
         let secret = form.may(self.secret, "Secret with username and password; empty for no login")?;

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use self::form::Form;
-use super::{Connect, Error, Exit, Kind, ask};
+use super::{Connect, Error, Exit, Kind, ask, out};
 
 /// Print a manifest to begin with. What the flags do not say is asked for, at a terminal.
 ///
@@ -53,7 +53,7 @@ impl Init {
         let mut form = Form::new(asks);
         let draft = self.kind.draft(&mut form)?;
         form.done()?;
-        print!("{}", draft.manifest(connect.named())?);
+        out::text(&draft.manifest(connect.named())?)?;
         Ok(Exit::Good)
     }
 }

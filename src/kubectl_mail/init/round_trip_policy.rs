@@ -36,7 +36,7 @@ impl Flags {
     pub(super) fn draft(self, form: &mut Form<'_>) -> Result<Draft, Error> {
         const BODY: &str = "This is a test of mailverity. Please answer.";
         let to = form.need("--to", self.to, "Address that has to answer")?;
-        let expect = form.usual(self.expect, "What comes back: Reply, Redirect or OutOfOffice", "Reply")?;
+        let expect = form.choice(self.expect, "What comes back", &["Reply", "Redirect", "OutOfOffice"])?;
         let answers =
             form.need("--answers-to", self.answers_to, "EmailProfile that answers come to, or mr/NAME of a MailReceiver")?;
         let server = form.may(self.server, "MailServer that sends; empty for the default of the namespace")?;

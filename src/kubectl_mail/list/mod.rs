@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use self::{column::Column, filter::Pattern};
-use crate::{Connect, Error, Exit, Kind, object::Object, table, time};
+use crate::{Connect, Error, Exit, Kind, object::Object, out, table, time};
 
 /// List MailServers, EmailProfiles, RoundTripPolicies and MailReceivers: all, or those that pass filters.
 ///
@@ -88,6 +88,11 @@ fn within(text: &str) -> Result<Within, String> {
     Ok(Within(Some(Duration::from_hours(24 * days))))
 }
 
+/// The names of all columns.
+pub fn columns() -> Vec<&'static str> {
+    Column::ALL.map(Column::name).to_vec()
+}
+
 impl List {
     pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
         let (client, namespace) = connect.client().await?;
@@ -103,7 +108,7 @@ impl List {
             eprintln!("Nothing found in {place}.");
             return Ok(Exit::Good);
         }
-        print!("{}", self.told(&objects, now)?);
+        out::text(&self.told(&objects, now)?)?;
         Ok(Exit::Good)
     }
 

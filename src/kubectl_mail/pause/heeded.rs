@@ -11,8 +11,8 @@ use crate::{Kind, object::Object};
 
 /// It takes 5 s at most until nothing is sent; statuses of a large fleet take longer to say so.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Between two looks: each lists all objects.
-const EVERY: Duration = Duration::from_secs(1);
+/// The time to the first look again; it doubles, as each look lists all objects.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// What the objects show.
 #[derive(Debug)]
@@ -53,13 +53,14 @@ impl fmt::Display for Heeded {
 
 /// Waits until all objects of a namespace, or of all, show that they are paused, or for as long as that may take.
 pub async fn wait(client: &Client, namespace: Option<&str>) -> Heeded {
-    let end = Instant::now() + PATIENCE;
+    let (end, mut pause) = (Instant::now() + PATIENCE, FIRST);
     loop {
         let heeded = look(client, namespace).await.unwrap_or_else(Heeded::Unknown);
         if heeded.is_whole() || Instant::now() >= end {
             return heeded;
         }
-        sleep(EVERY).await;
+        sleep(pause).await;
+        pause *= 2;
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use self::demand::{Account, Demand};
-use super::{Connect, Error, Exit, Kind, object::Object, table};
+use super::{Connect, Error, Exit, Kind, object::Object, out, table};
 
 /// Tell how many mails and logins the specs come to in a day, by server and account and by recipient, beside the budgets.
 ///
@@ -48,13 +48,13 @@ impl Plan {
         }
         let mine = |object: &&Object| self.all_namespaces || object.namespace() == namespace;
         let suspended = |object: &&Object| object.at("/spec/suspend").and_then(Value::as_bool).unwrap_or(false);
-        let (out, used): (Vec<&Object>, Vec<&Object>) = all.iter().filter(mine).partition(suspended);
+        let (left, used): (Vec<&Object>, Vec<&Object>) = all.iter().filter(mine).partition(suspended);
         let demands: Vec<Demand> = used.iter().flat_map(|object| demand::of(object, &all)).collect();
-        let (lines, exit) = self.told(&demands);
-        println!("{}", lines.join("\n"));
-        if !out.is_empty() {
-            println!("Left out, as suspended: {}", out.len());
+        let (mut lines, exit) = self.told(&demands);
+        if !left.is_empty() {
+            lines.push(format!("Left out, as suspended: {}", left.len()));
         }
+        out::lines(&lines)?;
         Ok(exit)
     }
 

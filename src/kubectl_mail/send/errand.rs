@@ -63,7 +63,7 @@ pub fn manifest(original: &Object, wanted: &Wanted<'_>) -> Result<DynamicObject,
     let manifest = json!({
         "apiVersion": resource.api_version, "kind": resource.kind,
         "metadata": {
-            "name": format!("{name}-send-{}", &Uuid::new_v4().simple().to_string()[..8]),
+            "name": format!("{}-send-{}", name.trim_end_matches(['.', '-']), &Uuid::new_v4().simple().to_string()[..8]),
             "labels": {label: value},
             "annotations": suspended.map(|until| json!({SUSPEND_UNTIL: until})),
             "ownerReferences": [owner],

@@ -43,7 +43,7 @@ pub struct Send {
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
     /// The Actor that sends it; the first of the MailServer's own if absent, else the operator.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
     /// Wait no longer.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = crate::time::duration)]

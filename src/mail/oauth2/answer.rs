@@ -119,7 +119,7 @@ mod tests {
     fn answered(status: u16, media: &str, body: &str) -> Result<Token, Refusal> {
         let answer = Answer { status, media: media.to_owned(), retry_after: None, date: None, body: body.as_bytes().to_vec() };
         let request = request();
-        read(&answer, &request, &request.form(Timestamp::UNIX_EPOCH).unwrap())
+        read(&answer, &request, &request.form(None, Timestamp::UNIX_EPOCH).unwrap())
     }
 
     #[test]

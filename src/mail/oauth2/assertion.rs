@@ -46,6 +46,23 @@ pub(super) struct Claims<'a> {
     pub scope: Option<&'a str>,
 }
 
+impl Claims<'_> {
+    /// What the assertion says at this time (RFC 7519 section 4.1).
+    pub fn at(&self, now: Timestamp) -> serde_json::Value {
+        let now = now.as_second();
+        let mut body = serde_json::json!({
+            "iss": self.issuer, "aud": self.audience, "jti": Uuid::new_v4().to_string(),
+            "iat": now - SKEW, "nbf": now - SKEW, "exp": now + LIFETIME,
+        });
+        for (member, value) in [("sub", self.subject), ("scope", self.scope)] {
+            if let Some(value) = value {
+                body[member] = value.into();
+            }
+        }
+        body
+    }
+}
+
 impl SigningKey {
     /// A key in PEM (PKCS #8 or PKCS #1), and the certificate by whose SHA-256 thumbprint the provider knows it.
     /// Source: <https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials>
@@ -67,6 +84,7 @@ impl SigningKey {
         Ok(Self { pair: pair(key)?, algorithm: Algorithm::RS256, name: id.map(|id| ("kid", id)) })
     }
 
+    /// A signed assertion that says this, at this time.
     pub(super) fn assertion(&self, claims: &Claims<'_>, now: Timestamp) -> Result<SecretString, String> {
         let (algorithm, padding): (_, &'static dyn signature::RsaEncoding) = match self.algorithm {
             Algorithm::RS256 => ("RS256", &signature::RSA_PKCS1_SHA256),
@@ -76,16 +94,7 @@ impl SigningKey {
         if let Some((member, value)) = &self.name {
             header[*member] = value.as_str().into();
         }
-        let now = now.as_second();
-        let mut body = serde_json::json!({
-            "iss": claims.issuer, "aud": claims.audience, "jti": Uuid::new_v4().to_string(),
-            "iat": now - SKEW, "nbf": now - SKEW, "exp": now + LIFETIME,
-        });
-        for (member, value) in [("sub", claims.subject), ("scope", claims.scope)] {
-            if let Some(value) = value {
-                body[member] = value.into();
-            }
-        }
+        let body = claims.at(now);
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&body));
         let mut signature = vec![0; self.pair.public().modulus_len()];

@@ -140,7 +140,7 @@ mod tests {
         };
         let media = "application/json".to_owned();
         let answer = Answer { status, media, retry_after: None, date: None, body: body.as_bytes().to_vec() };
-        read(&answer, &request, &request.form(Timestamp::UNIX_EPOCH).unwrap())
+        read(&answer, &request, &request.form(None, Timestamp::UNIX_EPOCH).unwrap())
     }
 
     #[test]

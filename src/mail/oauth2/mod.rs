@@ -7,6 +7,8 @@
 mod answer;
 mod assertion;
 pub mod device;
+mod federation;
+mod identity;
 pub mod presets;
 mod refusal;
 mod request;
@@ -25,6 +27,8 @@ use crate::api::Reason;
 use request::Form;
 
 pub use assertion::{Algorithm, SigningKey};
+pub use federation::Federation;
+pub use identity::Identity;
 pub(in crate::mail) use request::encoded;
 pub use request::{Grant, Proof, Request};
 
@@ -60,6 +64,11 @@ pub async fn fetch(https: &Https, request: &Request, now: Timestamp, deadline: I
     ask(https, request, now, deadline, |answer, form| answer::read(answer, request, form)).await
 }
 
+/// What is no judgement of a provider.
+fn not_judged(diagnosis: Diagnosis) -> Refusal {
+    Refusal { diagnosis, judged: false, retry_after: None }
+}
+
 /// Sends a request, and has its answer read.
 async fn ask<T>(
     https: &Https,
@@ -68,11 +77,14 @@ async fn ask<T>(
     deadline: Instant,
     read: impl FnOnce(&Answer, &Form) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let form = request.form(now).map_err(|fault| Refusal {
-        diagnosis: Diagnosis::new(Reason::OAuthTokenFailed).detail(fault.clone()).fact("fault", fault),
-        judged: false,
-        retry_after: None,
-    })?;
+    let vouched = match (&request.proof, &request.grant) {
+        (Proof::Vouched(identity), _) => Some(identity.token().await.map_err(not_judged)?),
+        (_, Grant::Federated(federation)) => Some(federation.assertion(https, request, now, deadline).await?),
+        _ => None,
+    };
+    let form = request
+        .form(vouched, now)
+        .map_err(|fault| not_judged(Diagnosis::new(Reason::OAuthTokenFailed).detail(fault.clone()).fact("fault", fault)))?;
     let place = super::authority(&request.endpoint.host, request.endpoint.port);
     let asked = https.post(&request.endpoint, form.authorization.as_ref(), &form.body, deadline).await;
     let result = match asked {

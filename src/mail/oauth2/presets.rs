@@ -3,11 +3,36 @@
 use crate::api::v1alpha1::Cloud;
 
 /// The hosts of the token endpoints below.
-pub const HOSTS: [&str; 4] =
-    ["login.microsoftonline.com", "login.partner.microsoftonline.cn", "login.microsoftonline.us", "oauth2.googleapis.com"];
+pub const HOSTS: [&str; 6] = [
+    "login.microsoftonline.com",
+    "login.partner.microsoftonline.cn",
+    "login.microsoftonline.us",
+    "oauth2.googleapis.com",
+    "sts.googleapis.com",
+    "iamcredentials.googleapis.com",
+];
 
 /// Google's token endpoint. Source: <https://developers.google.com/identity/protocols/oauth2/service-account>
 pub const GOOGLE_TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
+
+/// Where Google takes a token of somebody else's for one of its own.
+/// Source: <https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token>
+pub const GOOGLE_EXCHANGE_URL: &str = "https://sts.googleapis.com/v1/token";
+
+/// Where Google signs for a service account; the account and the verb follow.
+/// Source: <https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signJwt>
+pub const GOOGLE_SIGNING_URL: &str = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/";
+
+/// The audience of tokens that Microsoft takes for its own.
+/// Source: <https://learn.microsoft.com/en-us/entra/workload-id/workload-identity-federation-create-trust>
+#[must_use]
+pub fn microsoft_audience(cloud: Cloud) -> &'static str {
+    match cloud {
+        Cloud::Public => "api://AzureADTokenExchange",
+        Cloud::China => "api://AzureADTokenExchangeChina",
+        Cloud::USGov => "api://AzureADTokenExchangeUSGov",
+    }
+}
 
 /// What IMAP, POP3 and SMTP need at Google. Source: <https://developers.google.com/workspace/gmail/imap/xoauth2-protocol>
 pub const GOOGLE_SCOPE: &str = "https://mail.google.com/";
@@ -72,7 +97,7 @@ mod tests {
         let mut urls: Vec<String> =
             [Cloud::Public, Cloud::China, Cloud::USGov].map(|cloud| microsoft_token_url(cloud, "corp.test")).into();
         urls.extend([Cloud::Public, Cloud::China, Cloud::USGov].map(|cloud| microsoft_device_url(cloud, "corp.test")));
-        urls.push(GOOGLE_TOKEN_URL.to_owned());
+        urls.extend([GOOGLE_TOKEN_URL, GOOGLE_EXCHANGE_URL, GOOGLE_SIGNING_URL].map(str::to_owned));
         for url in urls {
             let url: Url = url.parse().unwrap();
             assert!(HOSTS.contains(&url.host.as_str()) && url.port == 443, "{url}");

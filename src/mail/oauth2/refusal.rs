@@ -32,18 +32,20 @@ const fn later(cure: &'static str) -> Meaning {
 }
 
 /// Microsoft's codes, as `error_codes` lists them and `error_description` begins with them.
-/// Source of all: <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
+/// Source of all but those of federated credentials, which only their own words explain:
+/// <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
 fn of_microsoft(code: i64) -> Option<Meaning> {
     use Reason::{
         ClientSecretExpired, ConsentRequired, DeviceCodeBlocked, DeviceCodeExpired, OAuthTokenFailed, RefreshTokenExpired,
     };
     Some(match code {
-        7_000_215 => {
+        7_000_215 | 70_002 => {
             told(OAuthTokenFailed, true, "Put the value of the client secret, not its ID, into the Secret of oauth2.client")
         }
         7_000_222 => told(ClientSecretExpired, true, ""),
         7_000_216 | 7_000_218 => told(OAuthTokenFailed, false, "Set oauth2.client: this application must prove itself"),
-        700_027 => {
+        700_025 => told(OAuthTokenFailed, false, "The application is registered as a public client: leave out oauth2.client"),
+        700_027 | 50_012 => {
             told(OAuthTokenFailed, true, "Upload the certificate of the Secret to the application, or name the one it has")
         }
         700_024 => told(
@@ -51,14 +53,23 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
             false,
             "Check the clock of the operator's node: the assertion is not valid at the provider's time",
         ),
+        70_021 | 700_211..=700_213 => told(
+            OAuthTokenFailed,
+            false,
+            "Add a federated credential to the application {client} whose issuer, subject and audience are those of the ServiceAccount's token",
+        ),
         700_016 => told(
             OAuthTokenFailed,
             false,
             "The directory knows no application {client}: check clientID and tenantID, and that an administrator has consented there",
         ),
-        7_000_112 => told(OAuthTokenFailed, false, "Have an administrator enable the application {client} for sign-in"),
+        7_000_112 | 70_001 => told(OAuthTokenFailed, false, "Have an administrator enable the application {client} for sign-in"),
         90_002 | 900_023 | 50_059 => told(OAuthTokenFailed, false, "There is no such directory: check tenantID and cloud"),
-        65_001 | 65_004 | 90_094 => told(ConsentRequired, false, ""),
+        90_038 | 900_382 | 900_432 => {
+            told(OAuthTokenFailed, false, "The directory is in another of Microsoft's clouds: check cloud")
+        }
+        65_001 | 65_004 | 65_005 | 650_052 | 650_056 | 650_057 | 90_008 | 90_094 | 90_095 => told(ConsentRequired, false, ""),
+        50_105 => told(OAuthTokenFailed, false, "Assign the user to the application {client}, which takes assigned users only"),
         500_011 => told(
             OAuthTokenFailed,
             false,
@@ -82,10 +93,12 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
         50_053 => {
             told(OAuthTokenFailed, false, "The user's account is locked, or signs in from a blocked address: have it unlocked")
         }
-        70_017 | 70_018 => told(DeviceCodeBlocked, false, ""),
-        70_019 | 70_020 => told(DeviceCodeExpired, false, ""),
+        70_018 => told(DeviceCodeBlocked, false, ""),
+        70_019 => told(DeviceCodeExpired, false, ""),
         70_000 | 70_008 | 50_173 | 700_082 | 700_084 | 70_043 => told(RefreshTokenExpired, true, ""),
-        90_033 | 90_020 | 90_009 | 50_196 | 90_055 => later("The provider cannot answer now, or is asked too often"),
+        50_033 | 50_087 | 50_196 | 70_012 | 90_006 | 90_012 | 90_024 | 90_033 | 90_055 | 90_090 => {
+            later("The provider cannot answer now, or is asked too often")
+        }
         _ => return None,
     })
 }
@@ -95,7 +108,7 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
 fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
     use Reason::{ConsentRequired, DeviceCodeBlocked, DeviceCodeExpired, OAuthTokenFailed, RefreshTokenExpired};
     let by_device = matches!(request.grant, Grant::DeviceCode(_));
-    let google = matches!(request.grant, Grant::ServiceAccount { .. });
+    let google = matches!(request.grant, Grant::ServiceAccount { .. } | Grant::Federated(_));
     match said.error {
         "invalid_client" | "deleted_client" | "disabled_client" => {
             told(OAuthTokenFailed, true, "Check clientID, and the client secret or certificate in the Secret of oauth2.client")
@@ -104,6 +117,11 @@ fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
         "invalid_grant" if said.description.contains("Invalid email or User ID") => {
             told(OAuthTokenFailed, false, "The domain has no such user: check oauth2.subject")
         }
+        "invalid_grant" if matches!(request.grant, Grant::Federated(_)) => told(
+            OAuthTokenFailed,
+            false,
+            "Check client.workloadIdentity.audience, and that the pool's provider believes the cluster's issuer and the ServiceAccount",
+        ),
         "invalid_grant" if google => told(
             OAuthTokenFailed,
             true,
@@ -158,7 +176,7 @@ pub(super) fn judge(said: &Said<'_>, request: &Request) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use Reason::{ClientSecretExpired, ConsentRequired, OAuthTokenFailed, RefreshTokenExpired};
+    use Reason::{ClientSecretExpired, ConsentRequired, DeviceCodeExpired, OAuthTokenFailed, RefreshTokenExpired};
 
     use super::*;
     use crate::mail::oauth2::Proof;
@@ -192,6 +210,12 @@ mod tests {
             (50_034, OAuthTokenFailed, false, Class::User),
             (700_082, RefreshTokenExpired, true, Class::User),
             (90_033, OAuthTokenFailed, false, Class::Transient),
+            (50_196, OAuthTokenFailed, false, Class::Transient),
+            (700_025, OAuthTokenFailed, false, Class::User),
+            (700_213, OAuthTokenFailed, false, Class::User),
+            (90_038, OAuthTokenFailed, false, Class::User),
+            (650_056, ConsentRequired, false, Class::User),
+            (70_019, DeviceCodeExpired, false, Class::User),
         ] {
             let listed = refused("invalid_request", "words", &[code], 400, Grant::ClientCredentials);
             let written = refused("invalid_request", &format!("AADSTS{code}: words"), &[], 400, Grant::ClientCredentials);

@@ -6,7 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::assertion::{Claims, SigningKey};
+use super::{
+    Federation, Identity,
+    assertion::{Claims, SigningKey},
+};
 use crate::mail::{Diagnosis, https::Url};
 
 /// Everything that a token depends on.
@@ -35,6 +38,9 @@ pub enum Proof {
     Post(SecretString),
     /// An assertion signed by its key (RFC 7523 section 2.2).
     Key(Arc<SigningKey>),
+    /// A token of somebody else's, whom the provider was told to believe: Microsoft's federated credentials.
+    /// Source: <https://learn.microsoft.com/en-us/entra/workload-id/workload-identity-federation>
+    Vouched(Arc<dyn Identity>),
 }
 
 /// What entitles to a token.
@@ -58,6 +64,8 @@ pub enum Grant {
         /// The user that it acts for.
         subject: Option<String>,
     },
+    /// The same without a key: somebody else vouches for us, and Google signs.
+    Federated(Arc<Federation>),
 }
 
 /// A request as it is sent.
@@ -69,11 +77,11 @@ pub(super) struct Form {
 }
 
 impl Request {
-    /// The request as it is sent at this time.
+    /// The request as it is sent at this time. `vouched`: the assertion that somebody else made, where the request rests on one.
     ///
     /// # Errors
     /// What is wrong with the key, in words that hold nothing of it.
-    pub(super) fn form(&self, now: Timestamp) -> Result<Form, String> {
+    pub(super) fn form(&self, vouched: Option<SecretString>, now: Timestamp) -> Result<Form, String> {
         let (mut body, mut secrets, mut authorization) = (String::new(), Vec::new(), None);
         match &self.grant {
             Grant::ClientCredentials => add(&mut body, "grant_type", "client_credentials"),
@@ -97,8 +105,16 @@ impl Request {
                 add(&mut body, "assertion", assertion.expose_secret());
                 secrets.push(assertion);
             }
+            Grant::Federated(_) => {
+                let assertion = vouched.clone().ok_or("nobody has signed its assertion")?;
+                add(&mut body, "grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+                add(&mut body, "assertion", assertion.expose_secret());
+                secrets.push(assertion);
+            }
         }
-        if !self.scopes.is_empty() && !matches!(self.grant, Grant::ServiceAccount { .. } | Grant::DeviceCode(_)) {
+        if !self.scopes.is_empty()
+            && !matches!(self.grant, Grant::ServiceAccount { .. } | Grant::Federated(_) | Grant::DeviceCode(_))
+        {
             add(&mut body, "scope", &self.scopes.join(" "));
         }
         let id = self.client_id.as_str();
@@ -117,12 +133,9 @@ impl Request {
             }
             Proof::Key(key) => {
                 let claims = Claims { issuer: id, subject: Some(id), audience: self.endpoint.to_string(), scope: None };
-                let assertion = key.assertion(&claims, now)?;
-                add(&mut body, "client_id", id);
-                add(&mut body, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-                add(&mut body, "client_assertion", assertion.expose_secret());
-                secrets.push(assertion);
+                secrets.push(asserted(&mut body, id, key.assertion(&claims, now)?));
             }
+            Proof::Vouched(_) => secrets.push(asserted(&mut body, id, vouched.ok_or("nobody has vouched for it")?)),
             Proof::None if !id.is_empty() => add(&mut body, "client_id", id),
             Proof::None => {}
         }
@@ -133,6 +146,7 @@ impl Request {
     pub(super) fn facts(&self, diagnosis: Diagnosis) -> Diagnosis {
         let client = match &self.grant {
             Grant::ServiceAccount { issuer, .. } => issuer,
+            Grant::Federated(federation) => &federation.account,
             _ => &self.client_id,
         };
         let scopes = if self.scopes.is_empty() { "what it asks for".to_owned() } else { self.scopes.join(", ") };
@@ -140,7 +154,15 @@ impl Request {
     }
 }
 
-fn add(form: &mut String, name: &str, value: &str) {
+/// Adds an assertion by which a client proves itself (RFC 7523 section 2.2).
+fn asserted(body: &mut String, id: &str, assertion: SecretString) -> SecretString {
+    add(body, "client_id", id);
+    add(body, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    add(body, "client_assertion", assertion.expose_secret());
+    assertion
+}
+
+pub(super) fn add(form: &mut String, name: &str, value: &str) {
     if !form.is_empty() {
         form.push('&');
     }
@@ -174,7 +196,7 @@ mod tests {
             grant,
             scopes: vec!["mail".to_owned(), "more".to_owned()],
         };
-        let form = request.form(Timestamp::UNIX_EPOCH).unwrap();
+        let form = request.form(None, Timestamp::UNIX_EPOCH).unwrap();
         let shown = |secret: &SecretString| secret.expose_secret().to_owned();
         (shown(&form.body), form.authorization.as_ref().map(shown))
     }

@@ -228,7 +228,7 @@ impl Client {
             Some(Body { error: None }) if is_fine => return None,
             // A 401 and what stands for "later" need no words; anything else that is no JSON was not said by the API.
             None if is_fine || !matches!(answer.status, 401 | 429 | 500..) => {
-                return Some(Refusal::from(self.broke(answer, &self.nonsense(answer))));
+                return Some(Refusal::from(self.broke(answer, &nonsense(answer))));
             }
             _ => Fault::default(),
         };
@@ -257,15 +257,6 @@ impl Client {
         Some(Refusal { kind, diagnosis })
     }
 
-    fn nonsense(&self, answer: &Answer) -> String {
-        match answer.media.as_str() {
-            "text/html" | "application/xhtml+xml" => "with HTML, where JSON belongs: is a proxy in between?".to_owned(),
-            "application/json" => "with JSON that cannot be read".to_owned(),
-            "" => "with something that is no JSON".to_owned(),
-            other => format!("with something that is no JSON ({})", printable(other, 64)),
-        }
-    }
-
     /// An answer that the API does not give.
     pub(in crate::mail) fn broke(&self, answer: &Answer, fault: &str) -> Diagnosis {
         let (host, port) = self.session.place();
@@ -280,6 +271,16 @@ impl Client {
         Diagnosis::new(Reason::ProtocolError)
             .detail(format!("{}: {fault}", self.session.place().0))
             .fact("rule", "what is documented of it")
+    }
+}
+
+/// What came instead of JSON.
+fn nonsense(answer: &Answer) -> String {
+    match answer.media.as_str() {
+        "text/html" | "application/xhtml+xml" => "with HTML, where JSON belongs: is a proxy in between?".to_owned(),
+        "application/json" => "with JSON that cannot be read".to_owned(),
+        "" => "with something that is no JSON".to_owned(),
+        other => format!("with something that is no JSON ({})", printable(other, 64)),
     }
 }
 

@@ -11,6 +11,7 @@ mod server;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -33,6 +34,13 @@ pub struct Examination {
     pub client_certificate_asked: bool,
     /// What is unfit in the key of the certificate, where something is.
     weak_key: Option<String>,
+}
+
+/// The last moment of the first certificate of a chain in PEM, if it can be read.
+#[must_use]
+pub fn ends(chain: &[u8]) -> Option<Timestamp> {
+    let chain = certificates(chain).ok()?;
+    certificate::describe(chain.first()?).not_after?.parse().ok()
 }
 
 /// Shakes hands. The examination is there as soon as the server showed a certificate, whatever came of it.

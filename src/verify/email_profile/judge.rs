@@ -12,20 +12,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{
     Because, Plan, Run, RunReport, Seen, What,
     decide::{refusal, trigger},
+    presets,
     status::{News, with_facts},
 };
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{EmailProfileStatus, ProfileActorState as Stand, Span, condition as c},
+        v1alpha1::{EmailProfileSpec, EmailProfileStatus, MailboxProtocol, ProfileActorState as Stand, Span, condition as c},
     },
     mail::{
         Diagnosis,
         authentication::{Alignment, aligned, record},
+        protocol::Protocol,
     },
     verify::{
         conditions::{Conditions, Truth, unresolves},
         halt::{Halt, Mode, told_time, whole_seconds},
+        report,
     },
 };
 pub(super) use retry::Retry;
@@ -56,6 +59,18 @@ pub(super) fn is_open(failure: &Diagnosis) -> bool {
 pub(super) fn warning(seen: &Seen<'_>) -> Duration {
     let tls = seen.spec.server.as_ref().and_then(|server| server.tls.as_ref());
     tls.and_then(|tls| tls.expiry_warning.as_ref()).map_or(Duration::from_hours(336), Span::get)
+}
+
+/// The hosts that a profile's own account logs in to: the mailbox's, and the one that it sends by.
+fn hosts(spec: &EmailProfileSpec) -> (Option<&str>, Option<&str>) {
+    let mailbox = spec.server.as_ref().map(|server| server.host.as_str());
+    let mailbox =
+        mailbox.or_else(|| spec.provider.and_then(|provider| presets::incoming(provider, spec.protocol)).map(|preset| preset.0));
+    let sending = match &spec.outgoing {
+        Some(outgoing) => outgoing.host.as_deref(),
+        None => spec.provider.map(|provider| presets::outgoing(provider).0),
+    };
+    (mailbox, sending)
 }
 
 /// Makes the conditions, and counts failures.
@@ -94,6 +109,7 @@ pub(super) fn conditions(
     let pending = halted.is_none() && judge.is_pending(&plan.what, judged_now);
     judge.held();
     judge.certificate();
+    judge.credential();
     judge.ready(plan, halted, pending, before);
     let Judge { conditions, verdict, .. } = judge;
     status.conditions = conditions.finish();
@@ -311,6 +327,23 @@ impl Judge<'_> {
         } else {
             self.conditions.drop(c::CERTIFICATE_EXPIRING);
         }
+    }
+
+    /// Tells of a credential whose end is known. It needs no run either.
+    fn credential(&mut self) {
+        let (now, warning) = (self.seen.object.now, warning(self.seen));
+        // What could not be read now is as it was.
+        if let Ok(observed) = &self.seen.observed {
+            let secret = observed.secret.as_deref().unwrap_or_default();
+            self.conditions.credential_ends(observed.credential_ends.as_ref(), secret, warning, now);
+            report::credential_ends(&mut self.status.oauth2, observed.credential_ends.as_ref());
+        }
+        let spec = self.seen.spec;
+        let protocol = if spec.protocol == MailboxProtocol::POP3 { Protocol::Pop3 } else { Protocol::Imap };
+        let (mailbox, sending) = hosts(spec);
+        let places: Vec<_> =
+            mailbox.map(|host| (host, protocol)).into_iter().chain(sending.map(|host| (host, Protocol::Smtp))).collect();
+        self.conditions.password_retires(spec.account.as_ref(), &places);
     }
 
     /// The summary, and kstatus's two conditions.

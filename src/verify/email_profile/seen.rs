@@ -5,7 +5,7 @@ use super::{Inputs, Run};
 use crate::{
     api::v1alpha1::{EmailProfileSpec, EmailProfileStatus, ProfileActorStatus, VerificationMode},
     mail::Diagnosis,
-    verify::{Chosen, breaker::Hold, gate::Account, object::Object},
+    verify::{Chosen, breaker::Hold, gate::Account, object::Object, warnings::Ends},
 };
 
 /// An `EmailProfile` and what surrounds it, at one moment.
@@ -38,6 +38,8 @@ pub struct Observed {
     pub secret: Option<String>,
     /// When that Secret was last changed, RFC 3339.
     pub secret_changed: Option<String>,
+    /// When what the application proves itself by ends, where that is known.
+    pub credential_ends: Option<Ends>,
     /// The actors that must find their codes.
     pub actors: Vec<Chosen>,
     /// host:port of the outgoing server whose login is proved.
@@ -66,6 +68,7 @@ impl From<&Inputs> for Observed {
             accounts: inputs.accounts(),
             secret: login.map(|login| login.secret.clone()),
             secret_changed: login.and_then(|login| login.changed.clone()),
+            credential_ends: login.and_then(|login| login.ends().cloned()),
             actors: inputs.actors.clone(),
             outgoing: outgoing.map(ToString::to_string),
             from: sender.map(|sender| sender.address.clone()),

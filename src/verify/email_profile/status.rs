@@ -177,11 +177,16 @@ pub(super) fn with_facts(seen: &Seen<'_>, failure: Diagnosis) -> Diagnosis {
         .fact("next", "the time in status.nextRunTime")
 }
 
-/// When the certificate that was seen begins to be warned of, if that is still to come: no run is needed to tell it.
+/// When the certificate that was seen, or the credential, begins to be warned of, if that is still to come: no run is needed to tell it.
 pub(super) fn expiry_warning(seen: &Seen<'_>) -> Option<Timestamp> {
-    let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
-    let from = not_after.checked_sub(judge::warning(seen)).ok()?;
-    Some(from).filter(|from| *from > seen.object.now)
+    let warning = judge::warning(seen);
+    let certificate = || {
+        let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
+        not_after.checked_sub(warning).ok()
+    };
+    let credential = seen.observed.as_ref().ok().and_then(|observed| observed.credential_ends.as_ref());
+    let all = [certificate(), credential.map(|ends| ends.warned_from(warning))];
+    all.into_iter().flatten().filter(|from| *from > seen.object.now).min()
 }
 
 /// Notes the breaker's hold, so that it survives this process (promise 8), and forgets it with its credentials.
@@ -224,8 +229,10 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
                 What::Refuse(diagnosis) if unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was; one of a crowd keeps its place.
                     status.inputs_judged = None;
-                    let anew = status.inputs_observed.take().is_some() || status.verification.is_some();
-                    status.next_run_time.take_if(|_| anew);
+                    let was_tried = status.inputs_observed.take().is_some() || status.verification.is_some();
+                    if was_tried {
+                        status.next_run_time = None;
+                    }
                 }
                 What::Rest(Because::Held(hold)) => status.next_run_time = Some(Time(whole_seconds(hold.until))),
                 // What a server that does not work kept from being tried is tried when it does.

@@ -146,11 +146,16 @@ pub(super) fn unacceptable(seen: &Seen<'_>) -> Option<Diagnosis> {
     seen.object.brakes().unacceptable()
 }
 
-/// When the certificate that was seen begins to be warned of, if that is still to come: no check is needed to tell it.
+/// When the certificate that was seen, or the credential, begins to be warned of, if that is still to come: no check is needed to tell it.
 fn expiry_warning(seen: &Seen<'_>) -> Option<Timestamp> {
-    let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
-    let from = not_after.checked_sub(super::status::expiry_warning(seen.spec)).ok()?;
-    Some(from).filter(|from| *from > seen.object.now)
+    let warning = super::status::expiry_warning(seen.spec);
+    let certificate = || {
+        let not_after: Timestamp = seen.status?.tls.as_ref()?.not_after.as_deref()?.parse().ok()?;
+        not_after.checked_sub(warning).ok()
+    };
+    let credential = seen.observed.as_ref().ok().and_then(|observed| observed.credential_ends.as_ref());
+    let all = [certificate(), credential.map(|ends| ends.warned_from(warning))];
+    all.into_iter().flatten().filter(|from| *from > seen.object.now).min()
 }
 
 /// What is to be done with an object that nothing halts and whose spec and references are fine.

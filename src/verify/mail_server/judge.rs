@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{
     Because, Check, Mode, Plan, Seen, Trigger, What,
     decide::{refusal, trigger, unacceptable},
+    inputs,
     status::{News, expiry_warning, with_facts},
 };
 use crate::{
@@ -13,12 +14,12 @@ use crate::{
         Class, Reason,
         v1alpha1::{Level, MailServerStatus, Security, condition as c},
     },
-    mail::{Diagnosis, Stage},
+    mail::{Diagnosis, Stage, protocol::Protocol},
     verify::{
         Report,
         conditions::{Conditions, Truth, sentence, sentence_of, unresolves},
         halt::{Halt, told_time, whole_seconds},
-        report::LoginOutcome,
+        report::{self, LoginOutcome},
     },
 };
 
@@ -84,6 +85,7 @@ pub(super) fn conditions(
     judge.verified(&plan.what, halted.is_some());
     judge.held();
     judge.certificate();
+    judge.credential();
     judge.ready(halted, verdict.pending);
     status.conditions = judge.conditions.finish();
     verdict
@@ -374,6 +376,20 @@ impl Judge<'_> {
         } else {
             self.conditions.drop(c::CERTIFICATE_EXPIRING);
         }
+    }
+
+    /// Tells of a credential whose end is known. It needs no check either.
+    fn credential(&mut self) {
+        let (now, warning) = (self.seen.object.now, expiry_warning(self.seen.spec));
+        // What could not be read now is as it was.
+        if let Ok(observed) = &self.seen.observed {
+            let secret = observed.secret.as_deref().unwrap_or_default();
+            self.conditions.credential_ends(observed.credential_ends.as_ref(), secret, warning, now);
+            report::credential_ends(&mut self.status.oauth2, observed.credential_ends.as_ref());
+        }
+        let endpoints = inputs::endpoints(self.seen.spec).unwrap_or_default();
+        let places: Vec<_> = endpoints.iter().map(|endpoint| (endpoint.host.as_str(), Protocol::Smtp)).collect();
+        self.conditions.password_retires(self.seen.spec.auth.as_ref(), &places);
     }
 
     /// The summary, and kstatus's two conditions.

@@ -66,6 +66,7 @@ pub fn server() -> Case {
             accounts: vec![account("credentials-1")],
             secret: Some("mail/relay".to_owned()),
             secret_changed: None,
+            credential_ends: None,
             actors: vec![Chosen::new(DEFAULT_ACTOR)],
         }),
         request: None,

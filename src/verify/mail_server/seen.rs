@@ -6,7 +6,7 @@ use crate::{
     api::Reason,
     api::v1alpha1::{AuthType, CheckPhase, Claim, LastCheck, Level, MailServerSpec, MailServerStatus},
     mail::Diagnosis,
-    verify::{Chosen, breaker::Hold, gate::Account, object::Object},
+    verify::{Chosen, breaker::Hold, gate::Account, object::Object, warnings::Ends},
 };
 
 /// A `MailServer` and what surrounds it, at one moment.
@@ -48,6 +48,8 @@ pub struct Observed {
     pub secret: Option<String>,
     /// When that Secret was last changed, RFC 3339.
     pub secret_changed: Option<String>,
+    /// When what the application proves itself by ends, where that is known.
+    pub credential_ends: Option<Ends>,
     /// Who checks.
     pub actors: Vec<Chosen>,
 }
@@ -68,6 +70,7 @@ impl From<&Inputs> for Observed {
             accounts: inputs.accounts(),
             secret: login.map(|login| login.secret.clone()),
             secret_changed: login.and_then(|login| login.changed.clone()),
+            credential_ends: login.and_then(|login| login.ends().cloned()),
             actors: inputs.actors.clone(),
         }
     }

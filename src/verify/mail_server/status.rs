@@ -196,8 +196,10 @@ fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: 
             match &plan.what {
                 What::Refuse(diagnosis) if unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was; one of a crowd keeps its place.
-                    let anew = status.inputs_observed.take().is_some() || status.last_check.is_some();
-                    status.next_check_time.take_if(|_| anew);
+                    let was_tried = status.inputs_observed.take().is_some() || status.last_check.is_some();
+                    if was_tried {
+                        status.next_check_time = None;
+                    }
                 }
                 What::Rest(Because::Held(hold)) => status.next_check_time = Some(Time(whole_seconds(hold.until))),
                 What::Rest(Because::NotDue) if seen.object.is_fresh() => {

@@ -74,7 +74,8 @@ pub(super) async fn safe(
         authorize: Request { endpoint, grant: Grant::Device, ..request.clone() },
         name: if about.kind == "MailServer" { format!("ms/{}", about.name) } else { about.name.to_owned() },
     });
-    Ok(Some(Safe { keeper, place, application, consent, login }))
+    let pending = kept.device.filter(|_| login.is_some() && kept.application == application);
+    Ok(Some(Safe { keeper, place, application, consent, login, pending }))
 }
 
 fn kept_elsewhere(namespace: &str, name: &str) -> Diagnosis {

@@ -2,6 +2,7 @@
 //! here touches the network.
 
 mod account;
+mod federated;
 mod kept;
 mod oauth2;
 mod trust;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     About,
     account::{pinned, value},
-    invalid, kept, key_missing, secret,
+    federated, invalid, kept, key_missing, secret,
 };
 use crate::{
     api::{
@@ -19,8 +19,9 @@ use crate::{
         Diagnosis,
         https::Url,
         oauth2::{self, Algorithm, Proof, Request, SigningKey, presets},
+        tls,
     },
-    verify::{Credential, Endpoint, Login, References, Stored, tokens::Source},
+    verify::{Credential, Endpoint, Login, References, Stored, tokens::Source, warnings::Ends},
 };
 
 /// The key of a client secret, where `secretRef.key` names none.
@@ -46,22 +47,26 @@ pub(super) async fn account(
     skip_verify: bool,
 ) -> Result<Login, Diagnosis> {
     let oauth2 = auth.oauth2.as_ref().ok_or_else(|| invalid("auth.type OAuth2 needs auth.oauth2"))?;
-    not_yet(oauth2)?;
     let tokens = references.tokens().ok_or_else(|| unavailable("no access tokens are fetched here"))?;
     let (endpoint, scopes) = preset(oauth2, about.kind)?;
     let mut read = Vec::new();
     let user = user(auth, oauth2, about, references).await?;
-    let (proof, service_account) = proof(oauth2, about, references, &mut read).await?;
+    let (mut proof, service_account) = proof(oauth2, about, references, &mut read).await?;
+    let vouched = federated::identity(oauth2, &endpoint, about, references)?;
     let grant = match (oauth2.grant, service_account) {
         (Grant::ServiceAccountJWT, Some((key, issuer))) => {
             oauth2::Grant::ServiceAccount { key, issuer, subject: oauth2.subject.clone() }
         }
+        (Grant::ServiceAccountJWT, None) if vouched.is_some() => federated::google(oauth2, vouched.as_ref())?,
         (Grant::ServiceAccountJWT, None) => return Err(invalid("grant ServiceAccountJWT needs client.serviceAccountKeyRef")),
         (Grant::RefreshToken, _) => oauth2::Grant::RefreshToken(refresh_token(oauth2, about, references, &mut read).await?),
         // What it is worth is known where it is kept.
         (Grant::DeviceCode, _) => oauth2::Grant::Device,
         (Grant::ClientCredentials, _) => oauth2::Grant::ClientCredentials,
     };
+    if let Some(vouched) = vouched.as_ref().filter(|_| oauth2.grant != Grant::ServiceAccountJWT) {
+        proof = Proof::Vouched(Arc::clone(&vouched.identity));
+    }
     let device = device_endpoint(oauth2)?;
     // What is shown at the provider, and what is had for it, go where the Secrets' owner lets them go.
     let mut places = endpoints.to_vec();
@@ -75,18 +80,22 @@ pub(super) async fn account(
     if client_id.is_empty() && oauth2.grant != Grant::ServiceAccountJWT {
         return Err(invalid("this grant needs oauth2.clientID"));
     }
-    let written = serde_json::json!({ "oauth2": oauth2, "url": endpoint.to_string(), "scopes": scopes }).to_string();
+    // That its end was written down makes it no other credential.
+    let noted = OAuth2 { client_secret_expires: None, ..oauth2.clone() };
+    let written = serde_json::json!({ "oauth2": noted, "url": endpoint.to_string(), "scopes": scopes }).to_string();
     let mut parts: Vec<&[u8]> = vec![b"token", written.as_bytes()];
     parts.extend(read.iter().flat_map(|read| read.hashed.iter().map(Vec::as_slice)));
     let request = Request { endpoint, client_id, proof, grant, scopes };
     let safe = kept::safe(oauth2, &request, device, about, references).await?;
     let consent = safe.as_ref().filter(|safe| safe.login.is_some()).map(|safe| safe.consent.clone()).unwrap_or_default();
     parts.push(consent.as_bytes());
+    // Each namespace has an account of its own behind the same words.
+    parts.extend(vouched.as_ref().map(|vouched| vouched.subject.as_bytes()));
     let key = about.key.hash(&parts);
     let fingerprint = about.key.hash(&[b"oauth2", user.as_bytes(), key.as_bytes()]);
     drop(parts);
     let first = read.into_iter().next();
-    let source = Source::new(tokens, request, key);
+    let source = Source::new(tokens, request, key).ending(ends(oauth2, first.as_ref()));
     let source = match safe {
         Some(safe) => source.kept_in(safe),
         None => source,
@@ -101,14 +110,16 @@ pub(super) async fn account(
     })
 }
 
-/// What this version does not have.
-fn not_yet(oauth2: &OAuth2) -> Result<(), Diagnosis> {
-    if oauth2.client.as_ref().is_some_and(|client| client.workload_identity.is_some()) {
-        return Err(unavailable(
-            "this version proves no application by workloadIdentity yet: use client.secretRef or client.certificateRef until it does",
-        ));
+/// When what the application proves itself by ends: as its certificate says, or as the spec says of a secret that does not.
+fn ends(oauth2: &OAuth2, read: Option<&Read>) -> Option<Ends> {
+    let by_certificate = oauth2.client.as_ref().is_some_and(|client| client.certificate_ref.is_some());
+    if by_certificate {
+        let at = tls::ends(read?.stored.data.get("tls.crt")?)?;
+        return Some(Ends { what: "certificate", at });
     }
-    Ok(())
+    // The day is good to its end, wherever the provider is.
+    let at = format!("{}T23:59:59Z", oauth2.client_secret_expires.as_deref()?).parse().ok()?;
+    Some(Ends { what: "client secret", at })
 }
 
 pub(super) fn unavailable(fault: &str) -> Diagnosis {

@@ -28,7 +28,7 @@ const CERTIFICATE: (&str, &str) = ("tls.crt", "tls.key");
 /// What a task's Secret holds.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    /// The password; empty where nobody logs in.
+    /// The password, or the access token in place of it; empty where nobody logs in.
     pub password: SecretString,
     /// The code of the mail that is looked for, or sent.
     pub code: Option<Uuid>,

@@ -45,8 +45,8 @@ impl TaskEndpoint {
     /// # Errors
     /// `SpecInvalid` where it has something that cannot be handed to an agent in this version.
     pub fn of(endpoint: &Endpoint, tls: &TlsPolicy, login: Option<&Login>, timeout: Duration) -> Result<Self, Diagnosis> {
-        if login.is_some_and(|login| matches!(login.credential, Credential::Token { .. } | Credential::OAuth2 { .. })) {
-            return Err(invalid("an access token cannot be handed to an agent in this version"));
+        if login.is_some_and(|login| matches!(login.credential, Credential::OAuth2 { .. })) {
+            return Err(invalid("what access tokens are had with is not handed to an agent"));
         }
         let ca = pem(tls.added());
         if ca.len() > CERTIFICATES {
@@ -66,6 +66,7 @@ impl TaskEndpoint {
             insecure_skip_verify: tls.skip_verify.then_some(true),
             client_certificate: tls.client.as_ref().map(|_| true),
             user,
+            token: login.is_some_and(|login| matches!(login.credential, Credential::Token { .. })).then_some(true),
             mechanisms: login.map(|login| login.mechanisms.iter().copied().take(8).collect()).unwrap_or_default(),
             allow_plaintext: login.is_some_and(|login| login.allow_plaintext).then_some(true),
             timeout_millis: millis(timeout, 1, 600_000),
@@ -87,8 +88,13 @@ impl TaskEndpoint {
         tls.skip_verify = self.insecure_skip_verify.unwrap_or(false);
         tls.client.clone_from(&contents.client);
         let port = port_number(Some(self.port))?.ok_or_else(|| invalid("a port is between 1 and 65535"))?;
+        let (user, secret_value) = (self.user.clone(), contents.password.clone());
         let login = Login {
-            credential: Credential::Password { user: self.user.clone(), password: contents.password.clone() },
+            credential: if self.token == Some(true) {
+                Credential::Token { user, token: secret_value }
+            } else {
+                Credential::Password { user, password: secret_value }
+            },
             mechanisms: if self.mechanisms.is_empty() { vec![Mechanism::Auto] } else { self.mechanisms.clone() },
             allow_plaintext: self.allow_plaintext.unwrap_or(false),
             secret,

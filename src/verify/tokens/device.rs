@@ -109,7 +109,7 @@ pub(super) async fn begin(
 }
 
 /// Asks about a code from now on, unless somebody here does so already.
-fn follow(tokens: &Arc<Tokens>, request: &Request, safe: &Safe, pending: &Pending) {
+pub(super) fn follow(tokens: &Arc<Tokens>, request: &Request, safe: &Safe, pending: &Pending) {
     if !tokens.follows(&pending.user_code, safe) {
         return;
     }

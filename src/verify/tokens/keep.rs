@@ -150,6 +150,8 @@ pub struct Safe {
     pub consent: String,
     /// How a person logs in, where refresh tokens come of that.
     pub login: Option<DeviceLogin>,
+    /// The device code that waited when it was looked at.
+    pub pending: Option<Pending>,
 }
 
 impl Safe {

@@ -27,7 +27,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Gate, gate::Account, report::LoginOutcome};
+use super::{Gate, gate::Account, report::LoginOutcome, warnings::Ends};
 use crate::{
     api::{Class, Reason},
     mail::{
@@ -82,6 +82,7 @@ pub struct Source {
     /// What its token is known by here.
     key: String,
     safe: Option<Safe>,
+    ends: Option<Ends>,
 }
 
 impl fmt::Debug for Source {
@@ -150,16 +151,33 @@ impl Source {
             _ => request.client_id.clone(),
         };
         let account = Account { host: request.endpoint.host.clone(), user, secret: key.clone() };
-        Self { tokens, request, account, key, safe: None }
+        Self { tokens, request, account, key, safe: None, ends: None }
     }
 
-    /// The same, whose refresh tokens are kept there. Of one credential that is kept in two places each has tokens of its own: what
+    /// The same, whose refresh tokens are kept there. A device code that waits there is asked about from now on. Of one credential that is kept in two places each has tokens of its own: what
     /// a provider gave for one is not kept in the other.
     #[must_use]
     pub fn kept_in(mut self, safe: Safe) -> Self {
+        if let Some(pending) = &safe.pending {
+            // Whoever asked for it may have been another process.
+            device::follow(&self.tokens, &self.request, &safe, pending);
+        }
         self.key = format!("{} {}", safe.place, self.account.secret);
         self.safe = Some(safe);
         self
+    }
+
+    /// The same, by an application whose secret or certificate ends then.
+    #[must_use]
+    pub fn ending(mut self, ends: Option<Ends>) -> Self {
+        self.ends = ends;
+        self
+    }
+
+    /// When the application's secret or certificate ends, where that is known.
+    #[must_use]
+    pub fn ends(&self) -> Option<&Ends> {
+        self.ends.as_ref()
     }
 
     /// The credential as the breaker knows it: at the provider.

@@ -5,6 +5,7 @@ mod list;
 mod pause;
 mod send;
 mod show;
+mod write;
 
 use std::{
     fs,
@@ -193,6 +194,15 @@ async fn a_probe_is_asked_for_and_followed_to_its_end() {
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
     assert!(ran.out.starts_with("  probe      ReplyBodyMissing  sent 2"), "{}", ran.out);
     assert!(ran.out.contains("/forward  ReplyBodyMissing: "), "{}", ran.out);
+}
+
+#[test]
+fn that_nobody_reads_on_is_no_failure() {
+    let mut plugin = Command::new(env!("CARGO_BIN_EXE_kubectl-mail"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = plugin.args(["init", "mr", "--domain", "in.corp.example"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
 }
 
 #[test]

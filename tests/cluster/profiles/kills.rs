@@ -6,11 +6,12 @@ use std::time::Duration;
 use mailverity::api::v1alpha1::EmailProfileStatus;
 use serde_json::json;
 
-use super::setting::{RUN, concluded, mailbox, many_mailboxes, open_relay};
+use super::setting::{RUN, Way, concluded, many_mailboxes, open_relay};
 use crate::{
     proxy::{Point, Proxy},
     support::{
         api::{ApiProxy, Hold},
+        cloud::Cloud,
         cluster::{Cluster, Operator},
         profiles::says,
         stack::Stack,
@@ -67,6 +68,20 @@ enum At {
 
 #[tokio::test]
 async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became_of_it() {
+    killed_at_points("profile-kills", |_| Way::Imap).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_run_over_microsoft_graph_it_never_sends_twice() {
+    killed_at_points("graph-kills", |stack| Way::Graph(Cloud::over(stack))).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_run_over_the_gmail_api_it_never_sends_twice() {
+    killed_at_points("gmail-kills", |stack| Way::Gmail(Cloud::over(stack))).await;
+}
+
+async fn killed_at_points(test: &str, way: impl FnOnce(&Stack) -> Way) {
     // promises 1 and 2
     let points = [
         At::Mail(Point::Mail),
@@ -80,11 +95,15 @@ async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became
         // The last: such a run may claim again, which no other point is to see.
         At::Api(Hold::Claim),
     ];
-    let (stack, cluster) = (Stack::get(), Cluster::new("profile-kills").await);
-    let users = many_mailboxes(&cluster, &stack, "profile-kills", points.len()).await;
+    let (stack, cluster) = (Stack::get(), Cluster::new(test).await);
+    let users = many_mailboxes(&cluster, &stack, test, points.len()).await;
+    let way = way(&stack);
+    way.prepare(&cluster, &users).await;
     let mail = Proxy::to(stack.port("PLAIN_PORT")).await;
     let api = ApiProxy::to(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).await;
-    let mut operator = cluster.operator_behind(&api, &["--max-checks-per-host", "8"]).await;
+    let flags = way.flags();
+    let flags: Vec<&str> = ["--max-checks-per-host", "8"].into_iter().chain(flags.iter().map(String::as_str)).collect();
+    let mut operator = cluster.operator_behind(&api, &flags).await;
     open_relay(&cluster, &stack, mail.port, json!({"limits": {"messagesPerMinute": 1000, "connections": 8}})).await;
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
     for (number, point) in points.into_iter().enumerate() {
@@ -93,7 +112,7 @@ async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became
             At::Api(hold) => api.hold(hold, &format!("emailprofiles/{name}")),
             At::Mail(point) => mail.hold(point),
         }
-        cluster.profile(&name, mailbox(&stack, &users[number], json!({}))).await;
+        cluster.profile(&name, way.mailbox(&stack, &users, number)).await;
         match point {
             At::Api(_) => api.reached().await,
             At::Mail(_) => mail.reached().await,
@@ -120,11 +139,11 @@ async fn killed_at_any_point_of_a_run_it_never_sends_twice_and_tells_what_became
 }
 
 /// Kills the operator again and again while runs of `boxes` profiles are asked for.
-async fn killed_at_random(stack: &Stack, cluster: &Cluster, operator: &mut Operator, rounds: usize, users: &[String]) {
+async fn killed_again((stack, cluster, way): (&Stack, &Cluster, &Way), operator: &mut Operator, rounds: usize, users: &[String]) {
     for round in 0..rounds {
         let name = format!("box-{}", round % users.len());
         if round < users.len() {
-            cluster.profile(&name, mailbox(stack, &users[round], json!({}))).await;
+            cluster.profile(&name, way.mailbox(stack, users, round)).await;
         } else {
             cluster.ask_profile(&name, &format!("round {round}")).await;
         }
@@ -139,17 +158,35 @@ async fn killed_at_random(stack: &Stack, cluster: &Cluster, operator: &mut Opera
 
 #[tokio::test]
 async fn killed_at_random_in_a_run_it_never_sends_twice() {
+    killed_at_random("profile-random", |_| Way::Imap).await;
+}
+
+#[tokio::test]
+async fn killed_at_random_in_a_run_over_microsoft_graph_it_never_sends_twice() {
+    killed_at_random("graph-random", |stack| Way::Graph(Cloud::over(stack))).await;
+}
+
+#[tokio::test]
+async fn killed_at_random_in_a_run_over_the_gmail_api_it_never_sends_twice() {
+    killed_at_random("gmail-random", |stack| Way::Gmail(Cloud::over(stack))).await;
+}
+
+async fn killed_at_random(test: &str, way: impl FnOnce(&Stack) -> Way) {
     // promises 1 and 2
     let (rounds, boxes) = if std::env::var_os("MAILVERITY_SOAK").is_some() { (200, 20) } else { (10, 5) };
-    let (stack, cluster) = (Stack::get(), Cluster::new("profile-random").await);
-    let users = many_mailboxes(&cluster, &stack, "profile-random", boxes).await;
+    let (stack, cluster) = (Stack::get(), Cluster::new(test).await);
+    let users = many_mailboxes(&cluster, &stack, test, boxes).await;
+    let way = way(&stack);
+    way.prepare(&cluster, &users).await;
     let flags =
         ["--max-messages-per-recipient-per-hour", "10000", "--max-messages-per-hour", "10000", "--max-checks-per-host", "8"];
+    let more = way.flags();
+    let flags: Vec<&str> = flags.into_iter().chain(more.iter().map(String::as_str)).collect();
     let mut operator = cluster.operator(&flags).await;
     let limits = json!({"limits": {"messagesPerMinute": 1000, "connections": 8}});
     open_relay(&cluster, &stack, stack.port("PLAIN_PORT"), limits).await;
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
-    killed_at_random(&stack, &cluster, &mut operator, rounds, &users).await;
+    killed_again((&stack, &cluster, &way), &mut operator, rounds, &users).await;
     settle(&cluster, &stack, &users, Duration::from_mins(3)).await;
     let mails = assert_once(&stack, &users);
     assert!(mails <= rounds + boxes, "{mails} mails for {} runs", rounds + boxes);

@@ -5,6 +5,7 @@ pub mod kills;
 pub mod scale;
 pub mod setting;
 
+mod apis;
 mod halts;
 mod logins;
 mod manual;

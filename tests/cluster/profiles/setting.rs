@@ -6,7 +6,12 @@ use uuid::Uuid;
 
 use crate::{
     auth, spec,
-    support::{cluster::Cluster, leaks, stack::Stack},
+    support::{
+        cloud::{self, Cloud},
+        cluster::Cluster,
+        leaks,
+        stack::Stack,
+    },
 };
 
 /// The header of our mails.
@@ -52,6 +57,60 @@ pub fn mailbox(stack: &Stack, user: &str, rest: Value) -> Value {
         "verification": sent_by("relay"),
     });
     with(spec, &rest)
+}
+
+/// How a mailbox of the mail stack is read: by Dovecot, or by a played API that shows the same mail.
+pub enum Way {
+    Imap,
+    Graph(Cloud),
+    Gmail(Cloud),
+}
+
+impl Way {
+    fn cloud(&self) -> Option<&Cloud> {
+        match self {
+            Self::Imap => None,
+            Self::Graph(cloud) | Self::Gmail(cloud) => Some(cloud),
+        }
+    }
+
+    /// What the operator has to be told for it.
+    pub fn flags(&self) -> Vec<String> {
+        let flags = self.cloud().map(|cloud| {
+            [
+                "--allowed-token-hosts".to_owned(),
+                format!("localhost:{}", cloud.port),
+                "--token-ca-file".to_owned(),
+                cloud.ca_file(),
+            ]
+        });
+        flags.into_iter().flatten().collect()
+    }
+
+    /// The Secrets behind it: the application's, and the consent of each user.
+    pub async fn prepare(&self, cluster: &Cluster, users: &[String]) {
+        let secret = |name: String, key: &str, value: String| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
+        if self.cloud().is_some() {
+            cluster.apply(secret("app".to_owned(), "clientSecret", cloud::secret())).await;
+        }
+        for (number, user) in users.iter().enumerate().filter(|_| matches!(self, Self::Gmail(_))) {
+            cluster.apply(secret(format!("consent-{number}"), "refresh_token", Cloud::consent_of(user))).await;
+        }
+    }
+
+    /// The profile of one of these users' mailbox.
+    pub fn mailbox(&self, stack: &Stack, users: &[String], number: usize) -> Value {
+        let user = &users[number];
+        match self {
+            Self::Imap => mailbox(stack, user, json!({})),
+            Self::Graph(cloud) => json!({"address": user, "protocol": "MicrosoftGraph", "graph": cloud.graph(),
+                "verification": sent_by("relay")}),
+            Self::Gmail(cloud) => {
+                let gmail = with(cloud.gmail(), &json!({"tokenSecretName": format!("consent-{number}")}));
+                json!({"address": user, "protocol": "GmailAPI", "gmail": gmail, "verification": sent_by("relay")})
+            }
+        }
+    }
 }
 
 /// How a profile of these tests is verified: by mails through a server of this name.

@@ -85,7 +85,8 @@ impl Scene {
             .secret("consent", &[("refresh_token", Cloud::consent_of(USER).as_bytes())])
             .with_tokens(Arc::new(Tokens::new(https)));
         let key = Key::new(b"test");
-        let about = About { namespace: "mail", name: "box", uid: "uid", key: &key, require_allowed_hosts: false };
+        let about =
+            About { namespace: "mail", name: "box", uid: "uid", kind: "EmailProfile", key: &key, require_allowed_hosts: false };
         let spec = serde_json::from_value(spec).unwrap();
         let (inputs, cleanup) = inputs::mailbox(&spec, &about, &given).await.unwrap();
         Self { api, cloud, letters, inputs, timeout: Duration::from_secs(20), cleanup }
@@ -110,7 +111,7 @@ impl Scene {
             earlier: Some(&|run| if run == "6" { vec![EARLIER.parse().unwrap()] } else { Vec::new() }),
             witness: None,
         };
-        let mut sends = Sends { letters: self.letters.clone(), sends, noted: None };
+        let mut sends = Sends { letters: self.letters.clone(), puts: sends };
         attend(&self.inputs, &here(), &Open, &search, Begin::Send(&mut sends), None).await
     }
 
@@ -156,14 +157,12 @@ fn foreign(number: usize) -> String {
 
 struct Sends<F> {
     letters: Memory,
-    sends: F,
-    noted: Option<Mark>,
+    puts: F,
 }
 
 impl<F: FnMut(&Memory) + Send> Dispatch for Sends<F> {
-    fn dispatch<'a>(&'a mut self, noted: &'a Mark) -> BoxFuture<'a, Result<Dispatched, Diagnosis>> {
-        self.noted = Some(noted.clone());
-        (self.sends)(&self.letters);
+    fn dispatch<'a>(&'a mut self, _: &'a Mark) -> BoxFuture<'a, Result<Dispatched, Diagnosis>> {
+        (self.puts)(&self.letters);
         let (message_id, envelope_id) = (Some("<sent@sender.test>".to_owned()), Some("env-7".to_owned()));
         async { Ok(Dispatched { at: Instant::now(), message_id, envelope_id }) }.boxed()
     }

@@ -153,15 +153,14 @@ pub async fn serve(mut stream: TlsStream<TcpStream>, behind: &Behind) {
 
 fn written(answer: &Answer) -> Vec<u8> {
     let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now()).unwrap();
-    let mut head = format!("HTTP/1.1 {} Whatever\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
+    let mut fields = vec![("Content-Length", answer.body.len().to_string())];
     if !answer.headers.iter().any(|(name, _)| *name == "Date") {
-        head += &format!("Date: {date}\r\n");
+        fields.push(("Date", date));
     }
     if !answer.media.is_empty() {
-        head += &format!("Content-Type: {}; charset=utf-8\r\n", answer.media);
+        fields.push(("Content-Type", format!("{}; charset=utf-8", answer.media)));
     }
-    for (name, value) in &answer.headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    [head.as_bytes(), b"\r\n", &answer.body].concat()
+    fields.extend(answer.headers.iter().cloned());
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    [format!("HTTP/1.1 {} Whatever\r\n", answer.status).as_bytes(), fields.concat().as_bytes(), b"\r\n", &answer.body].concat()
 }

@@ -61,10 +61,20 @@ pub fn auth(spec: &EmailProfileSpec) -> Result<Cow<'_, Auth>, Diagnosis> {
         }
         MailboxProtocol::MicrosoftGraph => {
             let written = graph_of(spec)?;
+            if written.client.service_account_key_ref.is_some() {
+                return Err(invalid(
+                    "graph.client.serviceAccountKeyRef is Google's: use secretRef, certificateRef or workloadIdentity",
+                ));
+            }
             (written.user.clone(), of_graph(written, &incoming(spec)?.1.host))
         }
         MailboxProtocol::GmailAPI => {
             let written = gmail_of(spec)?;
+            if written.client.certificate_ref.is_some() {
+                return Err(invalid(
+                    "Google takes no gmail.client.certificateRef: use serviceAccountKeyRef, workloadIdentity or secretRef",
+                ));
+            }
             (written.subject.clone(), of_gmail(written, spec))
         }
     };
@@ -146,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    fn spec(rest: Value) -> EmailProfileSpec {
+    fn spec(rest: &Value) -> EmailProfileSpec {
         let mut spec = json!({"address": "box@corp.test"});
         for (key, value) in rest.as_object().unwrap() {
             spec[key] = value.clone();
@@ -154,12 +164,12 @@ mod tests {
         serde_json::from_value(spec).unwrap()
     }
 
-    fn graph(block: Value) -> EmailProfileSpec {
+    fn graph(block: &Value) -> EmailProfileSpec {
         let mut graph = json!({"tenantID": "corp", "clientID": "us", "client": {"secretRef": {"name": "app"}}});
         for (key, value) in block.as_object().unwrap() {
             graph[key] = value.clone();
         }
-        spec(json!({"protocol": "MicrosoftGraph", "graph": graph}))
+        spec(&json!({"protocol": "MicrosoftGraph", "graph": graph}))
     }
 
     #[test]
@@ -179,22 +189,23 @@ mod tests {
             ),
             (json!({"endpoint": "https://Graph.corp.test:8443"}), "graph.corp.test:8443", "https://graph.corp.test/.default"),
         ] {
-            let spec = graph(block);
+            let spec = graph(&block);
             let (protocol, endpoint) = incoming(&spec).unwrap();
             assert_eq!((protocol, endpoint.to_string().as_str()), (Protocol::Graph, place));
             let auth = auth(&spec).unwrap();
             assert_eq!(auth.oauth2.as_ref().unwrap().scopes.as_deref(), Some([scope.to_owned()].as_slice()));
         }
+        assert!(auth(&graph(&json!({"client": {"serviceAccountKeyRef": {"name": "a"}}}))).is_err());
         for bad in ["http://a.test", "https://a.test/v1.0", "https://a@b.test", "a.test"] {
-            assert!(incoming(&graph(json!({"endpoint": bad}))).is_err(), "{bad}");
+            assert!(incoming(&graph(&json!({"endpoint": bad}))).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_mailbox_is_the_address_unless_another_is_named() {
         let user = |spec: &EmailProfileSpec| auth(spec).unwrap().username.clone().unwrap();
-        assert_eq!(user(&graph(json!({}))), "box@corp.test");
-        assert_eq!(user(&graph(json!({"user": "0f1e"}))), "0f1e");
+        assert_eq!(user(&graph(&json!({}))), "box@corp.test");
+        assert_eq!(user(&graph(&json!({"user": "0f1e"}))), "0f1e");
     }
 
     #[test]
@@ -205,7 +216,7 @@ mod tests {
             for (key, value) in rest.as_object().unwrap() {
                 spec["gmail"][key] = value.clone();
             }
-            self::spec(spec)
+            self::spec(&spec)
         };
         let account = json!({"serviceAccountKeyRef": {"name": "key"}});
         for (cleanup, scope) in [("Keep", gmail::READ), ("Delete", gmail::MODIFY), ("MarkSeen", gmail::MODIFY)] {
