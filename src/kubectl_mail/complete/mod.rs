@@ -6,28 +6,29 @@ mod place;
 
 use std::ffi::OsString;
 
-use clap::{Arg, Args, Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 
 use self::{names::Names, place::Place};
-use super::{Cli, Exit, Kind, list};
+use super::{Cli, Error, Exit, Kind, list, out};
 
 /// What may follow: nothing that is a file (a directive of cobra, which kubectl understands).
 const NO_FILES: u8 = 4;
 /// The same, and no blank is put behind it.
 const GOES_ON: u8 = 4 | 2;
 
-/// Print the program kubectl_complete-mail, by which kubectl completes `kubectl mail`: put it on your PATH.
-#[derive(Args, Debug)]
-pub struct Completion {}
-
 /// What a word may become, each with a description, which may be empty.
 type Candidates = Vec<(String, String)>;
 
-impl Completion {
-    pub fn run(self) -> Exit {
-        println!("#!/bin/sh\n# kubectl runs this to complete `kubectl mail`.\nexec kubectl-mail __complete \"$@\"");
-        Exit::Good
-    }
+/// The program that kubectl looks for.
+const PROGRAM: &str = "#!/bin/sh
+# kubectl runs this to complete `kubectl mail`.
+exec kubectl-mail __complete \"$@\"
+";
+
+/// Prints that program.
+pub fn program() -> Result<Exit, Error> {
+    out::text(PROGRAM)?;
+    Ok(Exit::Good)
 }
 
 /// The words that are to be completed, if that is what we were started for.
@@ -89,7 +90,7 @@ async fn values(argument: &Arg, place: &Place<'_>, word: &str) -> (Candidates, u
     }
     let plain = |names: Vec<&'static str>| names.into_iter().map(|name| (name.to_owned(), String::new())).collect();
     let names = Names::new(place);
-    let name = argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()).unwrap_or_default();
+    let name = argument.get_value_names().and_then(|names| names.first()).map(clap::builder::Str::as_str).unwrap_or_default();
     let found = match name {
         "COLUMN" => plain(list::columns()),
         "COLUMN=TEXT" => return (list::columns().into_iter().map(|name| (format!("{name}="), String::new())).collect(), GOES_ON),
