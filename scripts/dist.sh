@@ -11,7 +11,8 @@ export TARGET=$triple
 programs=$(scripts/static.sh "$triple" mailverity kubectl-mail)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 case $triple in x86_64-*) platform=linux-amd64 ;; aarch64-*) platform=linux-arm64 ;; *) platform=$triple ;; esac
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+# Not exported: what is built from C would be built again because of it.
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 out=${CARGO_TARGET_DIR:-target}/dist
 rm -rf "$out"
 mkdir -p "$out"
@@ -20,13 +21,17 @@ made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+# A folder as a .tar.gz that nobody's clock or user is in.
+pack() { # folder part file
+  tar --sort=name --format=ustar --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode=go-w,a+rX -C "$1" -cf - "$2" | gzip -9n >"$3"
+}
 for program in mailverity kubectl-mail; do
   name=$program-$version-$platform
   mkdir "$made/$program"
   install -m 755 "$programs/$program" "$made/$program/"
   install -m 644 LICENSE "$made/$program/"
   # Flat, as krew wants it.
-  tar --sort=name --format=ustar --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C "$made/$program" -cf - . | gzip -9n >"$out/$name.tar.gz"
+  pack "$made/$program" . "$out/$name.tar.gz"
   scripts/sbom.sh "$triple" "$program" >"$out/$name.cdx.json"
 done
 scripts/image.sh
@@ -34,7 +39,12 @@ cp "${CARGO_TARGET_DIR:-target}/image/mailverity.tar" "$out/mailverity-image-$ve
 
 cp deploy/install.yaml "$out/install.yaml"
 charts=$(tests/chart/build.sh)
-for chart in charts/mailverity-crds charts/mailverity; do "$charts/helm" package "$chart" --destination "$out" >/dev/null; done
+for chart in mailverity-crds mailverity; do
+  "$charts/helm" package "charts/$chart" --destination "$made" >/dev/null
+  mkdir "$made/$chart-chart"
+  tar -C "$made/$chart-chart" -xzf "$made/$chart-$version.tgz"
+  pack "$made/$chart-chart" "$chart" "$out/$chart-$version.tgz"
+done
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 scripts/krew.sh "$version" "$out" >"$out/mail.yaml"
 ls -l "$out"

@@ -13,10 +13,13 @@ spec:
   homepage: https://github.com/mailverity/mailverity
   shortDescription: Prove mail settings, now and from where you choose
   description: |
-    Has mailverity look at a MailServer, an EmailProfile, a RoundTripPolicy or a
-    MailReceiver at once, follows what it finds, and ends with an exit code.
+    Lists and describes MailServers, EmailProfiles, RoundTripPolicies and
+    MailReceivers, has them verified at once and follows what is found, pauses and
+    resumes all mail, and leads through logins. Ends with an exit code.
   caveats: |
-    It needs the mailverity operator in the cluster.
+    It needs the mailverity operator in the cluster. For the TAB key:
+      kubectl mail completion >kubectl_complete-mail
+    made executable, in a folder of your PATH.
   platforms:
 EOT
 found=

@@ -1,5 +1,5 @@
 //! A `ServiceAccount` of a user's namespace that vouches for the objects there: its tokens are asked for at the moment of use, for
-//! one audience and ten minutes (TokenRequest API).
+//! one audience and ten minutes (`TokenRequest` API).
 //!
 //! Not the operator's own account, mounted as a volume: with that any namespace could use what any provider lets the operator do.
 //! And no other account than those of one name: who may make tokens of every account may act as each of them.

@@ -69,9 +69,15 @@ fn plugin(rest: &str) -> bool {
         return true;
     }
     let all = String::from_utf8(help(&[]).stdout).unwrap();
-    let known = String::from_utf8(help(&[name]).stdout).unwrap();
-    found(r"(?m)^  ([a-z]+)  ", all.split_once("Commands:").unwrap().1).contains(name)
-        && found(r" (--[a-z-]+)", rest).is_subset(&found(r"(--[a-z-]+)", &known))
+    let mut known = String::from_utf8(help(&[name]).stdout).unwrap();
+    // A command may have commands of its own, with flags of theirs.
+    let second = rest.split_whitespace().nth(1).unwrap_or_default();
+    if known.split_once("Commands:").is_some_and(|(_, inner)| found(r"(?m)^  ([a-z]+)  ", inner).contains(second)) {
+        known += &String::from_utf8(help(&[name, second]).stdout).unwrap();
+    }
+    let mut names = found(r"(?m)^  ([a-z]+)  ", all.split_once("Commands:").unwrap().1);
+    names.extend(found(r"\[alias: ([a-z]+)\]", &all));
+    names.contains(name) && found(r" (--[a-z-]+)", rest).is_subset(&found(r"(--[a-z-]+)", &known))
 }
 
 /// A part of a spec as an object of the page's kind, with what every spec of that kind has to say besides.

@@ -8,6 +8,7 @@ use mailverity::{
     mail::{Diagnosis, oauth2::Grant},
     verify::tokens::{
         Source, Tokens,
+        device::DeviceLogin,
         keep::{Keeper, Kept, Owner, Place, Safe, Unwritten},
     },
 };
@@ -64,7 +65,7 @@ impl Keeper for Memory {
                 return Err(Unwritten::Changed);
             }
             state.version += 1;
-            state.writes.push(kept.refresh.as_ref().unwrap().expose_secret().to_owned());
+            state.writes.extend(kept.refresh.as_ref().map(|refresh| refresh.expose_secret().to_owned()));
             state.kept = Some(Kept { version: Some(state.version.to_string()), ..kept.clone() });
             Ok(())
         }
@@ -84,6 +85,24 @@ fn source(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>) -> Source 
         application,
         consent,
         login: None,
+        pending: None,
+    })
+}
+
+/// The same by device code, for an application.
+fn by_device(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>, application: &str) -> Source {
+    let mut request = provider.request();
+    request.grant = Grant::Device;
+    let owner = Owner { kind: "MailServer".to_owned(), name: "relay".to_owned(), uid: "1".to_owned() };
+    let place = Place { namespace: "mail".to_owned(), name: "signed-in".to_owned(), owner };
+    let login = DeviceLogin { authorize: request.clone(), name: "ms/relay".to_owned() };
+    Source::new(Arc::clone(tokens), request, "key".to_owned()).kept_in(Safe {
+        keeper: Arc::new(memory.clone()),
+        place,
+        application: application.to_owned(),
+        consent: String::new(),
+        login: Some(login),
+        pending: None,
     })
 }
 
@@ -182,4 +201,33 @@ async fn whoever_was_overtaken_leaves_the_newer_refresh_token_where_it_is() {
     assert_eq!(token.unwrap(), "one");
     assert_eq!(memory.refresh().as_deref(), Some("newer"));
     assert!(memory.0.lock().unwrap().writes.is_empty());
+}
+
+#[tokio::test]
+async fn objects_that_ask_for_different_things_by_one_refresh_token_take_turns() {
+    let provider = Provider::that(vec![given("one", "r1"), given("two", "r2")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    let request = |scope: &str, key: &str| {
+        let source = source(&provider, &memory, &tokens);
+        let mut request = provider.request();
+        request.grant = Grant::RefreshToken("seed".to_owned().into());
+        request.scopes = vec![scope.to_owned()];
+        Source::new(Arc::clone(&tokens), request, key.to_owned()).kept_in(source.safe().unwrap().clone())
+    };
+    let (mail, more, gate) = (request("mail", "a"), request("more", "b"), gate());
+    let (one, two) = tokio::join!(ask(&mail, &gate, TIME), ask(&more, &gate, TIME));
+    assert_ne!(one.unwrap(), two.unwrap());
+    assert_eq!(shown(&provider), ["seed", "r1"], "none is shown twice");
+}
+
+#[tokio::test]
+async fn two_applications_do_not_take_a_secret_from_each_other() {
+    let code = r#"{"device_code":"d","user_code":"AB","verification_uri":"https://login.test/link","expires_in":900}"#;
+    let provider = Provider::that(vec![json(200, code)], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    memory.put("theirs", "their token");
+    let refused = ask(&by_device(&provider, &memory, &tokens, "another app"), &gate(), TIME).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::Conflict);
+    assert!(refused.said().contains("kubectl mail login ms/relay"), "{}", refused.said());
+    assert_eq!((provider.asked(), memory.refresh().as_deref()), (0, Some("their token")));
 }

@@ -118,12 +118,12 @@ impl Federation {
         let diagnosis = Diagnosis::new(Reason::OAuthTokenFailed)
             .class(if later { Class::Transient } else { Class::User })
             .words(message.unwrap_or_default())
-            .detail(detail);
+            .detail(detail.clone());
         let cure = format!(
             "Grant the pool's principal the role Service Account Token Creator on {}, and enable the IAM Service Account Credentials API",
             self.account
         );
-        let diagnosis = if later { diagnosis } else { diagnosis.fact("cure", cure) };
+        let diagnosis = if later { diagnosis.fact("fault", detail) } else { diagnosis.fact("cure", cure) };
         Refusal { diagnosis, judged: false, retry_after: answered.retry_after }
     }
 }

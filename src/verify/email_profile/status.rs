@@ -229,7 +229,8 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
                 What::Refuse(diagnosis) if unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was; one of a crowd keeps its place.
                     status.inputs_judged = None;
-                    if status.inputs_observed.take().is_some() || status.verification.is_some() {
+                    let was_tried = status.inputs_observed.take().is_some() || status.verification.is_some();
+                    if was_tried {
                         status.next_run_time = None;
                     }
                 }

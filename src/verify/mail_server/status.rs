@@ -196,7 +196,8 @@ fn plan_next(status: &mut MailServerStatus, seen: &Seen<'_>, plan: &Plan, news: 
             match &plan.what {
                 What::Refuse(diagnosis) if unresolves(diagnosis) => {
                     // What comes back is looked at anew, even if it is what it was; one of a crowd keeps its place.
-                    if status.inputs_observed.take().is_some() || status.last_check.is_some() {
+                    let was_tried = status.inputs_observed.take().is_some() || status.last_check.is_some();
+                    if was_tried {
                         status.next_check_time = None;
                     }
                 }

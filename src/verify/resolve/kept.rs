@@ -58,8 +58,9 @@ pub(super) async fn safe(
     }
     let owner = Owner { kind: about.kind.to_owned(), name: about.name.to_owned(), uid: about.uid.to_owned() };
     let place = Place { namespace: about.namespace.to_owned(), name, owner };
-    let (url, scopes) = (request.endpoint.to_string(), request.scopes.join(" "));
-    let application = about.key.hash(&[b"application", url.as_bytes(), request.client_id.as_bytes(), scopes.as_bytes()]);
+    // Not what it asks for: a refresh token is good for all that was consented to (RFC 6749 section 6).
+    let url = request.endpoint.to_string();
+    let application = about.key.hash(&[b"application", url.as_bytes(), request.client_id.as_bytes()]);
     // Now, so that a Secret of somebody else's is told before anything is asked for.
     let kept = keeper.read(&place).await?.unwrap_or_default();
     let consent = match seed {
@@ -74,7 +75,8 @@ pub(super) async fn safe(
         authorize: Request { endpoint, grant: Grant::Device, ..request.clone() },
         name: if about.kind == "MailServer" { format!("ms/{}", about.name) } else { about.name.to_owned() },
     });
-    Ok(Some(Safe { keeper, place, application, consent, login }))
+    let pending = kept.device.filter(|_| login.is_some() && kept.application == application);
+    Ok(Some(Safe { keeper, place, application, consent, login, pending }))
 }
 
 fn kept_elsewhere(namespace: &str, name: &str) -> Diagnosis {

@@ -319,7 +319,8 @@ fn plan_next(status: &mut RoundTripPolicyStatus, seen: &Seen<'_>, plan: &Plan, f
         (_, What::Refuse(diagnosis)) if unresolves(diagnosis) => {
             // What comes back is looked at anew, even if it is what it was; one of a crowd keeps its place.
             status.inputs_judged = None;
-            if status.inputs_observed.take().is_some() || !status.history.is_empty() || status.in_flight.is_some() {
+            let was_tried = status.inputs_observed.take().is_some() || !status.history.is_empty() || status.in_flight.is_some();
+            if was_tried {
                 status.next_probe_time = None;
             }
             return;

@@ -46,6 +46,19 @@ impl DeviceLogin {
             .fact("login", &self.name)
     }
 
+    /// What is told where another application's refresh token is kept in the place.
+    pub(super) fn taken(&self, safe: &Safe) -> Diagnosis {
+        let Self { name, .. } = self;
+        Diagnosis::new(Reason::Conflict)
+            .detail(format!(
+                "Secret {} keeps the refresh token of another application: give tokenSecretName another name, or sign in anew with \
+                 kubectl mail login {name}",
+                safe.place
+            ))
+            .fact("other", "Another application")
+            .fact("value", format!("the Secret {}", safe.place))
+    }
+
     /// What is told of a login that came to nothing, or is no good any more.
     fn ended(&self, ended: &Ended) -> Diagnosis {
         Diagnosis::new(ended.reason).detail(&ended.said).fact("provider", &self.authorize.endpoint.host).fact("login", &self.name)
@@ -109,7 +122,7 @@ pub(super) async fn begin(
 }
 
 /// Asks about a code from now on, unless somebody here does so already.
-fn follow(tokens: &Arc<Tokens>, request: &Request, safe: &Safe, pending: &Pending) {
+pub(super) fn follow(tokens: &Arc<Tokens>, request: &Request, safe: &Safe, pending: &Pending) {
     if !tokens.follows(&pending.user_code, safe) {
         return;
     }

@@ -43,7 +43,7 @@ pub struct Owner {
 /// What is kept of one credential.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// A keyed hash of the provider, the application and what it asks for: a token for one is shown to no other.
+    /// A keyed hash of the provider and the application: a token for one is shown to no other.
     pub application: String,
     /// Names the user's consent that all of it rests on, and stays through all refresh tokens that come of it: a keyed hash of the
     /// first, where a user has given it to us, or an id of its own.
@@ -150,6 +150,8 @@ pub struct Safe {
     pub consent: String,
     /// How a person logs in, where refresh tokens come of that.
     pub login: Option<DeviceLogin>,
+    /// The device code that waited when it was looked at.
+    pub pending: Option<Pending>,
 }
 
 impl Safe {

@@ -52,6 +52,8 @@ pub struct Tokens {
     entries: Mutex<HashMap<String, Arc<Entry>>>,
     /// Requests under way, each a receiver.
     under_way: watch::Sender<()>,
+    /// Held by who asks by the refresh token that is kept in a place.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// The device codes that are asked about here, with their places.
     followed: Mutex<HashSet<String>>,
     closed: AtomicBool,
@@ -99,6 +101,7 @@ impl Tokens {
             https,
             entries: Mutex::default(),
             under_way: watch::Sender::new(()),
+            turns: Mutex::default(),
             followed: Mutex::default(),
             closed: AtomicBool::new(false),
         }
@@ -121,6 +124,14 @@ impl Tokens {
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+
+    fn turn(&self, safe: &Safe) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = lock(&self.turns);
+        if turns.len() >= MANY {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(turns.entry(safe.place.to_string()).or_default())
     }
 
     /// Whether a device code was not asked about here before. It is from now on.
@@ -154,10 +165,14 @@ impl Source {
         Self { tokens, request, account, key, safe: None, ends: None }
     }
 
-    /// The same, whose refresh tokens are kept there. Of one credential that is kept in two places each has tokens of its own: what
+    /// The same, whose refresh tokens are kept there. A device code that waits there is asked about from now on. Of one credential that is kept in two places each has tokens of its own: what
     /// a provider gave for one is not kept in the other.
     #[must_use]
     pub fn kept_in(mut self, safe: Safe) -> Self {
+        if let Some(pending) = &safe.pending {
+            // Whoever asked for it may have been another process.
+            device::follow(&self.tokens, &self.request, &safe, pending);
+        }
         self.key = format!("{} {}", safe.place, self.account.secret);
         self.safe = Some(safe);
         self
@@ -168,6 +183,12 @@ impl Source {
     pub fn ending(mut self, ends: Option<Ends>) -> Self {
         self.ends = ends;
         self
+    }
+
+    /// Where its refresh tokens are kept, where they are.
+    #[must_use]
+    pub fn safe(&self) -> Option<&Safe> {
+        self.safe.as_ref()
     }
 
     /// When the application's secret or certificate ends, where that is known.

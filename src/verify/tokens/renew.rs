@@ -56,6 +56,9 @@ impl Work {
     /// Asks, keeps, and gives to the entry what may be used.
     pub async fn go(mut self, deadline: Instant) -> Result<(), Undone> {
         let Some(safe) = self.safe.take() else { return self.unkept(deadline).await };
+        // Who asks for something else by the same refresh token waits for the next one.
+        let turn = self.tokens.turn(&safe);
+        let _turn = turn.lock().await;
         if let Some((token, begun, base)) = self.entry.held_back() {
             return self.keep(&safe, base, token, begun).await;
         }
@@ -63,6 +66,10 @@ impl Work {
         let fits = safe.fits(&kept);
         match (kept.refresh.clone().filter(|_| fits), &safe.login) {
             (Some(newest), _) => self.request.grant = Grant::RefreshToken(newest),
+            (None, Some(login)) if !fits && !kept.application.is_empty() && !self.asked_for => {
+                // Two objects with one Secret would take it from each other for ever.
+                return Err(Undone::Waits(login.taken(&safe)));
+            }
             (None, Some(login)) => {
                 // What is kept for another application counts for nothing.
                 let base = if fits { kept } else { Kept { version: kept.version, ..Kept::default() } };
