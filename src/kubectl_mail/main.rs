@@ -65,7 +65,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Code(code::Code),
-    Completion(complete::Completion),
+    /// Print the program kubectl_complete-mail, by which kubectl completes `kubectl mail`: put it on your PATH.
+    Completion,
     Describe(describe::Describe),
     Init(init::Init),
     #[command(visible_alias = "ls")]
@@ -100,7 +101,7 @@ async fn run() -> Result<Exit, Error> {
     let cli = Cli::parse();
     match cli.command {
         Command::Code(code) => code.run(&cli.connect).await,
-        Command::Completion(_) => Ok(complete::Completion::run()),
+        Command::Completion => complete::program(),
         Command::Describe(describe) => describe.run(&cli.connect).await,
         Command::Init(init) => init.run(&cli.connect),
         Command::List(list) => list.run(&cli.connect).await,

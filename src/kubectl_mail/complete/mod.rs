@@ -6,28 +6,29 @@ mod place;
 
 use std::ffi::OsString;
 
-use clap::{Arg, Args, Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 
 use self::{names::Names, place::Place};
-use super::{Cli, Exit, Kind, list};
+use super::{Cli, Error, Exit, Kind, list, out};
 
 /// What may follow: nothing that is a file (a directive of cobra, which kubectl understands).
 const NO_FILES: u8 = 4;
 /// The same, and no blank is put behind it.
 const GOES_ON: u8 = 4 | 2;
 
-/// Print the program kubectl_complete-mail, by which kubectl completes `kubectl mail`: put it on your PATH.
-#[derive(Args, Debug)]
-pub struct Completion {}
-
 /// What a word may become, each with a description, which may be empty.
 type Candidates = Vec<(String, String)>;
 
-impl Completion {
-    pub fn run() -> Exit {
-        println!("#!/bin/sh\n# kubectl runs this to complete `kubectl mail`.\nexec kubectl-mail __complete \"$@\"");
-        Exit::Good
-    }
+/// The program that kubectl looks for.
+const PROGRAM: &str = "#!/bin/sh
+# kubectl runs this to complete `kubectl mail`.
+exec kubectl-mail __complete \"$@\"
+";
+
+/// Prints that program.
+pub fn program() -> Result<Exit, Error> {
+    out::text(PROGRAM)?;
+    Ok(Exit::Good)
 }
 
 /// The words that are to be completed, if that is what we were started for.
