@@ -218,7 +218,7 @@ impl Source {
     /// A token, asked for if there is none.
     ///
     /// # Errors
-    /// Those of [`oauth2::fetch`] and of [`Gate::login`].
+    /// Those of [`fetch`](crate::mail::oauth2::fetch) and of [`Gate::login`].
     pub async fn token(&self, gate: &dyn Gate, deadline: Instant) -> Result<Access, Diagnosis> {
         self.had(gate, deadline, false).await
     }
