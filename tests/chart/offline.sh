@@ -100,22 +100,7 @@ queries() {
   promtool check rules --lint=none "$rules/dashboard.json"
   jq -e '[.panels[].id] | length == (unique | length)' "$dashboard"
 }
+# That the metrics exist is shown by tests/offline/pages.rs.
 check "every query of the dashboard is PromQL" queries
-
-# The names in src/metrics.rs are without prefix and ending; the page's are whole, and held to the code by tests/offline/pages.rs.
-metric_names() {
-  local name short
-  for name in $({ jq -r '.panels[].targets[].expr' "$dashboard" && cat "$rules/rules.yaml"; } |
-    grep -o '\(mailverity\|controller_runtime\)_[a-z_]*\|workqueue_[a-z_]*' | grep -v '^mailverity_test' | sort -u); do
-    short=${name%_bucket}
-    short=${short%_count}
-    grep -q "^| .*\(${short}\b\|controller_runtime_reconcile_total, .*${short#controller_runtime_reconcile}\b\)" docs/operate.md docs/receiver.md ||
-      grep -qF "\`$short\`" docs/receiver.md || { echo "$name is not in docs/operate.md or docs/receiver.md" && return 1; }
-    short=${short%_total}
-    grep -qF "\"$short\"" src/metrics.rs || grep -qF "\"${short#mailverity_}\"" src/metrics.rs src/receiver/outcome.rs ||
-      grep -qF "\"${short#controller_runtime_}\"" src/metrics.rs || { echo "$name is not in the code" && return 1; }
-  done
-}
-check "every metric of the alerts and the dashboard exists" metric_names
 
 check "Argo CD sees each state as it is" lua5.1 "$here/health.lua"

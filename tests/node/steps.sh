@@ -31,7 +31,7 @@ machine() {
     iptables-save | grep -v '^[#:]'
     ls -d /run/netns/* /run/containerd /var/lib/{kubelet,cni,containerd} /var/log/{pods,containers} /etc/cni /opt/containerd
     sysctl net.ipv4.ip_forward vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
-    cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -o '[^ ]*/mailverity-node[^ ]*'
+    cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -o '[^ ]*/mailverity[-]node[^ ]*'
   } 2>/dev/null || true
 }
 
@@ -104,7 +104,7 @@ install() {
     bundle "$name"
   done
   k label namespace mail-actor-dmz mailverity.dev/actor=dmz
-  (until bundle mail-actor-branch; do sleep 0.2; done) >/dev/null 2>&1 &
+  until_so 180 bundle mail-actor-branch >/dev/null 2>&1 &
   deploy install "$dir/old"
   wait
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/tls.key" -out "$dir/tls.crt" -days 2 -subj /CN=mx.receiver.test \
