@@ -116,6 +116,13 @@ impl Pause {
     }
 }
 
+/// The scopes that a map pauses at `now`.
+#[must_use]
+pub fn in_force(map: &ConfigMap, now: Timestamp) -> Vec<String> {
+    let holds = |until: &Option<Timestamp>| until.is_none_or(|until| until > now);
+    entries(map).into_iter().filter(|(_, until)| holds(until)).map(|(scope, _)| scope).collect()
+}
+
 fn entries(map: &ConfigMap) -> BTreeMap<String, Option<Timestamp>> {
     let entry = |(scope, value): (&String, &String)| {
         let until = match value.trim() {

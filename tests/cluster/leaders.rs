@@ -211,15 +211,16 @@ impl World {
         self.look().await;
     }
 
-    /// How many mails went, none of them twice: a run's mail has its own Message-ID, a probe's its id.
+    /// How many mails went, none of them twice: a run's mail has its own Message-ID, a probe's its id. Each object had one at least.
     fn assert_once(&self) -> usize {
-        let to_profiles = self.users[1..].iter().flat_map(|user| self.stack.taken(user));
-        let to_policies =
-            self.stack.taken(TO).into_iter().filter(|(mail, _)| self.probes.iter().any(|id| mail.contains(id.as_str())));
-        to_profiles
-            .chain(to_policies)
-            .inspect(|(mail, count)| assert_eq!(*count, 1, "{mail} was submitted {count} times"))
-            .count()
+        let to_profiles: Vec<_> = self.users[1..].iter().flat_map(|user| self.stack.taken(user)).collect();
+        let ours = |mail: &str| self.probes.iter().any(|id| mail.contains(id.as_str()));
+        let to_policies: Vec<_> = self.stack.taken(TO).into_iter().filter(|(mail, _)| ours(mail)).collect();
+        for (mail, count) in to_profiles.iter().chain(&to_policies) {
+            assert_eq!(*count, 1, "{mail} was submitted {count} times");
+        }
+        assert!(to_profiles.len() >= self.objects() && to_policies.len() >= self.objects(), "{to_profiles:?}, {to_policies:?}");
+        to_profiles.len() + to_policies.len()
     }
 }
 

@@ -67,4 +67,4 @@ while read -r made; do
   umount "$made" 2>/dev/null # the name spaces of pods are mounted over themselves
   rm -rf --one-file-system "$made"
 done <absent.before
-rm -rf --one-file-system etcd containerd containerd-run containerd-opt kubelet addresses certs ./*.kubeconfig ./*.key tokens.csv env
+rm -rf --one-file-system etcd containerd containerd-run containerd-opt kubelet addresses certs kubeconfig ./*.kubeconfig ./*.key tokens.csv env

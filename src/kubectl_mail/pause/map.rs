@@ -1,12 +1,16 @@
 //! The `ConfigMap` that the operator, the receivers and, through the operator, the agents heed: a key is `all` or a namespace, its
 //! value the end of the pause, or nothing.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use mailverity::runtime::{ApiError, bounded, pause::CONFIG_MAP};
+use mailverity::runtime::{
+    ApiError, bounded,
+    pause::{CONFIG_MAP, in_force},
+};
 use serde_json::json;
 
 /// The `ConfigMap`.
@@ -18,9 +22,9 @@ pub struct Map {
 /// What is left of it.
 #[derive(Debug, Default)]
 pub struct Left {
-    /// Whether the key that was taken away was there.
-    pub was_there: bool,
-    /// The keys that are there still.
+    /// Whether the key that was taken away was in force.
+    pub was_paused: bool,
+    /// The keys that are in force still.
     pub keys: Vec<String>,
 }
 
@@ -41,11 +45,15 @@ impl Map {
         Ok(())
     }
 
-    /// Takes one key away.
+    /// Takes one key away, and the map with the last that is in force.
     pub async fn remove(&self, key: &str) -> Result<Left, ApiError> {
-        let data = bounded(self.api.get_opt(CONFIG_MAP)).await?.and_then(|map| map.data).unwrap_or_default();
-        let was_there = data.contains_key(key);
-        if was_there {
+        let map = bounded(self.api.get_opt(CONFIG_MAP)).await?.unwrap_or_default();
+        // One that has ended stands there until somebody takes it away.
+        let mut keys = in_force(&map, Timestamp::now());
+        let was_paused = keys.iter().any(|other| other == key);
+        keys.retain(|other| other != key);
+        let is_there = map.data.as_ref().is_some_and(|data| data.contains_key(key));
+        if is_there && !(keys.is_empty() && self.delete(map.metadata.resource_version).await?) {
             let patch = Patch::Merge(json!({"data": {key: null}}));
             match bounded(self.api.patch(CONFIG_MAP, &PatchParams::default(), &patch)).await {
                 // Somebody else was quicker.
@@ -53,6 +61,17 @@ impl Map {
                 other => other?,
             };
         }
-        Ok(Left { was_there, keys: data.into_keys().filter(|other| other != key).collect() })
+        Ok(Left { was_paused, keys })
+    }
+
+    /// Takes the whole map away, unless somebody has written to it since, or it may not be.
+    async fn delete(&self, version: Option<String>) -> Result<bool, ApiError> {
+        let preconditions = Some(Preconditions { resource_version: version, uid: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        match bounded(self.api.delete(CONFIG_MAP, &params)).await {
+            Err(error) if error.is_conflict() || error.is_forbidden() => Ok(false),
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(true),
+        }
     }
 }

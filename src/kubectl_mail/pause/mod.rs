@@ -9,12 +9,17 @@ use clap::Args;
 use jiff::Timestamp;
 use kube::Client;
 use mailverity::{
-    api::v1alpha1::SUSPEND_UNTIL,
+    api::v1alpha1::{SUSPEND_UNTIL, condition},
+    mail::diagnosis::printable,
     runtime::pause::{ALL, CONFIG_MAP},
 };
+use tokio::time::{Instant, sleep};
 
 use self::map::Map;
-use super::{Connect, Error, Exit, Target, object::Object};
+use super::{Connect, Error, Exit, Target, verify::EVERY};
+
+/// How long an operator may take to show that nothing stops an object any more.
+const NOTICED: Duration = Duration::from_secs(5);
 
 /// What is stopped or goes on.
 #[derive(Args, Debug)]
@@ -119,7 +124,7 @@ impl Resume {
         match scope {
             Scope::Key(key) => {
                 let left = map.remove(&key).await?;
-                let words = if left.was_there { "Resumed: " } else { "Nothing to resume, as this was not paused: " };
+                let words = if left.was_paused { "Resumed: " } else { "Nothing to resume, as this was not paused: " };
                 println!("{words}{}", told(&key));
                 let still: Vec<String> =
                     left.keys.iter().filter(|other| key == ALL || *other == ALL).map(|key| told(key)).collect();
@@ -132,8 +137,8 @@ impl Resume {
                 let mut exit = Exit::Good;
                 for target in targets {
                     target.annotate(&client, &namespace, SUSPEND_UNTIL, None).await?;
-                    let still = stops(&target.get(&client, &namespace).await?);
-                    println!("{}: {}", target.title(&namespace), still.unwrap_or("resumed"));
+                    let still = stopped(&target, &client, &namespace).await?;
+                    println!("{}: {}", target.title(&namespace), still.as_deref().unwrap_or("resumed"));
                     exit = exit.max(if still.is_none() { Exit::Good } else { Exit::Unverified });
                 }
                 Ok(exit)
@@ -142,10 +147,22 @@ impl Resume {
     }
 }
 
-/// What stops an object beside its annotation.
-fn stops(object: &Object) -> Option<&'static str> {
-    let suspended = object.at("/spec/suspend").and_then(serde_json::Value::as_bool).unwrap_or(false);
-    suspended.then_some("still suspended: spec.suspend is true in its manifest")
+/// What stops an object beside its annotation: its manifest, or, if it shows so once the operator has had time to look, anything
+/// else, such as a pause of its namespace.
+async fn stopped(target: &Target, client: &Client, namespace: &str) -> Result<Option<String>, Error> {
+    let end = Instant::now() + NOTICED;
+    loop {
+        let object = target.get(client, namespace).await?;
+        if object.at("/spec/suspend").and_then(serde_json::Value::as_bool).unwrap_or(false) {
+            return Ok(Some("still suspended: spec.suspend is true in its manifest".to_owned()));
+        }
+        let shown = object.conditions().into_iter().find(|shown| shown.type_ == condition::SUSPENDED && shown.status == "True");
+        let Some(shown) = shown else { return Ok(None) };
+        if Instant::now() >= end {
+            return Ok(Some(format!("still suspended: {}: {}", shown.reason, printable(&shown.message, 1200))));
+        }
+        sleep(EVERY).await;
+    }
 }
 
 impl Map {

@@ -13,7 +13,7 @@ use crate::{Error, Kind, object::Object};
 pub const LABEL: &str = "mailverity.dev/errand=send";
 /// One that is older was left behind: no mail takes so long.
 pub const LEFT_BEHIND: Duration = Duration::from_hours(1);
-/// A year: if nobody deletes it, it sends no more than that.
+/// A year: if nobody deletes it, it sends no more than that, and once for each change of its Secret or CA.
 const INTERVAL: &str = "8760h";
 /// What is kept of the original's name, so that its own is not too long.
 const KEPT: usize = 200;

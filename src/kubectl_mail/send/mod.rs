@@ -30,7 +30,7 @@ use super::{Connect, Error, Exit, Kind, Target, describe, object::Object, verify
 /// The operator sends it: a second MailServer with the same settings is made, at level Deliver, and deleted again. The budgets, a
 /// pause and mode Observe hold for it. Its text says what it is, which object it is of and whom to ask.
 ///
-/// Exit codes: 0 the server took it; 1 it did not, or not in time; 2 bad usage, no such MailServer, or no right.
+/// Exit codes: 0 the server took it; 1 it did not, or that is not known; 2 bad usage, no such MailServer, or no right.
 #[derive(Args, Debug)]
 pub struct Send {
     /// The MailServer, as NAME or ms/NAME.
@@ -71,14 +71,22 @@ impl Send {
         let wanted = errand::Wanted { to: &self.to, subject: self.subject.as_deref(), actor: self.actor.as_deref() };
         let manifest = errand::manifest(&original, &wanted)?;
         let (mut interrupted, mut told_to_end) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let made = bounded(api.create(&PostParams::default(), &manifest)).await?;
-        let errand = Target { kind: Kind::MailServer, name: made.metadata.name.unwrap_or_default() };
+        let mut hung_up = signal(SignalKind::hangup())?;
+        let errand = Target { kind: Kind::MailServer, name: manifest.metadata.name.clone().unwrap_or_default() };
+        let made = bounded(api.create(&PostParams::default(), &manifest)).await;
+        if let Err(error) = made
+            && error.code().is_some_and(|code| (400..500).contains(&code))
+        {
+            return Err(error.into());
+        }
+        // Where no answer came it may be there all the same: it is followed, and taken away.
         let ended = tokio::select! {
             ended = follow(&errand, &client, &namespace, self.timeout) => Some(ended),
             _ = interrupted.recv() => None,
             _ = told_to_end.recv() => None,
+            _ = hung_up.recv() => None,
         };
-        // Whatever became of it: it must not send again in a year.
+        // Whatever became of it: it must not send again.
         let gone = bounded(api.delete(&errand.name, &DeleteParams::default())).await;
         if let Err(error) = gone.map(|_| ()).or_else(|error| if error.is_gone() { Ok(()) } else { Err(error) }) {
             eprintln!("kubectl-mail: {} has to be deleted by hand: {error}", errand.title(&namespace));
@@ -109,15 +117,17 @@ async fn sweep(api: &Api<DynamicObject>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The object once its check is over, or as it is when time is over.
+/// The object once its check is over, or as it is when time is over. An API server that is away for a while is waited for: the mail
+/// may be on its way.
 async fn follow(errand: &Target, client: &Client, namespace: &str, patience: Duration) -> Result<Object, ApiError> {
     let end = Instant::now() + patience;
     loop {
-        let object = errand.get(client, namespace).await?;
-        if is_over(&object) || Instant::now() >= end {
-            return Ok(object);
+        let over = Instant::now() >= end;
+        match errand.get(client, namespace).await {
+            Ok(object) if over || is_over(&object) => return Ok(object),
+            Err(error) if over || error.is_gone() || error.is_forbidden() => return Err(error),
+            _ => sleep(EVERY).await,
         }
-        sleep(EVERY).await;
     }
 }
 
@@ -142,7 +152,15 @@ fn told(object: &Object, through: &str, to: &str) -> (Vec<String>, Exit) {
     let why = why.map(|why| format!("{}: {}", why.reason, printable(&why.message, 1200)));
     let why = why.unwrap_or_else(|| "no operator has looked at it".to_owned());
     let late = if is_over(object) { "" } else { "not in time; " };
-    lines.push(format!("{}  {through} to {to}  {late}{why}", if taken { "Sent" } else { "Not sent" }));
+    // Claimed and not settled, or cut off behind the final dot: whoever sends again may send it twice.
+    let may_be_sent = tested.is_some_and(|tested| tested.reason == "DeliveryUncertain")
+        || (!is_over(object) && object.status::<MailServerStatus>().claim.is_some());
+    let word = match (taken, may_be_sent) {
+        (true, _) => "Sent",
+        (false, true) => "Perhaps sent",
+        (false, false) => "Not sent",
+    };
+    lines.push(format!("{word}  {through} to {to}  {late}{why}"));
     (lines, if taken { Exit::Good } else { Exit::Unverified })
 }
 
@@ -188,6 +206,12 @@ mod tests {
             words(&[("Ready", "Unknown", "ObserveOnly"), ("DeliveryTested", "Unknown", "ObserveOnly")]).1,
             Exit::Unverified
         );
+        let cut = words(&[("Ready", "False", "DeliveryUncertain"), ("DeliveryTested", "False", "DeliveryUncertain")]);
+        assert_eq!(cut.0, "Perhaps sent  MailServer mail/relay to x@b.example  DeliveryUncertain: So.");
+        let claimed = json!({"lastCheck": {"id": "c", "phase": "Running", "level": "Deliver"},
+            "claim": {"id": "c", "purpose": "Test", "attempt": 1, "startedAt": "2026-11-22T10:00:00Z"}});
+        let (lines, exit) = told(&errand(&[], claimed), "MailServer mail/relay", "x@b.example");
+        assert!(lines[0].starts_with("Perhaps sent  ") && exit == Exit::Unverified, "{lines:?}");
         let (lines, _) = told(&errand(&[], json!({})), "MailServer mail/relay", "x@b.example");
         assert_eq!(lines, ["Not sent  MailServer mail/relay to x@b.example  not in time; no operator has looked at it"]);
     }
