@@ -16,9 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApiError, FIELD_MANAGER, bounded, lease::Fence};
 use crate::{
-    api::{Class, Reason, v1alpha1::API_VERSION},
+    api::{
+        Class, Reason,
+        v1alpha1::{ALLOWED_HOSTS, API_VERSION},
+    },
     mail::Diagnosis,
-    verify::tokens::keep::{Ended, Keeper, Kept, Owner, Pending, Place, Unwritten},
+    verify::tokens::keep::{APPLICATION, Ended, Keeper, Kept, Owner, Pending, Place, Unwritten},
 };
 
 /// The label of the Secrets that are made here.
@@ -31,8 +34,6 @@ const KEY: &str = "refresh_token";
 const DEVICE: &str = "device_code";
 /// The key of how the last login by device code ended.
 const ENDED: &str = "ended";
-/// The annotation with [`Kept::application`].
-const APPLICATION: &str = "mailverity.dev/application";
 /// The annotation with [`Kept::consent`].
 const CONSENT: &str = "mailverity.dev/consent";
 
@@ -138,6 +139,7 @@ fn kept(secret: &Secret) -> Kept {
         device: value(DEVICE).and_then(|bytes| serde_json::from_slice::<Waiting>(bytes).ok()).map(Pending::from),
         ended: value(ENDED).and_then(|bytes| serde_json::from_slice::<End>(bytes).ok()).and_then(End::read),
         version: secret.resource_version(),
+        allowed_hosts: secret.annotations().get(ALLOWED_HOSTS).cloned(),
     }
 }
 

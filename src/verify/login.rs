@@ -64,15 +64,18 @@ impl Login {
     /// Those of [`super::tokens::Source::show`].
     pub async fn handed(&self, gate: &dyn Gate, deadline: Instant) -> Result<(Self, Option<Access>), Diagnosis> {
         let Credential::OAuth2 { user, source } = &self.credential else { return Ok((self.clone(), None)) };
-        let access = source.show(gate, deadline).await.map_err(|diagnosis| diagnosis.at(Stage::Token))?;
+        let access = source.token(gate, deadline).await.map_err(|diagnosis| diagnosis.at(Stage::Token))?;
         let credential = Credential::Token { user: user.clone(), token: access.secret.clone() };
         Ok((Self { credential, ..self.clone() }, Some(access)))
     }
 
-    /// A server refused the access token: the next one is asked for anew.
-    pub fn refused(&self) {
-        if let Credential::OAuth2 { source, .. } = &self.credential {
-            source.refused();
+    /// What a server's verdict on `secret` says of the account there: of a password what it says, of an access token what
+    /// [`super::tokens::Source::judged`] makes of it.
+    #[must_use]
+    pub fn judged(&self, secret: &SecretString, by: &Account, verdict: LoginOutcome) -> LoginOutcome {
+        match &self.credential {
+            Credential::OAuth2 { source, .. } => source.judged(secret, by, verdict),
+            Credential::Password { .. } | Credential::Token { .. } => verdict,
         }
     }
 
@@ -116,8 +119,6 @@ pub struct Granted<'a> {
     gate: &'a dyn Gate,
     account: Account,
     secret: SecretString,
-    /// The token was shown before.
-    used: bool,
     mechanisms: Vec<Mechanism>,
     failure: Option<Diagnosis>,
     told: bool,
@@ -140,12 +141,10 @@ impl<'a> Granted<'a> {
             allow_plaintext: login.allow_plaintext,
             kind,
         })?;
-        let (secret, used) = match &login.credential {
-            Credential::Password { password: secret, .. } | Credential::Token { token: secret, .. } => (secret.clone(), false),
+        let secret = match &login.credential {
+            Credential::Password { password: secret, .. } | Credential::Token { token: secret, .. } => secret.clone(),
             Credential::OAuth2 { source, .. } => {
-                let Access { secret, shown, .. } =
-                    source.show(gate, deadline).await.map_err(|diagnosis| diagnosis.at(Stage::Token))?;
-                (secret, shown)
+                source.token(gate, deadline).await.map_err(|diagnosis| diagnosis.at(Stage::Token))?.secret
             }
         };
         let account = login.account(offer.host);
@@ -158,7 +157,7 @@ impl<'a> Granted<'a> {
                     .detail("another check was logging in with these credentials all the time"));
             }
         }
-        Ok(Self { login, offer, gate, account, secret, used, mechanisms, failure: None, told: false })
+        Ok(Self { login, offer, gate, account, secret, mechanisms, failure: None, told: false })
     }
 
     /// The mechanisms to try, in order: each only where the one before was not judged.
@@ -196,8 +195,7 @@ impl<'a> Granted<'a> {
             }
         };
         *outcome = Some(judged);
-        let forgiven = judged == LoginOutcome::Refused && self.token_refused();
-        self.tell(if forgiven { LoginOutcome::Undecided } else { judged });
+        self.tell(self.login.judged(&self.secret, &self.account, judged));
         Some(result)
     }
 
@@ -205,13 +203,6 @@ impl<'a> Granted<'a> {
     #[must_use]
     pub fn exhausted(mut self) -> Diagnosis {
         self.failure.take().unwrap_or_else(|| Diagnosis::new(Reason::AuthMechanismNotOffered))
-    }
-
-    /// Lets go of a token that was refused. Whether it was taken by a server before: it may have been revoked since, which says
-    /// nothing of the credential that it was had with; the next check shows another.
-    fn token_refused(&self) -> bool {
-        self.login.refused();
-        self.used
     }
 
     fn tell(&mut self, outcome: LoginOutcome) {

@@ -6,10 +6,13 @@ use futures::future::{BoxFuture, FutureExt};
 use mailverity::{
     api::{Class, Reason},
     mail::{Diagnosis, oauth2::Grant},
-    verify::tokens::{
-        Source, Tokens,
-        device::DeviceLogin,
-        keep::{Keeper, Kept, Owner, Place, Safe, Unwritten},
+    verify::{
+        report::LoginOutcome,
+        tokens::{
+            Source, Tokens,
+            device::DeviceLogin,
+            keep::{Keeper, Kept, Owner, Place, Safe, Unwritten},
+        },
     },
 };
 use secrecy::ExposeSecret;
@@ -86,6 +89,7 @@ fn source(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>) -> Source 
         consent,
         login: None,
         pending: None,
+        stored: None,
     })
 }
 
@@ -103,6 +107,7 @@ fn by_device(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>, applica
         consent: String::new(),
         login: Some(login),
         pending: None,
+        stored: None,
     })
 }
 
@@ -125,7 +130,7 @@ async fn the_newest_refresh_token_is_shown_and_the_next_is_kept() {
     // Another process has led in between.
     memory.put("seed", "theirs");
     let source = source(&provider, &memory, &tokens);
-    source.refused();
+    let _ = source.judged(&"one".to_owned().into(), source.account(), LoginOutcome::Refused);
     assert_eq!(ask(&source, &gate(), TIME).await.unwrap(), "two");
     assert_eq!(shown(&provider), ["seed", "theirs"]);
     assert_eq!(memory.refresh().as_deref(), Some("r2"));
@@ -230,4 +235,42 @@ async fn two_applications_do_not_take_a_secret_from_each_other() {
     assert_eq!(refused.reason, Reason::Conflict);
     assert!(refused.said().contains("kubectl mail login ms/relay"), "{}", refused.said());
     assert_eq!((provider.asked(), memory.refresh().as_deref()), (0, Some("their token")));
+}
+
+#[tokio::test]
+async fn what_could_not_be_kept_for_one_is_kept_before_another_asks_by_it() {
+    let provider = Provider::that(vec![given("one", "r1"), given("two", "r2")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    let request = |scope: &str, key: &str| {
+        let source = source(&provider, &memory, &tokens);
+        let mut request = provider.request();
+        request.grant = Grant::RefreshToken("seed".to_owned().into());
+        request.scopes = vec![scope.to_owned()];
+        Source::new(Arc::clone(&tokens), request, key.to_owned()).kept_in(source.safe().unwrap().clone())
+    };
+    let (mail, more, gate) = (request("mail", "a"), request("more", "b"), gate());
+    memory.away(5);
+    assert_eq!(ask(&mail, &gate, TIME).await.unwrap_err().class, Class::Transient);
+    assert_eq!(ask(&more, &gate, TIME).await.unwrap(), "two");
+    assert_eq!(shown(&provider), ["seed", "r1"], "none is shown twice");
+    assert_eq!(ask(&mail, &gate, TIME).await.unwrap(), "one");
+    assert_eq!(memory.refresh().as_deref(), Some("r2"));
+}
+
+#[tokio::test]
+async fn a_secret_that_is_taken_away_during_a_request_is_made_again() {
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    memory.put("seed", "r0");
+    memory.away(1);
+    let source = source(&provider, &memory, &tokens);
+    let away = async {
+        while memory.0.lock().unwrap().away > 0 {
+            tokio::task::yield_now().await;
+        }
+        memory.0.lock().unwrap().kept = None;
+    };
+    let gate = gate();
+    let (token, ()) = tokio::join!(ask(&source, &gate, TIME), away);
+    assert_eq!((token.unwrap().as_str(), memory.refresh().as_deref()), ("one", Some("r1")));
 }

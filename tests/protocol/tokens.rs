@@ -20,9 +20,12 @@ use mailverity::{
     },
     verify::{
         Gate,
+        gate::Account,
+        report::LoginOutcome,
         tokens::{Source, Tokens},
     },
 };
+use secrecy::SecretString;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -194,9 +197,36 @@ async fn a_token_is_asked_for_once_and_shared() {
         assert_eq!(token.unwrap(), "an-access-token");
     }
     assert_eq!(provider.asked(), 1);
-    source.refused();
+    let _ = source.judged(&"an-access-token".to_owned().into(), source.account(), LoginOutcome::Refused);
     ask(&source, &gate(), TIME).await.unwrap();
     assert_eq!(provider.asked(), 2, "what a mail server refused is not shown again");
+}
+
+#[tokio::test]
+async fn a_refusal_is_forgiven_to_none_but_an_account_that_the_token_has_opened_before() {
+    // promise 8
+    let another = json(200, r#"{"access_token":"another","token_type":"Bearer","expires_in":3600}"#);
+    let provider = Provider::that(vec![json(200, GOOD), another], "good").await;
+    let source = provider.source();
+    let token: SecretString = ask(&source, &gate(), TIME).await.unwrap().into();
+    let account = |user: &str| Account { host: "mail.test".to_owned(), user: user.to_owned(), secret: user.to_owned() };
+    let judged = |user: &str, verdict| source.judged(&token, &account(user), verdict);
+    assert_eq!(judged("alice", LoginOutcome::Accepted), LoginOutcome::Accepted);
+    for _ in 0..2 {
+        assert_eq!(judged("bob", LoginOutcome::Refused), LoginOutcome::Refused, "alice's luck is not bob's");
+    }
+    ask(&source, &gate(), TIME).await.unwrap();
+    assert_eq!(provider.asked(), 1, "and his refusal takes nothing from alice");
+    assert_eq!(judged("alice", LoginOutcome::Refused), LoginOutcome::Undecided, "it may have been revoked");
+    ask(&source, &gate(), TIME).await.unwrap();
+    assert_eq!(provider.asked(), 2);
+    assert_eq!(
+        judged("alice", LoginOutcome::Refused),
+        LoginOutcome::Refused,
+        "the verdict on an older one says nothing of a newer"
+    );
+    ask(&source, &gate(), TIME).await.unwrap();
+    assert_eq!(provider.asked(), 2);
 }
 
 #[tokio::test]

@@ -312,13 +312,11 @@ impl<'a> Granted<'a> {
 
     pub(super) fn tell(&mut self, outcome: LoginOutcome) {
         let Some(account) = self.account.take() else { return };
-        let refused = self.access.as_ref().filter(|_| outcome == LoginOutcome::Refused);
-        if let (Some(_), Some(login)) = (refused, self.login) {
-            login.refused();
-        }
-        // A token that was taken before may have been revoked since, which says nothing of what it was had with.
-        let forgiven = refused.is_some_and(|access| access.shown);
-        self.gate.logged_in(&account, if forgiven { LoginOutcome::Undecided } else { outcome });
+        let outcome = match (self.login, &self.access) {
+            (Some(login), Some(access)) => login.judged(&access.secret, &account, outcome),
+            _ => outcome,
+        };
+        self.gate.logged_in(&account, outcome);
     }
 }
 

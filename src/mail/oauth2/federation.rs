@@ -19,6 +19,7 @@ use crate::{
     api::{Class, Reason},
     mail::{
         Diagnosis,
+        diagnosis::printable,
         https::{Answer, Https, Url},
     },
 };
@@ -112,7 +113,7 @@ impl Federation {
 
     fn refused(&self, answered: &Answer, error: Option<GoogleError>) -> Refusal {
         let (status, message) = error.map(|error| (error.status, error.message)).unwrap_or_default();
-        let status = status.unwrap_or_else(|| answered.status.to_string());
+        let status = status.map_or_else(|| answered.status.to_string(), |status| printable(&status, 64));
         let detail = format!("{} does not sign for {}: {status}", self.signing.host, self.account);
         let later = answered.status >= 500 || answered.status == 429;
         let diagnosis = Diagnosis::new(Reason::OAuthTokenFailed)

@@ -233,7 +233,7 @@ impl Client {
             _ => Fault::default(),
         };
         let words = printable(&self.secrets.scrub(&without_time(&fault.message)), crate::mail::diagnosis::WORDS);
-        let names: Vec<String> = fault.names.iter().take(8).map(|name| printable(name, 64)).collect();
+        let names: Vec<String> = fault.names.iter().take(8).map(|name| printable(&self.secrets.scrub(name), 64)).collect();
         let said = Said { status: answer.status, names: &names, words: &words };
         let verdict = (self.judge)(&said);
         let name = names.first().map(|name| format!(" {name}")).unwrap_or_default();

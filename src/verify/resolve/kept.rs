@@ -8,14 +8,14 @@ use secrecy::ExposeSecret;
 
 use super::{About, invalid, oauth2::unavailable};
 use crate::{
-    api::v1alpha1::OAuth2,
+    api::v1alpha1::{ALLOWED_HOSTS, OAuth2},
     mail::{
         Diagnosis,
         https::Url,
         oauth2::{Grant, Request},
     },
     verify::{
-        References,
+        References, Stored,
         tokens::{
             device::DeviceLogin,
             keep::{Owner, Place, Safe},
@@ -76,7 +76,9 @@ pub(super) async fn safe(
         name: if about.kind == "MailServer" { format!("ms/{}", about.name) } else { about.name.to_owned() },
     });
     let pending = kept.device.filter(|_| login.is_some() && kept.application == application);
-    Ok(Some(Safe { keeper, place, application, consent, login, pending }))
+    let annotations = kept.allowed_hosts.into_iter().map(|hosts| (ALLOWED_HOSTS.to_owned(), hosts)).collect();
+    let stored = kept.version.map(|_| Stored { annotations, ..Stored::default() });
+    Ok(Some(Safe { keeper, place, application, consent, login, pending, stored }))
 }
 
 fn kept_elsewhere(namespace: &str, name: &str) -> Diagnosis {

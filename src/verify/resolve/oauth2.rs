@@ -21,7 +21,11 @@ use crate::{
         oauth2::{self, Algorithm, Proof, Request, SigningKey, presets},
         tls,
     },
-    verify::{Credential, Endpoint, Login, References, Stored, tokens::Source, warnings::Ends},
+    verify::{
+        Credential, Endpoint, Login, References, Stored,
+        tokens::{Source, keep::APPLICATION},
+        warnings::Ends,
+    },
 };
 
 /// The key of a client secret, where `secretRef.key` names none.
@@ -76,6 +80,9 @@ pub(super) async fn account(
     for Read { place, stored, .. } in &read {
         pinned(place, stored, about.require_allowed_hosts, &places, skip_verify)?;
     }
+    if vouched.is_some() && about.require_allowed_hosts {
+        return Err(invalid("client.workloadIdentity names no Secret that says where it may go, as this installation demands"));
+    }
     let client_id = oauth2.client_id.clone().unwrap_or_default();
     if client_id.is_empty() && oauth2.grant != Grant::ServiceAccountJWT {
         return Err(invalid("this grant needs oauth2.clientID"));
@@ -87,6 +94,12 @@ pub(super) async fn account(
     parts.extend(read.iter().flat_map(|read| read.hashed.iter().map(Vec::as_slice)));
     let request = Request { endpoint, client_id, proof, grant, scopes };
     let safe = kept::safe(oauth2, &request, device, about, references).await?;
+    if let Some((safe, stored)) =
+        safe.as_ref().filter(|safe| safe.login.is_some()).and_then(|safe| Some((safe, safe.stored.as_ref()?)))
+    {
+        // What a person's sign-in gave is in no Secret but the operator's.
+        pinned(&safe.place.to_string(), stored, about.require_allowed_hosts, &places, skip_verify)?;
+    }
     let consent = safe.as_ref().filter(|safe| safe.login.is_some()).map(|safe| safe.consent.clone()).unwrap_or_default();
     parts.push(consent.as_bytes());
     // Each namespace has an account of its own behind the same words.
@@ -277,5 +290,16 @@ async fn refresh_token(
     read: &mut Vec<Read>,
 ) -> Result<SecretString, Diagnosis> {
     let name = oauth2.token_secret_name.clone().ok_or_else(|| invalid("grant RefreshToken needs tokenSecretName"))?;
-    one(&SecretKeyRef { name, key: None }, REFRESH_TOKEN, about, references, read).await
+    let seed = one(&SecretKeyRef { name: name.clone(), key: None }, REFRESH_TOKEN, about, references, read).await?;
+    if read.last().is_some_and(|read| read.stored.annotations.contains_key(APPLICATION)) {
+        // What comes after it would be kept elsewhere, and the one who keeps it here would show it once more.
+        return Err(Diagnosis::new(Reason::Conflict)
+            .fact("other", "another grant")
+            .fact("value", format!("Secret {}/{name}", about.namespace))
+            .detail(format!(
+                "Secret {}/{name} is the operator's own, kept for another grant: name one of yours in tokenSecretName",
+                about.namespace
+            )));
+    }
+    Ok(seed)
 }

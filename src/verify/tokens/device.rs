@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Tokens,
-    keep::{Ended, Kept, Pending, Safe, Unwritten},
+    keep::{Ended, Kept, Pending, Safe},
     renew::{PATIENCE, Undone, write},
 };
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
     },
     verify::schedule::later,
 };
+
+/// Between two tries to keep what came of a code.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A login by device code: how it is asked for, and by what name a person asks for another.
 #[derive(Clone, Debug)]
@@ -204,7 +207,14 @@ impl Poll {
     async fn signed_in(&self, refresh: SecretString) {
         tracing::info!(secret = %self.safe.place, "a person has signed in");
         let consent = Uuid::new_v4().to_string();
-        self.write(|base| Kept { consent, refresh: Some(refresh), device: None, ended: None, ..base.clone() }).await;
+        let signed_in = |base: &Kept| Kept {
+            consent: consent.clone(),
+            refresh: Some(refresh.clone()),
+            device: None,
+            ended: None,
+            ..base.clone()
+        };
+        self.write(signed_in).await;
     }
 
     async fn end(&self, reason: Reason, said: &str) {
@@ -212,18 +222,21 @@ impl Poll {
         self.write(|base| Kept { device: None, ended: Some(Ended::after(base, reason, said)), ..base.clone() }).await;
     }
 
-    /// Writes what came of it, where our code is still the one that counts.
-    async fn write(&self, new: impl FnOnce(&Kept) -> Kept) {
-        let written = async {
-            let base = self.safe.keeper.read(&self.safe.place).await?.unwrap_or_default();
-            let ours = base.device.as_ref().is_some_and(|device| device.user_code == self.pending.user_code);
-            if !ours {
-                return Err(Unwritten::Changed.diagnosis());
+    /// Writes what came of it, where our code is still the one that counts. What a person's sign-in gave is nowhere else: it is
+    /// tried until it is written.
+    async fn write(&self, new: impl Fn(&Kept) -> Kept) {
+        loop {
+            let written = async {
+                let base = self.safe.keeper.read(&self.safe.place).await?.unwrap_or_default();
+                let ours = base.device.as_ref().is_some_and(|device| device.user_code == self.pending.user_code);
+                if ours { write(&self.safe, &base, new(&base)).await } else { Ok(()) }
+            };
+            let Err(failure) = written.await else { break };
+            tracing::warn!(secret = %self.safe.place, "what came of a device code is not kept yet: {}", failure.said());
+            if !self.safe.keeper.leads() || self.tokens.is_closed() {
+                break;
             }
-            write(&self.safe, &base, new(&base)).await
-        };
-        if let Err(failure) = written.await {
-            tracing::warn!(secret = %self.safe.place, "what came of a device code was not kept: {}", failure.said());
+            tokio::time::sleep(AGAIN).await;
         }
     }
 }

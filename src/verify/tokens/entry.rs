@@ -1,15 +1,16 @@
 //! What is known of one credential: its token, and how long the provider is left alone.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::{Access, keep::Kept};
+use super::Access;
 use crate::{
     mail::{Diagnosis, oauth2},
     verify::schedule::later,
@@ -37,20 +38,22 @@ struct State {
     token: Option<Had>,
     /// The refresh token that took the place of the one in the Secret, where nobody keeps it.
     refresh: Option<SecretString>,
-    /// A token that is not used before the refresh token that came with it is kept.
-    unkept: Option<Unkept>,
     failed: Option<Failed>,
 }
-
-/// A token, when it was asked for, and what was kept before it.
-pub(super) type Unkept = (oauth2::Token, Begun, Kept);
 
 struct Had {
     secret: SecretString,
     expires: Timestamp,
     renew: Instant,
     ends: Instant,
-    shown: bool,
+    /// The accounts whose servers have taken it.
+    taken_by: HashSet<String>,
+}
+
+impl Had {
+    fn is(&self, token: &SecretString) -> bool {
+        self.secret.expose_secret() == token.expose_secret()
+    }
 }
 
 struct Failed {
@@ -83,13 +86,11 @@ pub(super) enum Good {
 
 impl Entry {
     /// The token, while it is as good as that.
-    pub fn take(&self, shows: bool, good: Good) -> Option<Access> {
-        let mut state = lock(&self.state);
+    pub fn take(&self, good: Good) -> Option<Access> {
+        let state = lock(&self.state);
         let until = |had: &Had| if good == Good::Renewed { had.renew } else { had.ends };
-        let had = state.token.as_mut().filter(|had| until(had) > Instant::now())?;
-        let access = Access { secret: had.secret.clone(), expires: had.expires, shown: had.shown };
-        had.shown |= shows;
-        Some(access)
+        let had = state.token.as_ref().filter(|had| until(had) > Instant::now())?;
+        Some(Access { secret: had.secret.clone(), expires: had.expires })
     }
 
     /// A token was had. `key` is the credential's.
@@ -101,14 +102,28 @@ impl Entry {
             expires: later(begun.time, token.lifetime),
             renew: begun.instant + token.lifetime.saturating_sub(ahead),
             ends: begun.instant + token.lifetime,
-            shown: false,
+            taken_by: HashSet::new(),
         });
         state.failed = None;
     }
 
-    /// A mail server refused the token.
-    pub fn drop_token(&self) {
-        lock(&self.state).token = None;
+    /// A server took the token for this account.
+    pub fn taken(&self, token: &SecretString, account: String) {
+        let mut state = lock(&self.state);
+        if let Some(had) = state.token.as_mut().filter(|had| had.is(token)) {
+            had.taken_by.insert(account);
+        }
+    }
+
+    /// A server refused the token for this account: whether it took it before. One that others are let in with stays.
+    pub fn refused(&self, token: &SecretString, account: &str) -> bool {
+        let mut state = lock(&self.state);
+        let Some(had) = state.token.as_ref().filter(|had| had.is(token)) else { return false };
+        let before = had.taken_by.contains(account);
+        if before || had.taken_by.is_empty() {
+            state.token = None;
+        }
+        before
     }
 
     /// The refresh token that is kept in memory alone.
@@ -121,20 +136,10 @@ impl Entry {
         lock(&self.state).refresh = Some(refresh);
     }
 
-    /// A token that may not be used yet.
-    pub fn holds_back(&self, unkept: Unkept) {
-        lock(&self.state).unkept = Some(unkept);
-    }
-
-    /// The same, to be kept now.
-    pub fn held_back(&self) -> Option<Unkept> {
-        lock(&self.state).unkept.take()
-    }
-
     /// Whether something is lost where this is forgotten at `now`.
     pub fn is_needed(&self, now: Instant) -> bool {
         let state = lock(&self.state);
-        state.refresh.is_some() || state.unkept.is_some() || state.token.as_ref().is_some_and(|had| had.ends > now)
+        state.refresh.is_some() || state.token.as_ref().is_some_and(|had| had.ends > now)
     }
 
     /// The last failure, while the provider is left alone for it.

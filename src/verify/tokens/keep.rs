@@ -10,7 +10,11 @@ use super::device::DeviceLogin;
 use crate::{
     api::{Class, Reason},
     mail::Diagnosis,
+    verify::Stored,
 };
+
+/// The annotation with [`Kept::application`], by which a Secret of the operator's own is told from a user's.
+pub const APPLICATION: &str = "mailverity.dev/application";
 
 /// Where something is kept, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub struct Kept {
     pub ended: Option<Ended>,
     /// The version that was read: a write over another one is refused. None where there is nothing yet.
     pub version: Option<String>,
+    /// The annotation that says where the Secret may go, as it was read; a write leaves it as it is.
+    pub allowed_hosts: Option<String>,
 }
 
 /// A device code that waits for a person.
@@ -152,6 +158,8 @@ pub struct Safe {
     pub login: Option<DeviceLogin>,
     /// The device code that waited when it was looked at.
     pub pending: Option<Pending>,
+    /// The annotations of the Secret that say where it may go, where it is there already.
+    pub stored: Option<Stored>,
 }
 
 impl Safe {

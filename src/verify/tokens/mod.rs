@@ -38,13 +38,16 @@ use crate::{
 };
 use entry::{Entry, Good, lock};
 use keep::Safe;
-use renew::{Undone, Work};
+use renew::{Undone, Unkept, Work};
 
 /// What the answer and the keeping of it may take beyond the time of the check.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// With more credentials than this, those whose token has ended are forgotten.
 const MANY: usize = 4096;
+
+/// Of who asks by what is kept in a place, with what could not be kept there yet.
+type Turn = tokio::sync::Mutex<Option<Unkept>>;
 
 /// All tokens, and how they are asked for.
 pub struct Tokens {
@@ -53,7 +56,7 @@ pub struct Tokens {
     /// Requests under way, each a receiver.
     under_way: watch::Sender<()>,
     /// Held by who asks by the refresh token that is kept in a place.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    turns: Mutex<HashMap<String, Arc<Turn>>>,
     /// The device codes that are asked about here, with their places.
     followed: Mutex<HashSet<String>>,
     closed: AtomicBool,
@@ -72,8 +75,6 @@ pub struct Access {
     pub secret: SecretString,
     /// When it ends.
     pub expires: Timestamp,
-    /// Whether it was shown to a server before: a refusal of it then says nothing of the credential behind it.
-    pub shown: bool,
 }
 
 /// Where the tokens of one credential come from.
@@ -126,10 +127,10 @@ impl Tokens {
         self.closed.load(Ordering::SeqCst)
     }
 
-    fn turn(&self, safe: &Safe) -> Arc<tokio::sync::Mutex<()>> {
+    fn turn(&self, safe: &Safe) -> Arc<Turn> {
         let mut turns = lock(&self.turns);
         if turns.len() >= MANY {
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1 || turn.try_lock().is_ok_and(|unkept| unkept.is_some()));
         }
         Arc::clone(turns.entry(safe.place.to_string()).or_default())
     }
@@ -220,41 +221,37 @@ impl Source {
     /// # Errors
     /// Those of [`fetch`](crate::mail::oauth2::fetch) and of [`Gate::login`].
     pub async fn token(&self, gate: &dyn Gate, deadline: Instant) -> Result<Access, Diagnosis> {
-        self.had(gate, deadline, false).await
-    }
-
-    /// The same, and it will be shown to a mail server.
-    ///
-    /// # Errors
-    /// As [`Source::token`].
-    pub async fn show(&self, gate: &dyn Gate, deadline: Instant) -> Result<Access, Diagnosis> {
-        self.had(gate, deadline, true).await
-    }
-
-    /// A mail server refused the token: the next one is asked for anew.
-    pub fn refused(&self) {
-        self.tokens.entry(&self.key).drop_token();
-    }
-
-    async fn had(&self, gate: &dyn Gate, deadline: Instant, shows: bool) -> Result<Access, Diagnosis> {
         let entry = self.tokens.entry(&self.key);
-        if let Some(access) = entry.take(shows, Good::Renewed) {
+        if let Some(access) = entry.take(Good::Renewed) {
             return Ok(access);
         }
         let busy = |_| self.failed("another check was asking for the same token all the time");
         let turn = timeout_at(deadline, Arc::clone(&entry.turn).lock_owned()).await.map_err(busy)?;
-        if let Some(access) = entry.take(shows, Good::Renewed) {
+        if let Some(access) = entry.take(Good::Renewed) {
             return Ok(access);
         }
         if let Some(diagnosis) = entry.failure() {
-            return entry.take(shows, Good::ToItsEnd).ok_or(diagnosis);
+            return entry.take(Good::ToItsEnd).ok_or(diagnosis);
         }
         match Box::pin(self.ask(&entry, turn, gate, deadline)).await {
             // What is good for a while yet is used where the provider is merely away.
-            Err(diagnosis) if diagnosis.class == Class::Transient => entry.take(shows, Good::ToItsEnd).ok_or(diagnosis),
+            Err(diagnosis) if diagnosis.class == Class::Transient => entry.take(Good::ToItsEnd).ok_or(diagnosis),
             Err(diagnosis) => Err(diagnosis),
-            Ok(()) => entry.take(shows, Good::ToItsEnd).ok_or_else(|| self.failed("it gave a token that ends at once")),
+            Ok(()) => entry.take(Good::ToItsEnd).ok_or_else(|| self.failed("it gave a token that ends at once")),
         }
+    }
+
+    /// What a mail server's verdict on a token says of the account there. One that took the token before and refuses it now may have
+    /// heard that it was revoked, which says nothing of what it was had with: the next check shows another.
+    #[must_use]
+    pub fn judged(&self, token: &SecretString, by: &Account, verdict: LoginOutcome) -> LoginOutcome {
+        let (entry, account) = (self.tokens.entry(&self.key), format!("{} {}", by.host, by.secret));
+        match verdict {
+            LoginOutcome::Accepted => entry.taken(token, account),
+            LoginOutcome::Refused if entry.refused(token, &account) => return LoginOutcome::Undecided,
+            _ => {}
+        }
+        verdict
     }
 
     async fn ask(

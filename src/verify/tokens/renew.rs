@@ -58,9 +58,17 @@ impl Work {
         let Some(safe) = self.safe.take() else { return self.unkept(deadline).await };
         // Who asks for something else by the same refresh token waits for the next one.
         let turn = self.tokens.turn(&safe);
-        let _turn = turn.lock().await;
-        if let Some((token, begun, base)) = self.entry.held_back() {
-            return self.keep(&safe, base, token, begun).await;
+        let mut turn = turn.lock().await;
+        if !safe.keeper.leads() {
+            // The wait was longer than our Lease: another may show the same refresh token by now.
+            return Err(Undone::Waits(unkept("another operator leads now")));
+        }
+        if let Some(unkept) = turn.take() {
+            let ours = Arc::ptr_eq(&unkept.entry, &self.entry);
+            keep(&mut turn, unkept).await?;
+            if ours {
+                return Ok(());
+            }
         }
         let kept = safe.keeper.read(&safe.place).await.map_err(Undone::Waits)?.unwrap_or_default();
         let fits = safe.fits(&kept);
@@ -79,7 +87,10 @@ impl Work {
             (None, None) => {}
         }
         match (self.fetch(deadline).await, &safe.login) {
-            (Ok((token, begun)), _) => self.keep(&safe, kept, token, begun).await,
+            (Ok((token, begun)), _) => {
+                let (entry, key) = (Arc::clone(&self.entry), self.key.clone());
+                keep(&mut turn, Unkept { safe, base: kept, token, begun, entry, key }).await
+            }
             (Err(refusal), Some(login)) if refusal.diagnosis.reason == Reason::RefreshTokenExpired => {
                 match device::expired(login, &safe, kept, &refusal.diagnosis).await {
                     Ok(told) => Err(Undone::Waits(told)),
@@ -110,22 +121,37 @@ impl Work {
         let token = oauth2::fetch(&self.tokens.https, &self.request, begun.time, deadline).await?;
         Ok((token, begun))
     }
+}
 
-    /// Keeps the refresh token that came, if it is another than was shown, and then uses the token.
-    async fn keep(&self, safe: &Safe, base: Kept, mut token: Token, begun: Begun) -> Result<(), Undone> {
-        if let Some(refresh) = token.refresh.clone() {
-            let consent = if safe.login.is_some() { base.consent.clone() } else { safe.consent.clone() };
-            let (application, version) = (safe.application.clone(), base.version.clone());
-            let kept = Kept { application, consent, version, refresh: Some(refresh), ..Kept::default() };
-            if let Err(failure) = write(safe, &base, kept).await {
-                self.entry.holds_back((token, begun, base));
-                return Err(Undone::Waits(failure));
-            }
+/// A token that is not used before the refresh token that came with it is kept: whoever asks next in the same place keeps it first,
+/// and shows none that is older.
+pub(super) struct Unkept {
+    safe: Safe,
+    /// What was kept before it.
+    base: Kept,
+    token: Token,
+    begun: Begun,
+    /// Who has asked for it.
+    entry: Arc<Entry>,
+    /// The credential's key.
+    key: String,
+}
+
+/// Keeps the refresh token that came, if it is another than was shown, and then gives the token to who has asked for it.
+async fn keep(turn: &mut Option<Unkept>, mut unkept: Unkept) -> Result<(), Undone> {
+    let Unkept { safe, base, token, .. } = &unkept;
+    if let Some(refresh) = token.refresh.clone() {
+        let consent = if safe.login.is_some() { base.consent.clone() } else { safe.consent.clone() };
+        let (application, version) = (safe.application.clone(), base.version.clone());
+        let kept = Kept { application, consent, version, refresh: Some(refresh), ..Kept::default() };
+        if let Err(failure) = write(safe, base, kept).await {
+            *turn = Some(unkept);
+            return Err(Undone::Waits(failure));
         }
-        token.refresh = None;
-        self.entry.has(token, begun, &self.key);
-        Ok(())
     }
+    unkept.token.refresh = None;
+    unkept.entry.has(unkept.token, unkept.begun, &unkept.key);
+    Ok(())
 }
 
 /// Writes `kept` over `base`. Where another wrote in between, the newer refresh token stays.
@@ -138,7 +164,9 @@ pub(super) async fn write(safe: &Safe, base: &Kept, mut kept: Kept) -> Result<()
             Err(Unwritten::Changed) => match safe.keeper.read(&safe.place).await {
                 Ok(found) => {
                     let found = found.unwrap_or_default();
-                    if !is_as_it_was(&found, base) {
+                    // A Secret that was taken away while we asked holds nothing newer; where a person signed in, it was meant.
+                    let overtaken = !is_as_it_was(&found, base) && (found.version.is_some() || safe.login.is_some());
+                    if overtaken {
                         return Ok(());
                     }
                     kept.version = found.version;
