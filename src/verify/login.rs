@@ -61,7 +61,7 @@ impl Login {
     /// is good now, and nothing of what it is had with. With it whether the token was shown before.
     ///
     /// # Errors
-    /// Those of [`super::tokens::Source::show`].
+    /// Those of [`super::tokens::Source::token`].
     pub async fn handed(&self, gate: &dyn Gate, deadline: Instant) -> Result<(Self, Option<Access>), Diagnosis> {
         let Credential::OAuth2 { user, source } = &self.credential else { return Ok((self.clone(), None)) };
         let access = source.token(gate, deadline).await.map_err(|diagnosis| diagnosis.at(Stage::Token))?;
