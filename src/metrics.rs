@@ -251,8 +251,10 @@ impl Metrics {
     pub fn reconciled(&self, controller: &'static str, result: &'static str, took: Duration) {
         self.0.reconciles.get_or_create(&ResultLabels { controller, result }).inc();
         self.0.times.get_or_create(&ControllerLabels { controller }).observe(took.as_secs_f64());
+        // A series that is there from the beginning: none would read as no controller.
+        let errors = self.0.errors.get_or_create(&ControllerLabels { controller });
         if result == "error" {
-            self.0.errors.get_or_create(&ControllerLabels { controller }).inc();
+            errors.inc();
         }
     }
 
