@@ -116,7 +116,9 @@ impl Two {
     /// Each run has ended in a told reason.
     async fn told(&self) {
         let ended = |status: &EmailProfileStatus| {
-            status.actors.len() == 2 && status.actors.iter().all(|actor| actor.state != ProfileActorState::AwaitingMessage)
+            // One that was not begun with yet awaits nothing, and has not ended either.
+            let open = [ProfileActorState::Pending, ProfileActorState::AwaitingMessage];
+            status.actors.len() == 2 && status.actors.iter().all(|actor| !open.contains(&actor.state))
         };
         let mut all = Vec::new();
         for number in 0..self.users.len() {
