@@ -208,7 +208,9 @@ async fn killed_at_named_points(client: &str, ends: bool) {
         }
         let status = world.cluster.status_when("relay", "told that it has ended", has_ended).await;
         assert!(is(&status, "Stalled", "True", "RefreshTokenExpired"), "{status:#?}");
+        let hint = format!("put the new refresh token into Secret {}/consent.", world.cluster.namespace);
         assert!(message(&status, "Ready").contains("Let the user consent anew"), "{status:#?}");
+        assert!(message(&status, "Ready").contains(&hint), "{status:#?}");
         assert!(status.credential_held_until.is_some(), "{status:#?}");
         assert_eq!(refused(), 1, "asked once");
         operator.kill();

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use futures::FutureExt;
 use mailverity::mail::tls::certificates;
 use serde_json::Value;
 use tokio::{
@@ -90,8 +91,10 @@ impl ApiProxy {
                     let Ok(api) = tls.connect(name, tcp).await else { return };
                     let ((from_client, to_client), (from_api, to_api)) = (client.into_split(), split(api));
                     let answer = Arc::new(AtomicBool::new(false));
-                    tokio::spawn(answers(from_api, to_client, Arc::clone(&state), released.clone(), Arc::clone(&answer)));
-                    requests(from_client, to_api, &state, released, &answer).await;
+                    let heard = Arc::new(Notify::new());
+                    let (shown, held) = (Arc::clone(&state), released.clone());
+                    tokio::spawn(answers(from_api, to_client, shown, held, Arc::clone(&answer), Arc::clone(&heard)));
+                    requests(from_client, to_api, &state, released, &answer, &heard).await;
                 });
             }
         });
@@ -225,8 +228,9 @@ async fn requests(
     state: &State,
     mut released: watch::Receiver<bool>,
     answer: &AtomicBool,
+    heard: &Notify,
 ) {
-    let (mut buffer, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+    let (mut buffer, mut chunk, mut was_held) = (Vec::new(), vec![0; 64 * 1024], false);
     while let Ok(read @ 1..) = from.read(&mut chunk).await {
         buffer.extend_from_slice(&chunk[..read]);
         while let Some(length) = whole(&buffer) {
@@ -237,6 +241,9 @@ async fn requests(
                     if state.loses.load(Ordering::SeqCst) {
                         return;
                     }
+                    was_held = true;
+                    // Answers to requests before it are none to it.
+                    let _ = heard.notified().now_or_never();
                 }
                 answer.store(state.takes(after, &request), Ordering::SeqCst);
             }
@@ -245,6 +252,10 @@ async fn requests(
                 return;
             }
         }
+    }
+    if was_held {
+        // Whoever sent it may be dead. An API server whose client hangs up drops what it has not done yet: this one is to be done.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(10), heard.notified()).await;
     }
     to.shutdown().await.ok();
 }
@@ -255,6 +266,7 @@ async fn answers(
     state: Arc<State>,
     mut released: watch::Receiver<bool>,
     answer: Arc<AtomicBool>,
+    heard: Arc<Notify>,
 ) {
     let mut chunk = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut chunk).await {
@@ -262,6 +274,7 @@ async fn answers(
             state.wait(&mut released).await;
         }
         state.light().await;
+        heard.notify_one();
         if to.write_all(&chunk[..read]).await.is_err() {
             return;
         }

@@ -107,8 +107,9 @@ pub(super) async fn account(
     let key = about.key.hash(&parts);
     let fingerprint = about.key.hash(&[b"oauth2", user.as_bytes(), key.as_bytes()]);
     drop(parts);
+    let seed = read.last().filter(|_| oauth2.grant == Grant::RefreshToken).map(|seed| seed.place.clone());
     let first = read.into_iter().next();
-    let source = Source::new(tokens, request, key).ending(ends(oauth2, first.as_ref()));
+    let source = Source::new(tokens, request, key).ending(ends(oauth2, first.as_ref())).seeded_by(seed);
     let source = match safe {
         Some(safe) => source.kept_in(safe),
         None => source,

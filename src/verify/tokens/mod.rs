@@ -86,6 +86,8 @@ pub struct Source {
     key: String,
     safe: Option<Safe>,
     ends: Option<Ends>,
+    /// The Secret with the refresh token that a user has put there.
+    seed: Option<String>,
 }
 
 impl fmt::Debug for Source {
@@ -163,7 +165,7 @@ impl Source {
             _ => request.client_id.clone(),
         };
         let account = Account { host: request.endpoint.host.clone(), user, secret: key.clone() };
-        Self { tokens, request, account, key, safe: None, ends: None }
+        Self { tokens, request, account, key, safe: None, ends: None, seed: None }
     }
 
     /// The same, whose refresh tokens are kept there. A device code that waits there is asked about from now on. Of one credential that is kept in two places each has tokens of its own: what
@@ -176,6 +178,13 @@ impl Source {
         }
         self.key = format!("{} {}", safe.place, self.account.secret);
         self.safe = Some(safe);
+        self
+    }
+
+    /// The same, by the refresh token that a user has put into this Secret, `namespace/name`.
+    #[must_use]
+    pub fn seeded_by(mut self, secret: Option<String>) -> Self {
+        self.seed = secret;
         self
     }
 
@@ -298,6 +307,10 @@ impl Source {
                     asked.outcome = LoginOutcome::Refused;
                 } else {
                     entry.fails(&refusal);
+                }
+                if refusal.diagnosis.reason == Reason::RefreshTokenExpired {
+                    // Beside it may be the Secret of the application, in which nothing is wrong.
+                    return Err(refusal.diagnosis.fact("secret", self.seed.as_deref().unwrap_or_default()));
                 }
                 Err(refusal.diagnosis)
             }
