@@ -172,7 +172,7 @@ reasons! {
     RefreshTokenExpired: User, Some(c::CREDENTIALS_READY), "The refresh token is not taken any more.", "[Let the user consent anew at {anew}, and put the new refresh token into Secret {secret}.][Run `kubectl mail login {login}`, and sign in anew.][ {often}.]";
     DeviceCodePending: User, Some(c::CREDENTIALS_READY), "Somebody has to sign in with a device code.", "Open {uri}, enter {code} before {until}, and sign in with the account; or run `kubectl mail login {login}`.";
     DeviceCodeExpired: User, Some(c::CREDENTIALS_READY), "Nobody signed in with the device code in time.", "Run `kubectl mail login {login}` for a new code.";
-    DeviceCodeBlocked: User, Some(c::CREDENTIALS_READY), "The sign-in with a device code was declined, or the provider does not allow it.", "Run `kubectl mail login {login}` to try again. Where a policy blocks device codes, have it admit the application, or use grant ClientCredentials.";
+    DeviceCodeBlocked: User, Some(c::CREDENTIALS_READY), "The sign-in with a device code was declined, is not allowed, or could not give what is needed.", "[{cure}.][Where a policy blocks device codes, have it admit application {client}, or use grant ClientCredentials.] Run `kubectl mail login {login}` to try again.";
     ConsentRequired: User, Some(c::CREDENTIALS_READY), "The application lacks the consent that it needs.", "Have an administrator at {provider} consent to {scopes} for application {client}.";
 
     // The mailbox

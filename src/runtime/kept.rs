@@ -212,18 +212,20 @@ struct End {
     count: u32,
     reason: String,
     said: String,
+    #[serde(default)]
+    cure: String,
 }
 
 impl End {
     fn bytes(ended: &Ended) -> Vec<u8> {
-        let Ended { count, reason, said } = ended;
-        serde_json::json!({ "count": count, "reason": reason.as_str(), "said": said }).to_string().into_bytes()
+        let Ended { count, reason, said, cure } = ended;
+        serde_json::json!({ "count": count, "reason": reason.as_str(), "said": said, "cure": cure }).to_string().into_bytes()
     }
 
     /// None where somebody has written a reason that there is not.
     fn read(self) -> Option<Ended> {
         let reason = Reason::ALL.iter().copied().find(|reason| reason.as_str() == self.reason)?;
-        Some(Ended { count: self.count, reason, said: self.said })
+        Some(Ended { count: self.count, reason, said: self.said, cure: self.cure })
     }
 }
 
@@ -287,7 +289,8 @@ mod tests {
             expires: Timestamp::from_second(1_800_000_000).unwrap(),
             interval: Duration::from_secs(7),
         };
-        let ended = Ended { count: 2, reason: Reason::DeviceCodeExpired, said: "too late".to_owned() };
+        let ended =
+            Ended { count: 2, reason: Reason::DeviceCodeExpired, said: "too late".to_owned(), cure: "Be quick".to_owned() };
         let made = secret(&place(), &Kept { device: Some(device), ended: Some(ended.clone()), ..Kept::default() }, None);
         let read = kept(&made);
         let device = read.device.unwrap();

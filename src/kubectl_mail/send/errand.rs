@@ -33,7 +33,9 @@ pub fn manifest(original: &Object, wanted: &Wanted<'_>) -> Result<DynamicObject,
             format!("{} has no sender: set spec.sender.address, the address that its mails come from", original.name()).into()
         );
     }
-    let own = spec.pointer("/verification/actors/0/name").and_then(Value::as_str).map(str::to_owned);
+    // Those of a selector stand in the status.
+    let own = spec.pointer("/verification/actors/0/name").or_else(|| original.at("/status/actors/0/name"));
+    let own = own.and_then(Value::as_str).map(str::to_owned);
     let timeout = spec.pointer("/verification/timeout").cloned();
     if let Some(spec) = spec.as_object_mut() {
         // It is for one mail, and for nobody else to use.
@@ -109,6 +111,9 @@ mod tests {
         let spec = json!({"host": "a", "sender": {"address": "a@b"}});
         assert_eq!(made(&spec, Some("far")).unwrap()["spec"]["verification"]["actors"], json!([{"name": "far"}]));
         assert!(made(&spec, None).unwrap()["spec"]["verification"]["actors"].is_null());
+        let selected = object(Kind::MailServer, "relay", &spec, &json!({"actors": [{"name": "dmz"}]}));
+        let of_the_selector = manifest(&selected, &Wanted { to: "x@b.example", subject: None, actor: None }).unwrap();
+        assert_eq!(of_the_selector.data["spec"]["verification"]["actors"], json!([{"name": "dmz"}]));
         let mut paused = object(Kind::MailServer, "relay", &spec, &json!({}));
         paused.raw.annotations_mut().insert(SUSPEND_UNTIL.to_owned(), "2026-11-22T12:00:00Z".to_owned());
         let wanted = Wanted { to: "x@b.example", subject: None, actor: None };

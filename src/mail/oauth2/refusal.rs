@@ -128,30 +128,14 @@ fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
             told(OAuthTokenFailed, true, "Check clientID, and the client secret or certificate in the Secret of oauth2.client")
         }
         "invalid_grant" if matches!(request.grant, Grant::RefreshToken(_)) => told(RefreshTokenExpired, true, ""),
-        "invalid_grant"
-            if google
-                && ["Invalid email or User ID", "Not a valid email"].iter().any(|words| said.description.contains(words)) =>
-        {
-            told(OAuthTokenFailed, false, "The domain has no such user: check oauth2.subject")
-        }
-        "invalid_grant" if matches!(request.grant, Grant::Federated(_)) => told(
-            OAuthTokenFailed,
-            false,
-            "Check client.workloadIdentity.audience, and that the pool's provider believes the cluster's issuer and the ServiceAccount",
-        ),
-        "invalid_grant" if google && said.description.contains("short-lived token") => {
-            told(OAuthTokenFailed, false, "Check the clock of the operator's node: the assertion is not valid at Google's time")
-        }
-        "invalid_grant" if google => {
-            told(OAuthTokenFailed, true, "Check the service account's key in the Secret of oauth2.client")
-        }
+        "invalid_grant" if google => of_an_assertion(said.description, matches!(request.grant, Grant::Federated(_))),
         // RFC 8628 section 3.5; Microsoft's own words are those of
         // <https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-device-code#expected-errors>.
         "expired_token" | "code_expired" | "bad_verification_code" if by_device => told(DeviceCodeExpired, false, ""),
         "access_denied" | "authorization_declined" | "invalid_grant" if by_device => told(DeviceCodeBlocked, false, ""),
         "unauthorized_client" | "access_denied" if google => told(ConsentRequired, false, ""),
         "admin_policy_enforced" => told(
-            ConsentRequired,
+            OAuthTokenFailed,
             false,
             "Have the domain's administrator let application {client} have these scopes (Security, API controls)",
         ),
@@ -166,6 +150,21 @@ fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
         _ if said.status >= 500 || said.status == 429 => later("The provider cannot answer now, or is asked too often"),
         _ => told(OAuthTokenFailed, matches!(said.error, "invalid_grant"), ""),
     }
+}
+
+/// Google's `invalid_grant` of a service account's assertion, which says by its words alone whether the key was refused.
+fn of_an_assertion(words: &str, federated: bool) -> Meaning {
+    if ["Invalid email or User ID", "Not a valid email"].iter().any(|nobody| words.contains(nobody)) {
+        return told(Reason::OAuthTokenFailed, false, "The domain has no such user: check oauth2.subject");
+    }
+    if words.contains("short-lived token") {
+        let cure = "Check the clock of the operator's node: the assertion is not valid at Google's time";
+        return told(Reason::OAuthTokenFailed, false, cure);
+    }
+    if federated {
+        return told(Reason::OAuthTokenFailed, false, "Check oauth2.subject, and clientID, the service account that acts for it");
+    }
+    told(Reason::OAuthTokenFailed, true, "Check the service account's key in the Secret of oauth2.client")
 }
 
 /// Google's exchange of a token of somebody else's for one of its own.
@@ -287,7 +286,8 @@ mod tests {
             let by_device = !matches!(grant, Grant::ClientCredentials);
             let refused = refused("invalid_client", "words", &[code], 401, grant);
             assert_eq!(refused.diagnosis.reason == Reason::DeviceCodeBlocked, by_device, "{code}");
-            assert!(refused.diagnosis.hint().starts_with(cure), "{code}: {}", refused.diagnosis.hint());
+            let told = refused.diagnosis.get("cure").unwrap_or_default();
+            assert!(told.starts_with(cure), "{code}: {told}");
         }
     }
 

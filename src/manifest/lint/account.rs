@@ -2,7 +2,8 @@
 
 use super::{Files, Say};
 use crate::{
-    api::v1alpha1::{ALLOWED_HOSTS, Auth, SecretRef},
+    api::v1alpha1::{ALLOWED_HOSTS, Auth, OAuth2Provider, SecretRef},
+    mail::smtp::providers::{Provider, recognise},
     manifest::{Document, Finding, Severity, stored},
 };
 
@@ -18,6 +19,22 @@ pub(super) fn plaintext(field: &str, allowed: Option<bool>, say: Say) {
     if allowed == Some(true) {
         let message = "PLAIN and LOGIN show the password to whoever watches the network";
         say(Severity::Warning, &format!("{field}.allowPlaintext"), message.to_owned());
+    }
+}
+
+/// A provider's token at a host of another, which would see it and has no use for it. `field` is that of the [`Auth`].
+pub(super) fn strangers(field: &str, auth: Option<&Auth>, hosts: &[&str], say: Say) {
+    let Some(oauth2) = auth.and_then(|auth| auth.oauth2.as_ref()) else { return };
+    let (own, name) = match oauth2.provider {
+        OAuth2Provider::Microsoft365 => (Provider::Microsoft365, "Microsoft365"),
+        OAuth2Provider::Google => (Provider::Google, "Google"),
+        OAuth2Provider::Custom => return,
+    };
+    for host in hosts {
+        if recognise(host, None).is_some_and(|other| other != own) {
+            let message = format!("{host} is not {name}'s: it would be shown {name}'s token, and has no use for it");
+            say(Severity::Warning, &format!("{field}.oauth2.provider"), message);
+        }
     }
 }
 

@@ -39,6 +39,7 @@ impl Profile<'_> {
         windows(self.spec.maintenance.as_deref(), &mut say);
         let incoming = self.spec.server.as_ref().map(|server| server.host.as_str());
         let hosts: Vec<_> = incoming.into_iter().chain(outgoing.and_then(|outgoing| outgoing.host.as_deref())).collect();
+        account::strangers("spec.account", account, &hosts, &mut say);
         findings.extend(account::secret(self.document, "spec.account", account, &hosts, files));
         findings
     }

@@ -59,6 +59,7 @@ impl Server<'_> {
         windows(self.spec.maintenance.as_deref(), &mut say);
         let endpoints = self.effective();
         let hosts: Vec<_> = endpoints.iter().map(|(endpoint, _)| endpoint.host.as_str()).collect();
+        account::strangers("spec.auth", auth, &hosts, &mut say);
         findings.extend(account::secret(self.document, "spec.auth", auth, &hosts, files));
         findings
     }
@@ -166,6 +167,18 @@ mod tests {
         one("{host: a.se, test: {to: a@mail.example.com}}", "", "spec.test.to");
         let secret = format!("{SECRET}stringData: {{password: x}}\n");
         one("{host: a.se, auth: {type: Password, username: bob, secretRef: {name: s}}}", &secret, "bare login");
+    }
+
+    #[test]
+    fn a_token_at_a_strangers_is_said() {
+        let spec = |host: &str| {
+            let oauth2 = "{provider: Microsoft365, grant: RefreshToken, tenantID: a.se, clientID: x, tokenSecretName: t}";
+            format!("{{host: {host}, auth: {{type: OAuth2, username: a@b.se, secretRef: {{name: s}}, oauth2: {oauth2}}}}}")
+        };
+        let secret = format!("{SECRET}stringData: {{username: a@b.se, password: x}}\n");
+        one(&spec("smtp.gmail.com"), &secret, "spec.auth.oauth2.provider: smtp.gmail.com is not Microsoft365's");
+        assert_eq!(said("MailServer", &spec("smtp.office365.com"), &secret), [""; 0]);
+        assert_eq!(said("MailServer", &spec("relay.a.se"), &secret), [""; 0], "it may lead there");
     }
 
     #[test]

@@ -64,14 +64,34 @@ impl DeviceLogin {
 
     /// What is told of a login that came to nothing, or is no good any more.
     fn ended(&self, ended: &Ended) -> Diagnosis {
-        Diagnosis::new(ended.reason).detail(&ended.said).fact("provider", &self.authorize.endpoint.host).fact("login", &self.name)
+        let told = Diagnosis::new(ended.reason)
+            .detail(&ended.said)
+            .fact("provider", &self.authorize.endpoint.host)
+            .fact("login", &self.name);
+        // Where nothing says what stands in the way, it may be a policy.
+        if ended.cure.is_empty() { told.fact("client", &self.authorize.client_id) } else { told.fact("cure", &ended.cure) }
     }
+}
+
+fn too_late() -> Diagnosis {
+    Diagnosis::new(Reason::DeviceCodeExpired).detail("nobody signed in with the device code in time")
+}
+
+/// What ends a login by device code: that it took too long, or else whatever stands in its way, with what mends that.
+fn came_to_nothing(refusal: &Diagnosis) -> Diagnosis {
+    let cure = match (refusal.reason, refusal.get("cure")) {
+        (Reason::DeviceCodeExpired, _) => return Diagnosis::new(Reason::DeviceCodeExpired).detail(refusal.said()),
+        (_, Some(cure)) => cure.to_owned(),
+        (Reason::DeviceCodeBlocked, None) => String::new(),
+        (_, None) => refusal.hint().trim_end_matches('.').to_owned(),
+    };
+    Diagnosis::new(Reason::DeviceCodeBlocked).detail(refusal.said()).fact("cure", cure)
 }
 
 /// That the refresh token is not taken any more: it is forgotten, and a person is told. It is not shown again.
 pub(super) async fn expired(login: &DeviceLogin, safe: &Safe, base: Kept, diagnosis: &Diagnosis) -> Result<Diagnosis, Diagnosis> {
     let before = base.ended.as_ref().map_or(0, |ended| ended.count);
-    let ended = Ended { count: before, reason: Reason::RefreshTokenExpired, said: diagnosis.said() };
+    let ended = Ended { count: before, reason: Reason::RefreshTokenExpired, said: diagnosis.said(), cure: String::new() };
     let kept = Kept { refresh: None, device: None, ended: Some(ended.clone()), ..base.clone() };
     write(safe, &base, kept).await?;
     Ok(login.ended(&ended))
@@ -93,7 +113,7 @@ pub(super) async fn begin(
         }
         (Some(_), _) if !asked => {
             // It ended while nobody asked.
-            let ended = Ended::after(&base, Reason::DeviceCodeExpired, "nobody signed in with the device code in time");
+            let ended = Ended::after(&base, &too_late());
             let kept = Kept { device: None, ended: Some(ended.clone()), ..base.clone() };
             return match write(safe, &base, kept).await {
                 Ok(()) => Undone::Waits(login.ended(&ended)),
@@ -167,7 +187,7 @@ impl Poll {
     async fn ask(&self, interval: &mut Duration, _under_way: watch::Receiver<()>) -> bool {
         let now = Timestamp::now();
         if now >= self.pending.expires {
-            self.end(Reason::DeviceCodeExpired, "nobody signed in with the device code in time").await;
+            self.end(&too_late()).await;
             return true;
         }
         let safe = self.safe.clone();
@@ -182,8 +202,8 @@ impl Poll {
                 if let Some(refresh) = token.refresh {
                     self.signed_in(refresh).await;
                 } else {
-                    let fault = "the provider gave no refresh token: oauth2.scopes lacks offline_access";
-                    self.end(Reason::DeviceCodeBlocked, fault).await;
+                    let nothing = Diagnosis::new(Reason::DeviceCodeBlocked).detail("the provider gave no refresh token");
+                    self.end(&nothing.fact("cure", "Add offline_access to oauth2.scopes")).await;
                 }
                 true
             }
@@ -195,11 +215,7 @@ impl Poll {
                 false
             }
             Err(refusal) => {
-                let reason = match refusal.diagnosis.reason {
-                    Reason::DeviceCodeExpired => Reason::DeviceCodeExpired,
-                    _ => Reason::DeviceCodeBlocked,
-                };
-                self.end(reason, &refusal.diagnosis.said()).await;
+                self.end(&came_to_nothing(&refusal.diagnosis)).await;
                 true
             }
         }
@@ -218,9 +234,9 @@ impl Poll {
         self.write(signed_in).await;
     }
 
-    async fn end(&self, reason: Reason, said: &str) {
-        tracing::info!(secret = %self.safe.place, %reason, "a login by device code came to nothing");
-        self.write(|base| Kept { device: None, ended: Some(Ended::after(base, reason, said)), ..base.clone() }).await;
+    async fn end(&self, diagnosis: &Diagnosis) {
+        tracing::info!(secret = %self.safe.place, reason = %diagnosis.reason, "a login by device code came to nothing");
+        self.write(|base| Kept { device: None, ended: Some(Ended::after(base, diagnosis)), ..base.clone() }).await;
     }
 
     /// Writes what came of it, where our code is still the one that counts. What a person's sign-in gave is nowhere else: it is

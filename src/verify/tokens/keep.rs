@@ -88,14 +88,17 @@ pub struct Ended {
     pub reason: Reason,
     /// What was said, scrubbed.
     pub said: String,
+    /// What mends it, where that is known; else empty.
+    pub cure: String,
 }
 
 impl Ended {
     /// One more end.
     #[must_use]
-    pub fn after(base: &Kept, reason: Reason, said: &str) -> Self {
+    pub fn after(base: &Kept, diagnosis: &Diagnosis) -> Self {
         let count = base.ended.as_ref().map_or(0, |ended| ended.count).saturating_add(1);
-        Self { count, reason, said: said.to_owned() }
+        let cure = diagnosis.get("cure").unwrap_or_default().to_owned();
+        Self { count, reason: diagnosis.reason, said: diagnosis.said(), cure }
     }
 }
 
