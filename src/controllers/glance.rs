@@ -235,12 +235,11 @@ impl<O> Glance<O> {
         }
         // What a run looks for may take longer than until its turn has come.
         let planned = self.status.next_check.as_ref().map(|next| next.0.as_second()).max(self.status.looks_until);
-        let is_new = || {
-            let unjudged =
-                self.conditions().any(|told| [(c::VERIFIED, "Unknown"), (c::ROUND_TRIP_HEALTHY, "Unknown")].contains(&told));
-            self.is_fresh() || unjudged
-        };
-        planned.or_else(|| is_new().then(|| self.metadata.creation_timestamp.as_ref().map(|made| made.0.as_second())).flatten())
+        let unjudged = [(c::VERIFIED, "Unknown"), (c::ROUND_TRIP_HEALTHY, "Unknown")];
+        if planned.is_none() && (self.is_fresh() || self.conditions().any(|told| unjudged.contains(&told))) {
+            return self.metadata.creation_timestamp.as_ref().map(|made| made.0.as_second());
+        }
+        planned
     }
 
     /// When a right answer last came in time, in seconds since 1970.
