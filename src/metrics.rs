@@ -42,6 +42,11 @@ struct FailureLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InstallationLabels {
+    installation: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PurposeLabels {
     purpose: &'static str,
 }
@@ -75,7 +80,7 @@ struct Inner {
     logins: Family<OutcomeLabels, Counter>,
     round_trips: Histogram,
     bounces: Counter,
-    leader: Gauge,
+    leader: Family<InstallationLabels, Gauge>,
     reconciles: Family<ResultLabels, Counter>,
     errors: Family<ControllerLabels, Counter>,
     times: Family<ControllerLabels, Histogram, fn() -> Histogram>,
@@ -112,7 +117,7 @@ impl Default for Inner {
             logins: Family::default(),
             round_trips: round_trip_buckets(),
             bounces: Counter::default(),
-            leader: Gauge::default(),
+            leader: Family::default(),
             reconciles: Family::default(),
             errors: Family::default(),
             times: Family::new_with_constructor(reconcile_buckets),
@@ -167,9 +172,10 @@ impl Metrics {
         *lock(&self.0.objects) = Some(objects);
     }
 
-    /// This replica leads, or does not.
-    pub fn leads(&self, leads: bool) {
-        self.0.leader.set(i64::from(leads));
+    /// This replica leads its installation, or does not.
+    pub fn leads(&self, installation: &str, leads: bool) {
+        let labels = InstallationLabels { installation: installation.to_owned() };
+        self.0.leader.get_or_create(&labels).set(i64::from(leads));
     }
 
     /// A check has ended: the stages that ran, and why it failed.
@@ -280,7 +286,7 @@ mod tests {
         metrics.sent("Test");
         metrics.round_trip(Duration::from_millis(1200));
         metrics.bounced();
-        metrics.leads(true);
+        metrics.leads("mailverity", true);
         let text = metrics.encode().unwrap();
         for start in [
             r#"controller_runtime_reconcile_total{controller="mailserver",result="error"} 1"#,
@@ -291,7 +297,7 @@ mod tests {
             r#"mailverity_messages_sent_total{purpose="Test"} 1"#,
             "mailverity_roundtrip_duration_seconds_count 1",
             "mailverity_bounces_total 1",
-            "mailverity_leader 1",
+            r#"mailverity_leader{installation="mailverity"} 1"#,
         ] {
             assert!(text.lines().any(|l| l == start), "{start} in\n{text}");
         }

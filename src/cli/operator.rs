@@ -165,6 +165,8 @@ impl Operator {
         let guard = self.reach.guard(&config).await;
         let client = Client::try_from(config)?;
         let (health, metrics) = (Health::default(), Metrics::default());
+        // Told from the beginning: a replica that never gets to the election is one that does not lead.
+        metrics.leads(&self.name, false);
         if let Listen::On(address) = self.metrics_address {
             let bound = server::listen(address, health.clone(), metrics.clone(), stop.clone()).await;
             let bound = bound.map_err(|source| Error::Listen { address, source })?;

@@ -299,6 +299,7 @@ impl<K: Kind> Looked for Context<K> {
                 namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
                 name: object.metadata.name.as_deref().unwrap_or_default(),
                 conditions: object.conditions().collect(),
+                next_check: object.next_check(),
                 not_after: object.not_after(),
                 credential_ends: object.credential_ends(),
                 last_success: object.last_success(),

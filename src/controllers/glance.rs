@@ -9,7 +9,10 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::{
-    api::v1alpha1::{ListenerStatus, ObjectRef, condition as c},
+    api::{
+        Reason,
+        v1alpha1::{ListenerStatus, ObjectRef, condition as c},
+    },
     runtime::Name,
 };
 
@@ -110,7 +113,12 @@ pub struct Told {
     #[serde(default, deserialize_with = "lenient")]
     observed_generation: Option<i64>,
     #[serde(default, deserialize_with = "conditions")]
-    conditions: Box<[(u8, u8)]>,
+    conditions: Conditions,
+    #[serde(default, rename = "nextCheckTime", alias = "nextRunTime", alias = "nextProbeTime", deserialize_with = "lenient")]
+    next_check: Option<Time>,
+    /// Until when the mails of a run are looked for.
+    #[serde(default, rename = "verification", deserialize_with = "deadline")]
+    looks_until: Option<i64>,
     #[serde(default, rename = "tls", deserialize_with = "not_after")]
     not_after: Option<i64>,
     #[serde(default, rename = "oauth2", deserialize_with = "credential_ends")]
@@ -138,6 +146,15 @@ pub struct Told {
     /// How often in a row they were refused.
     #[serde(default, deserialize_with = "lenient")]
     pub credential_refusals: Option<u32>,
+}
+
+/// What is kept of a status's conditions.
+#[derive(Clone, Debug, Default)]
+struct Conditions {
+    /// Type and status, by number.
+    list: Box<[(u8, u8)]>,
+    /// Whether another object that it names does not work, which is all that it waits for.
+    waits: bool,
 }
 
 impl Told {
@@ -200,7 +217,29 @@ impl<O> Glance<O> {
 
     /// Its conditions: type and status.
     pub fn conditions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.status.conditions.iter().map(|(type_, status)| (TYPES[usize::from(*type_)], STATUSES[usize::from(*status)]))
+        self.status.conditions.list.iter().map(|(type_, status)| (TYPES[usize::from(*type_)], STATUSES[usize::from(*status)]))
+    }
+
+    /// When its next check is due, in seconds since 1970. None while no check would run: it is suspended, paused or in a window,
+    /// its credentials are held, what it names cannot be had, or it waits for another object. One that was never judged is due since
+    /// it was made.
+    #[must_use]
+    pub fn next_check(&self) -> Option<i64> {
+        let rests = self.conditions().any(|(type_, status)| match type_ {
+            c::SUSPENDED | c::CREDENTIAL_HELD => status == "True",
+            c::ACCEPTED | c::RESOLVED_REFS | c::CREDENTIALS_READY => status != "True",
+            _ => false,
+        });
+        if rests || self.is_suspended() || self.status.conditions.waits {
+            return None;
+        }
+        // What a run looks for may take longer than until its turn has come.
+        let planned = self.status.next_check.as_ref().map(|next| next.0.as_second()).max(self.status.looks_until);
+        let unjudged = [(c::VERIFIED, "Unknown"), (c::ROUND_TRIP_HEALTHY, "Unknown")];
+        if planned.is_none() && (self.is_fresh() || self.conditions().any(|told| unjudged.contains(&told))) {
+            return self.metadata.creation_timestamp.as_ref().map(|made| made.0.as_second());
+        }
+        planned
     }
 
     /// When a right answer last came in time, in seconds since 1970.
@@ -274,16 +313,28 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) ->
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-fn conditions<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[(u8, u8)]>, D::Error> {
+fn conditions<'de, D: Deserializer<'de>>(from: D) -> Result<Conditions, D::Error> {
     #[derive(Deserialize)]
     struct Condition {
         #[serde(rename = "type")]
         type_: String,
         status: String,
+        #[serde(default)]
+        reason: String,
     }
     let number = |known: &[&str], word: &str| known.iter().position(|known| *known == word).and_then(|at| u8::try_from(at).ok());
     let all: Vec<Condition> = lenient(from)?;
-    Ok(all.iter().filter_map(|c| Some((number(&TYPES, &c.type_)?, number(&STATUSES, &c.status)?))).collect())
+    let list = all.iter().filter_map(|c| Some((number(&TYPES, &c.type_)?, number(&STATUSES, &c.status)?))).collect();
+    let waits = all.iter().any(|known| known.type_ == c::READY && known.reason == Reason::DependencyNotReady.as_str());
+    Ok(Conditions { list, waits })
+}
+
+fn deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Default, Deserialize)]
+    struct Verification {
+        deadline: Option<Timestamp>,
+    }
+    Ok(lenient::<D, Verification>(from)?.deadline.map(Timestamp::as_second))
 }
 
 fn not_after<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
@@ -313,72 +364,4 @@ fn holds_any<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::api::v1alpha1::MailServer;
-
-    type Glance = super::Glance<MailServer>;
-
-    #[test]
-    fn what_metrics_and_checks_need_is_kept_and_the_rest_is_not() {
-        let glance: Glance = serde_json::from_value(json!({
-            "metadata": {
-                "name": "relay", "namespace": "mail", "generation": 3, "labels": {"a": "b"},
-                "annotations": {"mailverity.dev/verify-requested-at": "x", "example.com/other": "y"},
-            },
-            "spec": {"host": "smtp.corp.example", "suspend": true},
-            "status": {
-                "observedGeneration": 2,
-                "conditions": [{"type": "Ready", "status": "True"}, {"type": "Alien", "status": "True"}],
-                "tls": {"notAfter": "1970-01-01T00:01:00Z"},
-                "claim": {"id": "x"},
-                "credentialsObserved": "abc", "credentialHeldUntil": "1970-01-01T00:02:00Z", "credentialRefusals": 2,
-            },
-        }))
-        .unwrap();
-        assert!(glance.is_suspended() && !glance.is_fresh() && glance.status.is_claimed());
-        assert_eq!(glance.conditions().collect::<Vec<_>>(), [("Ready", "True")]);
-        assert_eq!((glance.not_after(), glance.status.credential_refusals), (Some(60), Some(2)));
-        assert_eq!(glance.status.credentials_observed.as_deref(), Some("abc"));
-        assert_eq!(glance.metadata.labels, None);
-        assert_eq!(glance.metadata.annotations.unwrap().into_keys().collect::<Vec<_>>(), ["mailverity.dev/verify-requested-at"]);
-    }
-
-    #[test]
-    fn no_object_is_too_malformed_to_be_known() {
-        for (spec, status) in [
-            (json!(null), json!(null)),
-            (json!("text"), json!([])),
-            (
-                json!({"suspend": "yes"}),
-                json!({"conditions": {"a": 1}, "tls": 5, "credentialRefusals": -1, "observedGeneration": "1"}),
-            ),
-        ] {
-            let object = json!({"metadata": {"name": "relay"}, "spec": spec, "status": status});
-            let glance: Glance = serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{object}: {error}"));
-            assert!(glance.is_fresh() && !glance.is_suspended(), "{object}");
-        }
-        assert!(serde_json::from_value::<Glance>(json!({"metadata": {"name": "relay"}})).unwrap().is_fresh());
-    }
-
-    #[test]
-    fn one_claim_or_a_list_of_them_is_a_claim_and_an_empty_list_is_none() {
-        for (status, claimed) in [
-            (json!({"claims": [{"id": "x"}]}), true),
-            (json!({"claims": [], "claim": {"id": "x"}}), true),
-            (json!({"claims": []}), false),
-            (json!({"claims": {"id": "x"}}), false),
-            (json!({}), false),
-        ] {
-            let glance: Glance = serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap();
-            assert_eq!(glance.status.is_claimed(), claimed, "{status}");
-        }
-    }
-
-    #[test]
-    fn every_condition_type_has_a_number() {
-        assert!(TYPES.iter().all(|type_| TYPES.iter().filter(|other| *other == type_).count() == 1));
-    }
-}
+mod tests;

@@ -243,6 +243,10 @@ impl Objects for Term {
         self.kinds().for_each(|kind| kind.objects(each));
     }
 
+    fn installation(&self) -> &str {
+        &self.ground.settings.installation
+    }
+
     fn budget_remaining(&self) -> u32 {
         self.ground.memory.with_budgets(|budgets| budgets.remaining(Timestamp::now()))
     }
@@ -342,6 +346,7 @@ pub(super) mod tests {
                 namespace: "mail",
                 name: "one",
                 conditions: Vec::new(),
+                next_check: None,
                 not_after: Some(1),
                 credential_ends: None,
                 last_success: None,

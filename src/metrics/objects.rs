@@ -18,6 +18,8 @@ pub trait Objects: Send + Sync {
     /// Calls `each` with every object: its kind, its name, its conditions as type and status, and the last moment of its
     /// server's certificate in seconds since 1970.
     fn each(&self, each: &mut dyn FnMut(Object<'_>));
+    /// The name of the installation that looks after them.
+    fn installation(&self) -> &str;
     /// The mails that the installation may still send in this hour.
     fn budget_remaining(&self) -> u32;
     /// What is paused: `all` and names of namespaces.
@@ -39,7 +41,9 @@ pub struct Object<'a> {
     pub name: &'a str,
     /// Its conditions: type and status.
     pub conditions: Vec<(&'a str, &'a str)>,
-    /// The end of its server's certificate, in seconds since 1970.
+    /// When its next check is due, in seconds since 1970, where one would run then.
+    pub next_check: Option<i64>,
+    /// The end of its server's certificate, likewise.
     pub not_after: Option<i64>,
     /// The end of what its application proves itself by, likewise.
     pub credential_ends: Option<i64>,
@@ -69,6 +73,13 @@ impl Collector for Scrape {
                     metric.encode_family(&(object.labels(), labels))?.encode_gauge(&1_i64)?;
                 }
                 Ok(())
+            })
+        })?;
+        gauge("mailverity_next_check_timestamp_seconds", "When the next check of an object is due, since 1970", &mut |metric| {
+            let of = [("installation", objects.installation())];
+            every(&*objects, |object| match object.next_check {
+                Some(due) => metric.encode_family(&(object.labels(), of))?.encode_gauge(&due),
+                None => Ok(()),
             })
         })?;
         gauge("mailverity_tls_certificate_not_after_seconds", "End of a server's certificate, since 1970", &mut |metric| {
@@ -144,10 +155,14 @@ mod tests {
                 namespace: "shop",
                 name: "relay",
                 conditions,
+                next_check: Some(1_800_000_000),
                 not_after: Some(1_900_000_000),
                 credential_ends: Some(1_950_000_000),
                 last_success: Some(7),
             });
+        }
+        fn installation(&self) -> &'static str {
+            "second"
         }
         fn budget_remaining(&self) -> u32 {
             200
@@ -173,6 +188,7 @@ mod tests {
         for line in [
             r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Ready",status="True"} 1"#,
             r#"mailverity_condition{kind="MailServer",namespace="shop",name="relay",type="Verified",status="Unknown"} 1"#,
+            r#"mailverity_next_check_timestamp_seconds{kind="MailServer",namespace="shop",name="relay",installation="second"} 1800000000"#,
             r#"mailverity_tls_certificate_not_after_seconds{kind="MailServer",namespace="shop",name="relay"} 1900000000"#,
             r#"mailverity_credential_expiry_seconds{kind="MailServer",namespace="shop",name="relay"} 1950000000"#,
             r#"mailverity_roundtrip_last_success_timestamp_seconds{kind="MailServer",namespace="shop",name="relay"} 7"#,

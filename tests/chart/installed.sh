@@ -10,6 +10,13 @@ crds() {
 }
 check "the chart of the kinds installs and upgrades" crds
 
+notes() { # words argument...
+  helm install mailverity charts/mailverity --namespace mailverity-system --dry-run=client "${@:2}" | sed -n '/^NOTES:/,$p' >"$dir/notes"
+  grep -qF -- "$1" "$dir/notes" || { cat "$dir/notes" && return 1; }
+}
+check "the notes say where a pull secret has to be" notes "mailverity-system, mail-actor-dmz, mailverity-receiver" \
+  --set 'image.pullSecrets={pull}' --set 'actors[0].name=dmz' --set receiver.enabled=true
+
 # What the API server itself says of each kind; a field that it does not know is an error.
 schemas=$dir/schemas
 kinds='v1:Namespace,ServiceAccount,Service,ConfigMap apps/v1:Deployment policy/v1:PodDisruptionBudget

@@ -29,11 +29,7 @@ async fn a_restart_runs_no_check_that_is_not_due_and_idleness_writes_nothing() {
     operator.kill();
     operator.start();
     cluster.until("ready again", async || operator.get("/readyz").await.filter(|(code, _)| *code == 200)).await;
-    cluster
-        .until("leading again", async || {
-            operator.get("/metrics").await.filter(|(_, text)| text.lines().any(|line| line == "mailverity_leader 1"))
-        })
-        .await;
+    cluster.until("leading again", async || operator.leads().await.then_some(())).await;
     let writes = cluster.writes().len();
     tokio::time::sleep(Duration::from_secs(10)).await;
     for (name, id) in names.iter().zip(&ids) {
@@ -78,6 +74,7 @@ async fn series_of_a_deleted_object_disappear_and_readiness_says_what_is_pending
     let text = cluster.until("series", async || Some(series().await).filter(|text| text.contains("name=\"relay\""))).await;
     for name in [
         "mailverity_condition",
+        "mailverity_next_check_timestamp_seconds",
         "mailverity_check_stage_duration_seconds",
         "mailverity_tls_certificate_not_after_seconds",
         "mailverity_logins_total",

@@ -21,8 +21,14 @@ use super::{
 };
 
 /// Values of the chart as they are where nobody says otherwise, but in seconds.
-const VALUES: [(&str, &str); 4] =
-    [("unverifiedFor", "1s"), ("certificateDays", "14"), ("checkInterval", "1h"), ("pausedFor", "1s")];
+const VALUES: [(&str, &str); 6] = [
+    ("installation", "mailverity"),
+    ("unverifiedFor", "1s"),
+    ("certificateDays", "14"),
+    ("credentialDays", "14"),
+    ("overdueFor", "30m"),
+    ("pausedFor", "1s"),
+];
 
 /// The titles of the dashboard's panels, each with a query.
 fn panels() -> Vec<(String, String)> {
@@ -103,7 +109,11 @@ async fn each_alert_fires_at_its_failure() {
     let (stack, cluster) = (Stack::get(), Cluster::new("alerts").await);
     let mut operator = cluster.operator(&["--max-messages-per-hour", "1"]).await;
     // The certificate of the mail stack holds for twenty days.
-    let values = [("unverifiedFor", "1s"), ("certificateDays", "30"), ("checkInterval", "10s"), ("pausedFor", "1s")];
+    let values = VALUES.map(|(name, value)| match name {
+        "certificateDays" => (name, "30"),
+        "overdueFor" => (name, "5s"),
+        _ => (name, value),
+    });
     let prometheus = Prometheus::start(&cluster.dir(), &[&operator.metrics], &values);
     let users = many_mailboxes(&cluster, &stack, "alerts", 2).await;
     open_relay(&cluster, &stack, stack.port("PLAIN_PORT"), json!({"sender": {"address": users[0]}})).await;
@@ -115,6 +125,14 @@ async fn each_alert_fires_at_its_failure() {
     let wrong = json!({"host": "localhost", "port": free_port(), "security": "TLS"});
     cluster.profile("lost", mailbox(&stack, &users[1], json!({"server": wrong}))).await;
     cluster.ask_profile("lost", "again").await;
+    let ends = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(240)).to_string()[..10].to_owned();
+    cluster
+        .apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "app"}, "stringData": {"clientSecret": "x"}}))
+        .await;
+    let app = json!({"type": "OAuth2", "username": "probe@example.test", "oauth2": {"provider": "Custom", "grant": "ClientCredentials",
+        "clientID": "app", "tokenURL": "https://localhost/token", "scopes": ["mail"], "clientSecretExpires": ends,
+        "client": {"secretRef": {"name": "app"}}}});
+    cluster.server("by-app", json!({"host": "localhost", "port": free_port(), "auth": app})).await;
     cluster.mail_receiver("inbound", json!({"domains": ["reply.example.test"], "tls": {"mode": "None"}})).await;
     fire(
         &cluster,
@@ -123,13 +141,18 @@ async fn each_alert_fires_at_its_failure() {
             ("MailServerUnverified", "dead"),
             ("MailProfileUnverified", "lost"),
             ("MailCertificateExpiring", "tls"),
+            ("MailCredentialExpiring", "by-app"),
             ("MailReceiverNotListening", "inbound"),
             ("MailverityBudgetExhausted", ""),
         ],
     )
     .await;
-    // Its servers are looked at once an hour: nothing is checked for longer than these alerts are told that it may take.
+    // A check that is due and does not end: this server never says a word.
+    let silent = std::net::TcpListener::bind("localhost:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    cluster.server("silent", json!({"host": "localhost", "port": port, "verification": {"timeout": "5m"}})).await;
     fire(&cluster, &prometheus, &[("MailverityNoChecks", "")]).await;
+    cluster.servers().delete("silent", &DeleteParams::default()).await.unwrap();
 
     cluster
         .apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mailverity-pause"}, "data": {"all": ""}}))

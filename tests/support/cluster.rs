@@ -542,7 +542,9 @@ impl Operator {
 
     /// Whether it leads.
     pub async fn leads(&self) -> bool {
-        self.get("/metrics").await.is_some_and(|(_, text)| text.lines().any(|line| line == "mailverity_leader 1"))
+        self.get("/metrics")
+            .await
+            .is_some_and(|(_, text)| text.lines().any(|line| line.starts_with("mailverity_leader{") && line.ends_with(" 1")))
     }
 
     /// How many reconciliations it has done.

@@ -139,53 +139,81 @@ securityContext:
 {{- join "," $all }}
 {{- end }}
 
-{{/* Variables of the environment. Context: {egressProxy, ca}. */}}
-{{- define "mailverity.env" -}}
-{{- $secret := (.egressProxy | default dict).secretRef | default dict }}
+{{/* A variable that holds the URL of a proxy, from a value or from a Secret. Context: {name, of: {url, secretRef}}. */}}
+{{- define "mailverity.proxyVariable" -}}
+{{- $secret := (.of | default dict).secretRef | default dict }}
 {{- if $secret.name }}
 # In the environment, as a process list shows what a command line holds.
-- name: MAILVERITY_EGRESS_PROXY
+- name: {{ .name }}
   valueFrom:
     secretKeyRef:
       name: {{ $secret.name }}
       key: {{ $secret.key | default "url" }}
+{{- else if (.of | default dict).url }}
+- name: {{ .name }}
+  value: {{ .of.url | quote }}
 {{- end }}
-{{- if include "mailverity.hasCA" .ca }}
+{{- end }}
+
+{{/* Variables of the environment. Context: {egressProxy, httpsProxy, ca}. */}}
+{{- define "mailverity.env" -}}
+{{- /* Its URL is a flag. */}}
+{{- include "mailverity.proxyVariable" (dict "name" "MAILVERITY_EGRESS_PROXY" "of" (omit (.egressProxy | default dict) "url")) }}
+{{- include "mailverity.proxyVariable" (dict "name" "HTTPS_PROXY" "of" .httpsProxy) }}
+{{- with (.httpsProxy | default dict).noProxy }}
+- name: NO_PROXY
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with include "mailverity.caFolders" .ca | fromYamlArray }}
 # Both are read once either is named.
 - name: SSL_CERT_FILE
   value: /etc/ssl/certs/ca-certificates.crt
 - name: SSL_CERT_DIR
-  value: /etc/mailverity/ca
+  value: {{ join ":" . }}
 {{- end }}
 {{- end }}
 
-{{- define "mailverity.hasCA" -}}
-{{- with . }}{{ if or .configMapName .secretName }}true{{ end }}{{ end }}
+{{/* The folders of extraCABundle, a YAML list: one each, so that files of one name do not meet. */}}
+{{- define "mailverity.caFolders" -}}
+{{- with . }}
+{{- if .configMapName }}
+- /etc/mailverity/ca/configmap
+{{- end }}
+{{- if .secretName }}
+- /etc/mailverity/ca/secret
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "mailverity.mounts" -}}
-{{- if include "mailverity.hasCA" . }}
+{{- with include "mailverity.caFolders" . | fromYamlArray }}
 volumeMounts:
-  - name: ca
-    mountPath: /etc/mailverity/ca
+{{- range . }}
+  - name: ca-{{ base . }}
+    mountPath: {{ . }}
     readOnly: true
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "mailverity.volumes" -}}
-{{- if include "mailverity.hasCA" . }}
+{{- if include "mailverity.caFolders" . }}
 volumes:
-  - name: ca
-    projected:
-      sources:
-        {{- with .configMapName }}
-        - configMap:
-            name: {{ . }}
-        {{- end }}
-        {{- with .secretName }}
-        - secret:
-            name: {{ . }}
-        {{- end }}
+  {{- if .configMapName }}
+  - name: ca-configmap
+    configMap:
+      name: {{ .configMapName }}
+      {{- with .configMapKey }}
+      items: [{key: {{ . }}, path: {{ . }}}]
+      {{- end }}
+  {{- end }}
+  {{- if .secretName }}
+  - name: ca-secret
+    secret:
+      secretName: {{ .secretName }}
+      # Never all of it: a private key may lie beside.
+      items: [{key: {{ .secretKey | default "ca.crt" }}, path: {{ .secretKey | default "ca.crt" }}}]
+  {{- end }}
 {{- end }}
 {{- end }}
 
@@ -263,19 +291,49 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* What goes out of every pod: to name servers and to the API server. */}}
+{{/* The port in host:port, [address]:port or scheme://host:port, if one is there, else the usual one. Context: {of, usual}. */}}
+{{- define "mailverity.portOf" -}}
+{{- $place := .of | regexFind "[^/]+/?$" | trimSuffix "/" }}
+{{- if regexMatch "^([^:]+|\\[.*\\]):[0-9]+$" $place }}{{ regexFind "[0-9]+$" $place }}{{ else }}{{ .usual }}{{ end }}
+{{- end }}
+
+{{/* What goes out of every pod: to name servers and to the API server. Context: {root, nameservers: those asked instead of the pod's}. */}}
 {{- define "mailverity.basicEgress" -}}
+{{- $dns := list "53" }}
+{{- range .nameservers }}{{ $dns = append $dns (include "mailverity.portOf" (dict "of" . "usual" "53")) }}{{ end }}
 # Name servers.
 - ports:
-    - {port: 53, protocol: UDP}
-    - {port: 53, protocol: TCP}
+    {{- range uniq $dns }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 # The API server.
 - ports:
-    {{- range .Values.networkPolicy.apiServerPorts }}
+    {{- range .root.Values.networkPolicy.apiServerPorts }}
     - {port: {{ int . }}, protocol: TCP}
     {{- end }}
-{{- with .Values.networkPolicy.extraEgress }}
+{{- with .root.Values.networkPolicy.extraEgress }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* HTTPS, to providers of access tokens, Microsoft Graph and the Gmail API. Context: hosts that are allowed beside theirs. */}}
+{{- define "mailverity.httpsEgress" -}}
+{{- $ports := list "443" }}
+{{- range . }}{{ $ports = append $ports (include "mailverity.portOf" (dict "of" . "usual" "443")) }}{{ end }}
+# Providers of access tokens, Microsoft Graph and the Gmail API.
+- ports:
+    {{- range uniq $ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end }}
+
+{{/* To a proxy, where its address is known. Context: {url}. */}}
+{{- define "mailverity.proxyEgress" -}}
+{{- with (. | default dict).url }}
+# The proxy {{ . }}.
+- ports:
+    - {port: {{ include "mailverity.portOf" (dict "of" . "usual" (hasPrefix "socks5" . | ternary "1080" "3128")) }}, protocol: TCP}
 {{- end }}
 {{- end }}
 
@@ -298,4 +356,22 @@ annotations:
   "resources" (fromYaml "{requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 64Mi}}") }}
 {{- range $key, $value := .actor }}{{ $_ := set $defaults $key $value }}{{ end }}
 {{- toYaml $defaults }}
+{{- end }}
+
+{{/* The namespace of firstMailServer: that of the release, unless only others are looked after. */}}
+{{- define "mailverity.firstNamespace" -}}
+{{- $watched := .Values.watchNamespaces }}
+{{- $usual := or (not $watched) (has .Release.Namespace $watched) | ternary .Release.Namespace (first ($watched | default (list ""))) }}
+{{- .Values.firstMailServer.namespace | default $usual }}
+{{- end }}
+
+{{/* The namespaces that pods of the release run in, with commas between. */}}
+{{- define "mailverity.podNamespaces" -}}
+{{- $all := list .Release.Namespace }}
+{{- range .Values.actors }}
+{{- $agent := fromYaml (include "mailverity.agent" (dict "root" $ "actor" .)) }}
+{{- if $agent.deploy }}{{ $all = append $all $agent.namespace }}{{ end }}
+{{- end }}
+{{- if .Values.receiver.enabled }}{{ $all = append $all .Values.receiver.namespace }}{{ end }}
+{{- join ", " $all }}
 {{- end }}

@@ -104,7 +104,7 @@ async fn take_turns(kinds: &[Entry], ground: &Ground, mut roles: watch::Receiver
 
 /// Tells who leads, in metrics and readiness.
 fn show(role: &Role, ground: &Ground) {
-    ground.metrics.leads(*role == Role::Leader);
+    ground.metrics.leads(&ground.settings.installation, *role == Role::Leader);
     if *role == Role::Unknown {
         ground.health.pending("lease", "who leads is not known yet");
     } else {
