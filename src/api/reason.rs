@@ -104,7 +104,7 @@ reasons! {
     UsageNotPermitted: User, Some(c::RESOLVED_REFS), "The MailServer's owner does not let this namespace mail that address.", "MailServer {server} lets namespace {me} mail {list}; its owner must widen usage.";
     AccountMismatch: User, Some(c::RESOLVED_REFS), "The outgoing server uses another account than the mailbox.", "MailServer {server} uses {theirs}; outgoing.serverRef must name one with the profile's account {user}.";
     DependencyNotReady: Transient, Some(c::READY), "A MailServer that the spec names does not work.", "Waiting for {kind} {name}: {reason}.";
-    SecretNotFound: User, Some(c::RESOLVED_REFS), "A Secret that the spec names does not exist.", "Create Secret {secret} with keys {keys}.";
+    SecretNotFound: User, Some(c::RESOLVED_REFS), "A Secret that the spec names does not exist.", "Create Secret {secret} with keys {keys}.[ `kubectl mail login {by}` does it.]";
     SecretKeyMissing: User, Some(c::RESOLVED_REFS), "A Secret lacks a key that is needed.", "Secret {secret} lacks {missing}; it has {present}. Set usernameKey or passwordKey, or add the key.";
     SecretInvalid: User, Some(c::RESOLVED_REFS), "A value in a Secret cannot be right: it is empty, ends in a newline or is no text.", "Key {key} of Secret {secret} {fault}; use printf or `kubectl create secret`, not echo.";
     SecretHostNotAllowed: User, Some(c::RESOLVED_REFS), "The Secret is pinned to other hosts, or may go only through verified TLS.", "The annotation mailverity.dev/allowed-hosts of Secret {secret} does not let it go to {host}: {fault}.";
@@ -169,7 +169,7 @@ reasons! {
     BasicAuthDisabled: User, Some(c::AUTHENTICATED), "The provider takes no passwords any more.", "{provider} takes no passwords here; use auth.type OAuth2.";
     OAuthTokenFailed: User, Some(c::CREDENTIALS_READY), "No access token could be had.", "[{cure}.][{fault}.]";
     ClientSecretExpired: User, Some(c::CREDENTIALS_READY), "The application's client secret has ended.", "Make a new client secret for application {client} at {provider}, and put its value into Secret {secret}.";
-    RefreshTokenExpired: User, Some(c::CREDENTIALS_READY), "The refresh token is not taken any more.", "[Let the user consent anew at {anew}, and put the new refresh token into Secret {secret}.][Run `kubectl mail login {login}`, and sign in anew.][ {often}.]";
+    RefreshTokenExpired: User, Some(c::CREDENTIALS_READY), "The refresh token is not taken any more.", "[Let the user consent anew at {anew}, and put the new refresh token into Secret {secret}.][ `kubectl mail login {by}` does both.][Run `kubectl mail login {login}`, and sign in anew.][ {often}.]";
     DeviceCodePending: User, Some(c::CREDENTIALS_READY), "Somebody has to sign in with a device code.", "Open {uri}, enter {code} before {until}, and sign in with the account; or run `kubectl mail login {login}`.";
     DeviceCodeExpired: User, Some(c::CREDENTIALS_READY), "Nobody signed in with the device code in time.", "Run `kubectl mail login {login}` for a new code.";
     DeviceCodeBlocked: User, Some(c::CREDENTIALS_READY), "The sign-in with a device code was declined, is not allowed, or could not give what is needed.", "[{cure}.][Where a policy blocks device codes, have it admit application {client}, or use grant ClientCredentials.] Run `kubectl mail login {login}` to try again.";

@@ -10,7 +10,7 @@ mod completions;
 mod crds;
 mod docs;
 mod elsewhere;
-mod given;
+pub mod given;
 mod interrupt;
 mod live;
 mod operator;
@@ -22,7 +22,7 @@ mod reach;
 mod receiver;
 mod round_trip;
 mod sandbox;
-mod tokens;
+pub mod tokens;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use crate::mail::{
 ///
 /// # Errors
 /// A proxy or a file that cannot be used, in words that show no password.
-pub(super) fn https(vantage: Vantage, hosts: Hosts, ca_file: Option<&Path>) -> Result<Https, String> {
+pub fn https(vantage: Vantage, hosts: Hosts, ca_file: Option<&Path>) -> Result<Https, String> {
     let proxy = variable("HTTPS_PROXY").map(|url| url.parse::<Proxy>());
     let proxy = proxy.transpose().map_err(|error| format!("HTTPS_PROXY: {error}"))?;
     let mut added = Vec::new();
@@ -28,8 +28,9 @@ pub(super) fn https(vantage: Vantage, hosts: Hosts, ca_file: Option<&Path>) -> R
     Ok(Https::new(vantage, &added, hosts).or_by(proxy, &variable("NO_PROXY").unwrap_or_default()))
 }
 
-/// Both spellings are in use.
-fn variable(name: &str) -> Option<String> {
+/// A variable of the environment, in capitals or else in small letters, as both are in use; none where it is empty.
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
     let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     read(name).or_else(|| read(&name.to_ascii_lowercase()))
 }

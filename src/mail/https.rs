@@ -97,6 +97,14 @@ pub struct Host {
     port: u16,
 }
 
+impl Host {
+    /// Its name or IP address.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl FromStr for Host {
     type Err = &'static str;
 

@@ -13,6 +13,7 @@ mod support;
 
 mod agents;
 mod command;
+mod consent;
 mod device;
 mod faults;
 mod gitops;

@@ -21,6 +21,8 @@ const turning = ['alice-turning', 'alice-turning-kills', 'alice-turning-random']
 const lenient = ['alice-lenient', 'alice-lenient-kills', 'alice-lenient-random']
 // A person signs in for them, by a device code.
 const devices = ['alice-device', 'alice-device-brief', 'alice-device-slow', 'alice-device-login', 'alice-device-ends', 'probe-device']
+// A person consents for them in a browser, which comes back to any port of this machine (RFC 8252 section 7.3).
+const natives = ['alice-desktop', 'alice-native', 'probe-native']
 const machine = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] }
 const clients = [
   { client_id: 'alice', client_secret: secret('alice'), ...machine },
@@ -34,6 +36,11 @@ const clients = [
   ...devices.map((id) => ({
     client_id: id, token_endpoint_auth_method: 'none', redirect_uris: [], response_types: [],
     grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token']
+  })),
+  ...natives.map((id) => ({
+    client_id: id, application_type: 'native', redirect_uris: ['http://127.0.0.1', 'http://localhost/back'],
+    ...(id.endsWith('-desktop') ? { client_secret: secret(id) } : { token_endpoint_auth_method: 'none' }),
+    response_types: ['code'], grant_types: ['authorization_code', 'refresh_token']
   })),
   ...['alice-user', ...turning, ...lenient].map((id) => ({
     client_id: id, client_secret: secret(id), redirect_uris: ['https://client.test/back'],
@@ -59,7 +66,8 @@ const provider = new Provider(issuer, {
   formats: { customizers: { jwt: (_, __, jwt) => { jwt.header = { typ: 'JWT' } } } },
   extraTokenClaims: (_, token) => ({ email: user(token.clientId) }),
   features: {
-    devInteractions: { enabled: false },
+    // Its own pages for signing in and consenting.
+    devInteractions: { enabled: true },
     clientCredentials: { enabled: true },
     deviceFlow: { enabled: true },
     revocation: { enabled: true },

@@ -53,6 +53,7 @@ done
 
 cat >"$dir/env" <<EOT
 TOKEN_URL=https://localhost:$port/token
+PAGE_URL=https://localhost:$port/auth
 DEVICE_URL=https://localhost:$port/device/auth
 TEST_URL=https://localhost:$port/test
 PORT=$port

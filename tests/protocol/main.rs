@@ -18,6 +18,7 @@ mod script;
 mod world;
 
 mod alternates;
+mod consent;
 mod coverage;
 mod federated;
 mod hostile;

@@ -56,6 +56,40 @@ impl Identity {
             "deviceURL": self.var("DEVICE_URL"), "scopes": ["openid", "offline_access", "mail"], "tokenSecretName": secret}})
     }
 
+    /// `auth` of a client whose user consents in a browser, and whose refresh token is expected in this Secret. The client has a secret
+    /// if its name says so.
+    pub fn consent_auth(&self, client: &str, secret: &str) -> Value {
+        let user = client.split('-').next().unwrap_or_default();
+        let mut auth = json!({"type": "OAuth2", "username": format!("{user}@example.test"), "oauth2": {
+            "provider": "Custom", "grant": "RefreshToken", "clientID": client, "tokenURL": self.var("TOKEN_URL"),
+            "authURL": self.var("PAGE_URL"), "scopes": ["openid", "offline_access", "mail"], "tokenSecretName": secret}});
+        if client.ends_with("-desktop") {
+            auth["oauth2"]["client"] = json!({"secretRef": {"name": "app"}});
+        }
+        auth
+    }
+
+    /// A person with a browser, who opens a page, signs in, and consents or does not. Returns where the browser came to in the end, and
+    /// what it shows.
+    pub fn browse(&self, page: &str, consents: bool) -> (String, String) {
+        let jar = std::env::temp_dir().join(format!("mailverity-browser-{}", uuid::Uuid::new_v4().simple()));
+        let open = |args: &[&str]| {
+            let mut curl = Command::new("curl");
+            curl.args(["-sSL", "--cacert", self.var("CA_FILE"), "-w", "\n%{url_effective}", "-b"]).arg(&jar).arg("-c").arg(&jar);
+            let answer = curl.args(args).output().unwrap();
+            let text = String::from_utf8(answer.stdout).unwrap();
+            let (body, url) = text.rsplit_once('\n').unwrap();
+            assert!(answer.status.success(), "{url}: {}", String::from_utf8_lossy(&answer.stderr));
+            (url.to_owned(), body.to_owned())
+        };
+        let (login, shown) = open(&[page]);
+        assert!(login.contains("/interaction/"), "{login}: {shown}");
+        let (consent, _) = open(&["-d", "prompt=login&login=alice&password=any", &login]);
+        let end = if consents { open(&["-d", "prompt=consent", &consent]) } else { open(&[&format!("{consent}/abort")]) };
+        let _ = fs::remove_file(jar);
+        end
+    }
+
     /// When a client asked with this grant, in milliseconds; `device` for a device code itself.
     pub fn times(&self, client: &str, grant: &str) -> Vec<u64> {
         let log = self.ask("log");

@@ -151,7 +151,8 @@ pub struct OAuth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
     pub client_secret_expires: Option<String>,
-    /// Where users consent.
+    /// Where people consent in a browser: for `kubectl mail login` with grant RefreshToken, which needs it with provider Custom. The
+    /// operator never asks there.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "authURL")]
     #[schemars(length(max = 1024), regex(pattern = r"^https://"))]
     pub auth_url: Option<String>,
@@ -171,7 +172,8 @@ pub struct OAuth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 320))]
     pub subject: Option<String>,
-    /// The Secret, made by the operator in the same namespace, that keeps the refresh token.
+    /// The Secret, in the same namespace, that keeps the refresh token: with grant DeviceCode the operator makes it; with RefreshToken
+    /// it is yours, key refresh_token, and `kubectl mail login` writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub token_secret_name: Option<String>,

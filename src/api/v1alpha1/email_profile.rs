@@ -288,7 +288,7 @@ pub struct Gmail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 320))]
     pub subject: Option<String>,
-    /// The Secret, made by mailverity, in which the refresh token is kept.
+    /// The Secret with the refresh token of a user who consented, key refresh_token: yours, and `kubectl mail login` writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub token_secret_name: Option<String>,

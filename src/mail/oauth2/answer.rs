@@ -45,8 +45,8 @@ pub(super) fn read(answer: &Answer, request: &Request, form: &Form) -> Result<To
         let error = error.as_str().map_or_else(|| error.to_string(), str::to_owned);
         let said = Said {
             status: answer.status,
-            error: &scrubbed(&error, form, 64),
-            description: &scrubbed(body.error_description.as_deref().unwrap_or_default(), form, 1024),
+            error: &scrubbed(&error, &form.secrets, 64),
+            description: &scrubbed(body.error_description.as_deref().unwrap_or_default(), &form.secrets, 1024),
             codes: body.error_codes.as_deref().unwrap_or_default(),
         };
         return Err(Refusal { retry_after: answer.retry_after, ..refusal::judge(&said, request) });
@@ -72,9 +72,10 @@ pub(super) fn is_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= TOKEN && token.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
-fn scrubbed(text: &str, form: &Form, most: usize) -> String {
+/// Server text as people may see it, with nothing of these secrets.
+pub(super) fn scrubbed(text: &str, secrets: &[SecretString], most: usize) -> String {
     let mut text = text.to_owned();
-    for secret in &form.secrets {
+    for secret in secrets {
         text = Redaction::of("", secret).scrub(&text).into_owned();
     }
     printable(&text, most)

@@ -1,11 +1,12 @@
 //! Access tokens from an OAuth 2.0 token endpoint (RFC 6749): by client credentials, a refresh token, a device code,
-//! or a Google service account.
+//! a consent in a browser, or a Google service account.
 //!
 //! `request` is what is asked, `assertion` how a key stands in for a secret (RFC 7523), `answer` reads what comes back and
 //! `refusal` what a provider's errors mean. Nothing is kept here, and nothing tried again: whoever asks sees to that.
 
 mod answer;
 mod assertion;
+pub mod consent;
 pub mod device;
 mod federation;
 mod identity;

@@ -23,6 +23,10 @@ struct Meaning {
     cure: &'static str,
 }
 
+/// What to do about a code that is not taken, and about a consent that was not given.
+const OVER: &str = "The code was used already, or is too old: sign in once more";
+const DECLINED: &str = "Consent with the account that the object names; where that may not, have an administrator consent for it";
+
 const fn told(reason: Reason, judged: bool, cure: &'static str) -> Meaning {
     Meaning { reason, class: Class::User, judged, cure }
 }
@@ -122,11 +126,14 @@ fn of_microsoft(code: i64, by_device: bool) -> Option<Meaning> {
 fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
     use Reason::{ConsentRequired, DeviceCodeBlocked, DeviceCodeExpired, OAuthTokenFailed, RefreshTokenExpired};
     let by_device = matches!(request.grant, Grant::DeviceCode(_));
+    let by_consent = matches!(request.grant, Grant::Consent { .. });
     let google = matches!(request.grant, Grant::ServiceAccount { .. } | Grant::Federated(_));
     match said.error {
         "invalid_client" | "deleted_client" | "disabled_client" => {
             told(OAuthTokenFailed, true, "Check clientID, and the client secret or certificate in the Secret of oauth2.client")
         }
+        "invalid_grant" if by_consent => told(OAuthTokenFailed, false, OVER),
+        "access_denied" if by_consent => told(OAuthTokenFailed, false, DECLINED),
         "invalid_grant" if matches!(request.grant, Grant::RefreshToken(_)) => told(RefreshTokenExpired, true, ""),
         "invalid_grant" if google => of_an_assertion(said.description, matches!(request.grant, Grant::Federated(_))),
         // RFC 8628 section 3.5; Microsoft's own words are those of
@@ -195,7 +202,12 @@ pub(super) fn judge(said: &Said<'_>, request: &Request) -> Refusal {
     let by_device = matches!(request.grant, Grant::DeviceCode(_) | Grant::Device);
     let meaning = said.codes.iter().copied().chain(named).find_map(|code| of_microsoft(code, by_device));
     let meaning = meaning.or_else(|| request.is_exchange().then(|| of_exchange(said)).flatten());
-    let Meaning { mut reason, class, judged, cure } = meaning.unwrap_or_else(|| of_standard(said, request));
+    let mut meaning = meaning.unwrap_or_else(|| of_standard(said, request));
+    if matches!(request.grant, Grant::Consent { .. }) && meaning.reason == Reason::RefreshTokenExpired {
+        // Microsoft has one code for all that was handed out and is over.
+        meaning = told(Reason::OAuthTokenFailed, false, OVER);
+    }
+    let Meaning { mut reason, class, judged, cure } = meaning;
     if matches!(request.grant, Grant::DeviceCode(_)) && reason == Reason::OAuthTokenFailed && class == Class::User {
         // A policy, or an account, stands in the way of who has signed in.
         reason = Reason::DeviceCodeBlocked;

@@ -54,6 +54,16 @@ pub enum Grant {
     Device,
     /// A person who has signed in with a device code (RFC 8628 section 3.4).
     DeviceCode(SecretString),
+    /// A person who has consented in a browser (RFC 6749 section 4.1.3), and the proof that it is us who had sent it
+    /// (RFC 7636 section 4.5).
+    Consent {
+        /// The authorization code.
+        code: SecretString,
+        /// The code verifier.
+        verifier: SecretString,
+        /// Where the browser came back to.
+        redirect: String,
+    },
     /// A service account, by a signed assertion (RFC 7523 section 2.1), for itself or for a user.
     /// Source: <https://developers.google.com/identity/protocols/oauth2/service-account>
     ServiceAccount {
@@ -96,6 +106,13 @@ impl Request {
                 add(&mut body, "device_code", code.expose_secret());
                 secrets.push(code.clone());
             }
+            Grant::Consent { code, verifier, redirect } => {
+                add(&mut body, "grant_type", "authorization_code");
+                add(&mut body, "code", code.expose_secret());
+                add(&mut body, "redirect_uri", redirect);
+                add(&mut body, "code_verifier", verifier.expose_secret());
+                secrets.extend([code.clone(), verifier.clone()]);
+            }
             Grant::ServiceAccount { key, issuer, subject } => {
                 add(&mut body, "grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
                 let scope = self.scopes.join(" ");
@@ -113,7 +130,10 @@ impl Request {
             }
         }
         if !self.scopes.is_empty()
-            && !matches!(self.grant, Grant::ServiceAccount { .. } | Grant::Federated(_) | Grant::DeviceCode(_))
+            && !matches!(
+                self.grant,
+                Grant::ServiceAccount { .. } | Grant::Federated(_) | Grant::DeviceCode(_) | Grant::Consent { .. }
+            )
         {
             add(&mut body, "scope", &self.scopes.join(" "));
         }
@@ -222,5 +242,14 @@ mod tests {
         let (body, header) = sent(Proof::None, Grant::RefreshToken("r".to_owned().into()));
         assert_eq!(body, "grant_type=refresh_token&refresh_token=r&scope=mail%20more&client_id=us%20%26%20them");
         assert!(header.is_none());
+    }
+
+    #[test]
+    fn a_code_goes_with_its_verifier_and_where_it_came_back_to() {
+        let redirect = "http://127.0.0.1:4711".to_owned();
+        let grant = Grant::Consent { code: "c/d".to_owned().into(), verifier: "v".to_owned().into(), redirect };
+        let (body, _) = sent(Proof::None, grant);
+        let want = "grant_type=authorization_code&code=c%2Fd&redirect_uri=http%3A%2F%2F127.0.0.1%3A4711&code_verifier=v";
+        assert_eq!(body, format!("{want}&client_id=us%20%26%20them"));
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         select::{Chosen, Wanted},
     },
 };
-pub use incoming::{auth, incoming};
+pub use incoming::{auth, consented, incoming};
 use outgoing::Outward;
 
 /// The time for opening a mailbox once: the looking has its own, `verification.timeout`.

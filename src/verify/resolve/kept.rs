@@ -73,7 +73,7 @@ pub(super) async fn safe(
     };
     let login = device.map(|endpoint| DeviceLogin {
         authorize: Request { endpoint, grant: Grant::Device, ..request.clone() },
-        name: if about.kind == "MailServer" { format!("ms/{}", about.name) } else { about.name.to_owned() },
+        name: about.to_sign_in(),
     });
     let pending = kept.device.filter(|_| login.is_some() && kept.application == application);
     let annotations = kept.allowed_hosts.into_iter().map(|hosts| (ALLOWED_HOSTS.to_owned(), hosts)).collect();

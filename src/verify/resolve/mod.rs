@@ -2,12 +2,14 @@
 //! here touches the network.
 
 mod account;
+mod consent;
 mod federated;
 mod kept;
 mod oauth2;
 mod trust;
 
 pub(super) use account::account;
+pub use consent::{Consent, consent};
 pub(super) use trust::trust;
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
     mail::{Diagnosis, guard::bare},
     verify::{References, Stored, fingerprint::Key},
 };
+
+/// The key of a refresh token in the Secret that `tokenSecretName` names.
+const REFRESH_TOKEN: &str = "refresh_token";
 
 /// Which object is resolved, and the rules of the installation.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +36,13 @@ pub struct About<'a> {
     pub key: &'a Key,
     /// Whether each Secret must name the hosts that it may go to.
     pub require_allowed_hosts: bool,
+}
+
+impl About<'_> {
+    /// The object as `kubectl mail login` takes it.
+    fn to_sign_in(self) -> String {
+        if self.kind == "MailServer" { format!("ms/{}", self.name) } else { self.name.to_owned() }
+    }
 }
 
 pub(super) fn host_name(host: &str, field: &str) -> Result<String, Diagnosis> {

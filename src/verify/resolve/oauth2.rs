@@ -6,8 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{
-    About,
+    About, REFRESH_TOKEN,
     account::{pinned, value},
+    consent::by_login,
     federated, invalid, kept, key_missing, secret,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     },
     verify::{
         Credential, Endpoint, Login, References, Stored,
-        tokens::{Source, keep::APPLICATION},
+        tokens::{Seed, Source, keep::APPLICATION},
         warnings::Ends,
     },
 };
@@ -32,13 +33,11 @@ use crate::{
 const CLIENT_SECRET: &str = "clientSecret";
 /// The key of a service account's JSON key, likewise.
 const SERVICE_ACCOUNT: &str = "key.json";
-/// The key of a refresh token.
-const REFRESH_TOKEN: &str = "refresh_token";
 
 /// A Secret that was read, and what of it counts.
-struct Read {
-    place: String,
-    stored: Stored,
+pub(super) struct Read {
+    pub place: String,
+    pub stored: Stored,
     hashed: Vec<Vec<u8>>,
 }
 
@@ -107,7 +106,8 @@ pub(super) async fn account(
     let key = about.key.hash(&parts);
     let fingerprint = about.key.hash(&[b"oauth2", user.as_bytes(), key.as_bytes()]);
     drop(parts);
-    let seed = read.last().filter(|_| oauth2.grant == Grant::RefreshToken).map(|seed| seed.place.clone());
+    let seed = read.last().filter(|_| oauth2.grant == Grant::RefreshToken);
+    let seed = seed.map(|seed| Seed { secret: seed.place.clone(), login: by_login(oauth2, about) });
     let first = read.into_iter().next();
     let source = Source::new(tokens, request, key).ending(ends(oauth2, first.as_ref())).seeded_by(seed);
     let source = match safe {
@@ -158,7 +158,7 @@ fn device_endpoint(oauth2: &OAuth2) -> Result<Option<Url>, Diagnosis> {
 }
 
 /// Where tokens are asked for, and what for. `kind`: whose account it is.
-fn preset(oauth2: &OAuth2, kind: &str) -> Result<(Url, Vec<String>), Diagnosis> {
+pub(super) fn preset(oauth2: &OAuth2, kind: &str) -> Result<(Url, Vec<String>), Diagnosis> {
     let cloud = oauth2.cloud.unwrap_or_default();
     let (url, usual) = match oauth2.provider {
         OAuth2Provider::Microsoft365 => {
@@ -183,7 +183,12 @@ fn preset(oauth2: &OAuth2, kind: &str) -> Result<(Url, Vec<String>), Diagnosis> 
 }
 
 /// Whose mailbox or account it is.
-async fn user(auth: &Auth, oauth2: &OAuth2, about: &About<'_>, references: &dyn References) -> Result<String, Diagnosis> {
+pub(super) async fn user(
+    auth: &Auth,
+    oauth2: &OAuth2,
+    about: &About<'_>,
+    references: &dyn References,
+) -> Result<String, Diagnosis> {
     if let Some(user) = &auth.username {
         return Ok(user.clone());
     }
@@ -232,7 +237,7 @@ fn unfit(place: &str, key: &str, fault: &str) -> Diagnosis {
 type ServiceAccount = (Arc<SigningKey>, String);
 
 /// How the application proves itself, or the service account that it is.
-async fn proof(
+pub(super) async fn proof(
     oauth2: &OAuth2,
     about: &About<'_>,
     references: &dyn References,
@@ -291,7 +296,8 @@ async fn refresh_token(
     read: &mut Vec<Read>,
 ) -> Result<SecretString, Diagnosis> {
     let name = oauth2.token_secret_name.clone().ok_or_else(|| invalid("grant RefreshToken needs tokenSecretName"))?;
-    let seed = one(&SecretKeyRef { name: name.clone(), key: None }, REFRESH_TOKEN, about, references, read).await?;
+    let seed = one(&SecretKeyRef { name: name.clone(), key: None }, REFRESH_TOKEN, about, references, read).await;
+    let seed = seed.map_err(|missing| missing.fact("by", by_login(oauth2, about)))?;
     if read.last().is_some_and(|read| read.stored.annotations.contains_key(APPLICATION)) {
         // What comes after it would be kept elsewhere, and the one who keeps it here would show it once more.
         return Err(Diagnosis::new(Reason::Conflict)

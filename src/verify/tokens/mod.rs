@@ -78,6 +78,15 @@ pub struct Access {
     pub expires: Timestamp,
 }
 
+/// The refresh token that a user has consented to.
+#[derive(Clone, Debug, Default)]
+pub struct Seed {
+    /// The Secret that it is in, `namespace/name`.
+    pub secret: String,
+    /// The object as `kubectl mail login` takes it, where that could bring another.
+    pub login: String,
+}
+
 /// Where the tokens of one credential come from.
 pub struct Source {
     tokens: Arc<Tokens>,
@@ -87,8 +96,7 @@ pub struct Source {
     key: String,
     safe: Option<Safe>,
     ends: Option<Ends>,
-    /// The Secret with the refresh token that a user has put there.
-    seed: Option<String>,
+    seed: Option<Seed>,
 }
 
 impl fmt::Debug for Source {
@@ -197,10 +205,10 @@ impl Source {
         self
     }
 
-    /// The same, by the refresh token that a user has put into this Secret, `namespace/name`.
+    /// The same, by a refresh token that a user has consented to.
     #[must_use]
-    pub fn seeded_by(mut self, secret: Option<String>) -> Self {
-        self.seed = secret;
+    pub fn seeded_by(mut self, seed: Option<Seed>) -> Self {
+        self.seed = seed;
         self
     }
 
@@ -349,7 +357,8 @@ impl Source {
                 }
                 if refusal.diagnosis.reason == Reason::RefreshTokenExpired {
                     // Beside it may be the Secret of the application, in which nothing is wrong.
-                    return Err(refusal.diagnosis.fact("secret", self.seed.as_deref().unwrap_or_default()));
+                    let Seed { secret, login } = self.seed.clone().unwrap_or_default();
+                    return Err(refusal.diagnosis.fact("secret", secret).fact("by", login));
                 }
                 Err(refusal.diagnosis)
             }

@@ -36,7 +36,7 @@ pub struct Ran {
 }
 
 /// `kubectl mail` in the cluster's namespace: kubectl finds plugins on PATH, and hands everything on.
-fn command(cluster: &Cluster, config: &Path, args: &[&str]) -> Command {
+pub fn command(cluster: &Cluster, config: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var("MAILVERITY_TEST_KUBECTL").unwrap());
     let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-mail")).parent().unwrap();
     command.env("PATH", format!("{}:{}", plugin.display(), std::env::var("PATH").unwrap()));
@@ -44,7 +44,7 @@ fn command(cluster: &Cluster, config: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn administrator() -> PathBuf {
+pub fn administrator() -> PathBuf {
     std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap().into()
 }
 
@@ -54,7 +54,7 @@ pub fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
 }
 
 /// Runs it as somebody, to its end.
-fn mail_as(cluster: &Cluster, who: &Path, args: &[&str]) -> Ran {
+pub fn mail_as(cluster: &Cluster, who: &Path, args: &[&str]) -> Ran {
     read(command(cluster, who, args).output().unwrap())
 }
 
@@ -74,7 +74,7 @@ fn read(Output { status, stdout, stderr }: Output) -> Ran {
 }
 
 /// A user of the namespace who has this role of the chart, mail-view or mail-edit, and no other.
-async fn user(cluster: &Cluster, role: &str) -> PathBuf {
+pub async fn user(cluster: &Cluster, role: &str) -> PathBuf {
     let roles = fs::read_to_string(root().join("deploy/operator/35-clusterrole-users.yaml")).unwrap();
     for role in documents(&roles) {
         cluster.apply_at(&role, None).await;

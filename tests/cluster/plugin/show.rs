@@ -1,6 +1,7 @@
 //! `kubectl mail describe`, `test`, `wait` and `watch`: what is told of objects, once or as it changes.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::Path,
     process::Stdio,
@@ -10,12 +11,12 @@ use std::{
 
 use serde_json::json;
 
-use super::{command, mail, mail_as, profile, user};
+use super::{administrator, command, mail, mail_as, profile, read, user};
 use crate::{
     auth,
     policies::policy,
     spec,
-    support::{cluster::Cluster, stack::Stack},
+    support::{cluster::Cluster, connect::Connect, stack::Stack},
 };
 
 #[tokio::test]
@@ -148,4 +149,19 @@ async fn each_change_is_a_line_until_nobody_reads_any_more() {
     let ran = mail_as(&cluster, &config, &["watch", "-A", "ms"]);
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
     assert!(ran.err.contains("cannot list resource"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn the_api_server_is_reached_by_the_proxy_that_the_kubeconfig_names() {
+    let (cluster, proxy) = (Cluster::new("plugin-proxy").await, Connect::start().await);
+    let config = fs::read_to_string(administrator()).unwrap();
+    let config = config.replace("cluster: {server:", &format!("cluster: {{proxy-url: \"{}\", server:", proxy.url()));
+    let (file, dir) = (cluster.dir().join("proxied"), cluster.dir());
+    fs::create_dir_all(dir).unwrap();
+    fs::write(&file, config).unwrap();
+    let mut command = command(&cluster, &file, &["list"]);
+    let ran = read(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let asked = proxy.asked();
+    assert!(!asked.is_empty() && asked.iter().all(|place| place.starts_with("127.0.0.1:")), "{asked:?}");
 }

@@ -82,6 +82,20 @@ pub fn auth(spec: &EmailProfileSpec) -> Result<Cow<'_, Auth>, Diagnosis> {
     Ok(Cow::Owned(Auth { r#type: AuthType::OAuth2, username, oauth2: Some(oauth2), ..Auth::default() }))
 }
 
+/// The account of [`auth`], with the scopes that its user is to consent to where they are not written.
+///
+/// # Errors
+/// `SpecInvalid` where there is none.
+pub fn consented(spec: &EmailProfileSpec) -> Result<Cow<'_, Auth>, Diagnosis> {
+    let mut auth = auth(spec)?;
+    if spec.protocol == MailboxProtocol::GmailAPI
+        && let Some(oauth2) = auth.to_mut().oauth2.as_mut()
+    {
+        oauth2.scopes.get_or_insert_with(|| vec![gmail_scope(spec).to_owned()]);
+    }
+    Ok(auth)
+}
+
 /// By the application itself, with all that it was granted.
 fn of_graph(written: &Graph, host: &str) -> OAuth2 {
     OAuth2 {
@@ -99,17 +113,20 @@ fn of_graph(written: &Graph, host: &str) -> OAuth2 {
 fn of_gmail(written: &Gmail, spec: &EmailProfileSpec) -> OAuth2 {
     let consented = written.client.secret_ref.is_some();
     let grant = if consented { Grant::RefreshToken } else { Grant::ServiceAccountJWT };
-    let scope = if spec.cleanup() == MailboxCleanup::Keep { gmail::READ } else { gmail::MODIFY };
     OAuth2 {
         client_id: Some(written.client_id.clone()),
         client: Some(written.client.clone()),
         token_url: written.token_url.clone(),
         // Who refreshes gets what was consented to.
-        scopes: (!consented).then(|| vec![scope.to_owned()]),
+        scopes: (!consented).then(|| vec![gmail_scope(spec).to_owned()]),
         subject: (!consented).then(|| written.subject.clone().unwrap_or_else(|| spec.address.clone())),
         token_secret_name: written.token_secret_name.clone(),
         ..bare(OAuth2Provider::Google, grant)
     }
+}
+
+fn gmail_scope(spec: &EmailProfileSpec) -> &'static str {
+    if spec.cleanup() == MailboxCleanup::Keep { gmail::READ } else { gmail::MODIFY }
 }
 
 fn bare(provider: OAuth2Provider, grant: Grant) -> OAuth2 {
@@ -229,6 +246,7 @@ mod tests {
         let written = auth(&spec).unwrap();
         let oauth2 = written.oauth2.clone().unwrap();
         assert_eq!((oauth2.grant, oauth2.subject, oauth2.scopes), (Grant::RefreshToken, None, None));
+        assert_eq!(consented(&spec).unwrap().oauth2.as_ref().unwrap().scopes, Some(vec![gmail::MODIFY.to_owned()]));
         assert_eq!(written.username.as_deref(), Some("other@corp.test"));
     }
 }
