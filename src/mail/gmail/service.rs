@@ -19,9 +19,9 @@ use crate::{
         bounce::MOST,
         diagnosis::printable,
         https::{Ask, Bound},
-        mailbox::{Cleanup, RUN},
+        mailbox::Cleanup,
         oauth2::encoded,
-        rest::{Client, Folder, Folders, Kind, Listed, Refusal, Service, header},
+        rest::{Client, FIELDS, Folder, Folders, Header, Kind, Listed, Refusal, Service, Take},
     },
 };
 
@@ -31,23 +31,9 @@ const ROOT: &str = "/gmail/v1/users/me";
 const PAGE: usize = 100;
 /// The longest id that is believed. Gmail's have 16 characters.
 const ID: usize = 128;
-/// The headers that are kept in one session. A mail's header does not change.
-const KEPT: usize = 2_000;
-/// The fields that count: those by which a mail is known to be ours, or to be about one of ours.
-const FIELDS: [&str; 12] = [
-    "From",
-    "Subject",
-    "In-Reply-To",
-    "References",
-    "Message-ID",
-    "Content-Type",
-    "Auto-Submitted",
-    "To",
-    "Delivered-To",
-    "X-Original-To",
-    "Authentication-Results",
-    RUN,
-];
+/// With more octets of headers than this, those that are not listed any more are forgotten. A mail's header does not change, and
+/// each costs a request.
+const KEPT: usize = 2 * 1024 * 1024;
 /// Base64 of which only the start is there.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
@@ -107,14 +93,7 @@ struct Message {
 #[derive(Deserialize)]
 struct Payload {
     #[serde(default)]
-    headers: Vec<Field>,
-}
-
-#[derive(Deserialize)]
-struct Field {
-    name: String,
-    #[serde(default)]
-    value: String,
+    headers: Header,
 }
 
 impl From<Label> for Folder {
@@ -152,7 +131,13 @@ impl Gmail {
         }
     }
 
-    async fn list_now(&mut self, folder: &Folder, since: Option<Timestamp>, most: usize) -> Result<Vec<Listed>, Diagnosis> {
+    async fn pass_now(
+        &mut self,
+        folder: &Folder,
+        since: Option<Timestamp>,
+        most: usize,
+        take: Take<'_>,
+    ) -> Result<(), Diagnosis> {
         let mut query = format!("{ROOT}/messages?labelIds={}&maxResults={}", encoded(&folder.id), PAGE.min(most));
         if folder.id == "SPAM" {
             query += "&includeSpamTrash=true";
@@ -173,16 +158,15 @@ impl Gmail {
             path = format!("{query}&pageToken={}", encoded(&token));
         }
         ids.truncate(most);
-        if self.headers.len() > KEPT {
+        if self.headers.values().map(Vec::len).sum::<usize>() > KEPT {
             self.headers.retain(|id, _| ids.contains(id));
         }
-        let mut listed = Vec::new();
         for id in ids {
             if let Some(header) = self.header(&id).await? {
-                listed.push(Listed { id, header });
+                take(Listed { id, header });
             }
         }
-        Ok(listed)
+        Ok(())
     }
 
     /// The header of one mail; none where it is not there any more, or not yet.
@@ -198,8 +182,7 @@ impl Gmail {
             Ok(message) => message,
             Err(refusal) => return refusal.gone(),
         };
-        let fields = message.payload.map(|payload| payload.headers).unwrap_or_default();
-        let header = header(fields.iter().map(|field| (field.name.as_str(), field.value.as_str())));
+        let header = message.payload.map(|payload| payload.headers).unwrap_or_default().with(None);
         self.headers.insert(id.to_owned(), header.clone());
         Ok(Some(header))
     }
@@ -246,13 +229,14 @@ impl Service for Gmail {
         .boxed()
     }
 
-    fn list<'a>(
+    fn pass<'a>(
         &'a mut self,
         folder: &'a Folder,
         since: Option<Timestamp>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, Diagnosis>> {
-        self.list_now(folder, since, most).boxed()
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.pass_now(folder, since, most, take).boxed()
     }
 
     /// Source: <https://developers.google.com/workspace/gmail/api/reference/rest/v1/Format>

@@ -16,13 +16,13 @@ use crate::{
         https::{Ask, Bound, Url},
         mailbox::Cleanup,
         oauth2::encoded,
-        rest::{Client, Folder, Folders, Kind, Listed, Refusal, Service, header},
+        rest::{Client, Folder, Folders, Header, Kind, Listed, Refusal, Service, Take},
     },
 };
 
 /// The ids that are wanted, and no more of a message that was changed than need be.
 const PREFER: &str = r#"IdType="ImmutableId", return=minimal"#;
-/// The messages of one page. Each may have a header of many kilobytes.
+/// The messages of one page. Each may have a header of many kilobytes, of which little is kept.
 const PAGE: usize = 25;
 /// The fields of a folder that count.
 const FOLDER: &str = "$select=id,displayName,totalItemCount";
@@ -63,13 +63,7 @@ struct Page<T> {
 struct Message {
     id: String,
     subject: Option<String>,
-    internet_message_headers: Option<Vec<Field>>,
-}
-
-#[derive(Deserialize)]
-struct Field {
-    name: String,
-    value: Option<String>,
+    internet_message_headers: Option<Header>,
 }
 
 impl From<MailFolder> for Folder {
@@ -82,12 +76,8 @@ impl From<MailFolder> for Folder {
 impl From<Message> for Listed {
     /// A mail that never left its organisation has no header; its subject is told apart.
     fn from(message: Message) -> Self {
-        let fields = message.internet_message_headers.unwrap_or_default();
-        let has_subject = fields.iter().any(|field| field.name.eq_ignore_ascii_case("subject"));
-        let subject = message.subject.filter(|_| !has_subject);
-        let subject = subject.iter().map(|subject| ("Subject", subject.as_str()));
-        let fields = fields.iter().map(|field| (field.name.as_str(), field.value.as_deref().unwrap_or_default()));
-        Self { id: message.id, header: header(subject.chain(fields)) }
+        let header = message.internet_message_headers.unwrap_or_default();
+        Self { id: message.id, header: header.with(message.subject.as_deref()) }
     }
 }
 
@@ -141,7 +131,13 @@ impl Graph {
         Ok(url.path)
     }
 
-    async fn list_now(&mut self, folder: &Folder, since: Option<Timestamp>, most: usize) -> Result<Vec<Listed>, Diagnosis> {
+    async fn pass_now(
+        &mut self,
+        folder: &Folder,
+        since: Option<Timestamp>,
+        most: usize,
+        take: Take<'_>,
+    ) -> Result<(), Diagnosis> {
         let mut path = format!("{}/mailFolders/{}/messages?{MESSAGE}", self.root, encoded(&folder.id));
         // What is sorted by must be filtered by first:
         // <https://learn.microsoft.com/en-us/graph/api/user-list-messages#using-filter-and-orderby-in-the-same-query>
@@ -151,16 +147,18 @@ impl Graph {
             let _ = write!(path, "&$filter={}", encoded(&format!("receivedDateTime ge {since}")));
         }
         let _ = write!(path, "&$orderby={}&$top={PAGE}", encoded("receivedDateTime desc"));
-        let mut listed: Vec<Listed> = Vec::new();
+        let mut left = most;
         // A page may be shorter than it should be, and is not to be empty for ever.
         for _ in 0..(most / PAGE + 2) * 2 {
             let page: Page<Message> = self.client.get(&path, Some(PREFER)).await?;
-            listed.extend(page.value.into_iter().filter(|message| is_id(&message.id)).map(Listed::from));
-            let Some(next) = page.next.filter(|_| listed.len() < most) else { break };
+            for message in page.value.into_iter().filter(|message| is_id(&message.id)).take(left) {
+                left -= 1;
+                take(message.into());
+            }
+            let Some(next) = page.next.filter(|_| left > 0) else { break };
             path = self.next(&next)?;
         }
-        listed.truncate(most);
-        Ok(listed)
+        Ok(())
     }
 
     fn message(&self, id: &str) -> String {
@@ -206,13 +204,14 @@ impl Service for Graph {
         .boxed()
     }
 
-    fn list<'a>(
+    fn pass<'a>(
         &'a mut self,
         folder: &'a Folder,
         since: Option<Timestamp>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, Diagnosis>> {
-        self.list_now(folder, since, most).boxed()
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        self.pass_now(folder, since, most, take).boxed()
     }
 
     /// The mail as it came: <https://learn.microsoft.com/en-us/graph/outlook-get-mime-message>

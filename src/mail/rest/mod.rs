@@ -18,7 +18,7 @@ use super::{Diagnosis, mailbox::Cleanup};
 
 pub(in crate::mail) use client::PAGE;
 pub use client::{Client, Kind, Refusal, Said, Verdict};
-pub use header::header;
+pub use header::{FIELDS, Header};
 pub use mailbox::RestMailbox;
 
 /// A folder, or a label that stands for one.
@@ -46,9 +46,12 @@ pub struct Folders {
 pub struct Listed {
     /// Its id.
     pub id: String,
-    /// Its header (RFC 5322), or the fields of it that count here.
+    /// The fields of its header (RFC 5322) that count here, of at most 8 KiB.
     pub header: Vec<u8>,
 }
+
+/// Handed each message that is passed: none of them is kept for it.
+pub type Take<'a> = &'a mut (dyn FnMut(Listed) + Send);
 
 /// An API by which a mailbox is read.
 pub trait Service: Send {
@@ -61,13 +64,15 @@ pub trait Service: Send {
     /// The folder of this name, those for junk that the provider has, and those of these names.
     fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>>;
 
-    /// The mails of a folder that came at this time or later, the newest first and at most so many; without a time the newest.
-    fn list<'a>(
+    /// Passes the mails of a folder that came at this time or later, the newest first and at most so many; without a time the
+    /// newest.
+    fn pass<'a>(
         &'a mut self,
         folder: &'a Folder,
         since: Option<Timestamp>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, Diagnosis>>;
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), Diagnosis>>;
 
     /// The start of a mail, at most [`MOST`](super::bounce::MOST) octets of it; none where it is gone.
     fn start_of<'a>(&'a mut self, id: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>>;

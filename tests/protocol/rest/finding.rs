@@ -52,6 +52,16 @@ async fn a_mail_is_found_behind_many_others_and_over_many_pages() {
 }
 
 #[tokio::test]
+async fn a_header_of_any_length_hides_nothing_that_counts() {
+    for api in BOTH {
+        let scene = Scene::of(api).await;
+        let long = format!("Received: {}\r\nTo: {}\r\n{}", "r".repeat(40_000), "t".repeat(65_500), ours());
+        let finding = scene.searches(|letters| drop(letters.put("INBOX", 0, &long))).await;
+        assert!(finding.found.is_some() && finding.removed == 1, "{api:?}: {}", finding.report.message());
+    }
+}
+
+#[tokio::test]
 async fn a_mail_that_is_shown_late_is_found_all_the_same() {
     for api in BOTH {
         let scene = Scene::of(api).await;
