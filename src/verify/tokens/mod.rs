@@ -263,6 +263,13 @@ impl Source {
         verdict
     }
 
+    /// A server that had taken this token refuses it in the same session. Returns whether another may help: where the one that came
+    /// in place of the last is refused as well, it is not the token.
+    #[must_use]
+    pub fn revoked(&self, token: &SecretString) -> bool {
+        self.tokens.entry(&self.key).revoked(token)
+    }
+
     async fn ask(
         &self,
         entry: &Arc<Entry>,
