@@ -1,4 +1,10 @@
 //! What is asked of the Gmail API: a list of ids, then the header of each that was not seen before.
+//!
+//! Our mail is not asked for by its Message-ID (`rfc822msgid:`), though that would bring it alone. What came since has to be listed in
+//! any case, as a report that the mail came back is among it (promise 6): the search would be a second request of the same 5 units at
+//! each look, and saves 5 once for each mail of others that comes meanwhile. And it finds less: relays that write a Message-ID of
+//! their own leave subject and header as they are, a person's mail (mode Manual) has an id that nobody knows, and an answer to a probe
+//! has its sender's.
 
 use std::{collections::HashMap, fmt::Write as _};
 
@@ -12,17 +18,14 @@ use hyper::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::{
-    api::Reason,
-    mail::{
-        Diagnosis,
-        bounce::MOST,
-        diagnosis::printable,
-        https::{Ask, Bound},
-        mailbox::Cleanup,
-        oauth2::encoded,
-        rest::{Client, FIELDS, Folder, Folders, Header, Kind, Listed, Refusal, Service, Take},
-    },
+use crate::mail::{
+    Diagnosis,
+    bounce::MOST,
+    diagnosis::printable,
+    https::{Ask, Bound},
+    mailbox::Cleanup,
+    oauth2::encoded,
+    rest::{Client, FIELDS, Folder, Header, Kind, Listed, Refusal, Service, Take},
 };
 
 /// The mailbox of whom the token is for.
@@ -119,56 +122,6 @@ impl Gmail {
         }
     }
 
-    /// A label by the name that people see.
-    async fn named(&mut self, name: &str) -> Result<Option<Folder>, Diagnosis> {
-        if ["INBOX", "SPAM"].iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return self.label(&name.to_ascii_uppercase()).await;
-        }
-        let labels: Labels = self.client.get(&format!("{ROOT}/labels?fields=labels(id,name)"), None).await?;
-        match labels.labels.into_iter().find(|label| label.name.eq_ignore_ascii_case(name)) {
-            Some(label) => self.label(&label.id).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn pass_now(
-        &mut self,
-        folder: &Folder,
-        since: Option<Timestamp>,
-        most: usize,
-        take: Take<'_>,
-    ) -> Result<(), Diagnosis> {
-        let mut query = format!("{ROOT}/messages?labelIds={}&maxResults={}", encoded(&folder.id), PAGE.min(most));
-        if folder.id == "SPAM" {
-            query += "&includeSpamTrash=true";
-        }
-        // A day would be one of California's, a number of seconds is exact:
-        // <https://developers.google.com/workspace/gmail/api/guides/filtering>
-        if let Some(since) = since {
-            // Writing to a String cannot fail.
-            let _ = write!(query, "&q={}", encoded(&format!("after:{}", since.as_second())));
-        }
-        query += "&fields=messages/id,nextPageToken";
-        let (mut ids, mut path) = (Vec::new(), query.clone());
-        // A page may be shorter than it should be, and is not to be empty for ever.
-        for _ in 0..(most / PAGE + 2) * 2 {
-            let page: Page = self.client.get(&path, None).await?;
-            ids.extend(page.messages.into_iter().map(|message| message.id).filter(|id| is_id(id)));
-            let Some(token) = page.next_page_token.filter(|_| ids.len() < most) else { break };
-            path = format!("{query}&pageToken={}", encoded(&token));
-        }
-        ids.truncate(most);
-        if self.headers.values().map(Vec::len).sum::<usize>() > KEPT {
-            self.headers.retain(|id, _| ids.contains(id));
-        }
-        for id in ids {
-            if let Some(header) = self.header(&id).await? {
-                take(Listed { id, header });
-            }
-        }
-        Ok(())
-    }
-
     /// The header of one mail; none where it is not there any more, or not yet.
     async fn header(&mut self, id: &str) -> Result<Option<Vec<u8>>, Diagnosis> {
         if let Some(known) = self.headers.get(id) {
@@ -215,18 +168,26 @@ impl Service for Gmail {
         .boxed()
     }
 
-    fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>> {
+    fn calls_it(&self) -> &'static str {
+        "label"
+    }
+
+    fn named<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<Option<Folder>, Diagnosis>> {
         async move {
-            let inbox = self.named(name).await?;
-            let inbox =
-                inbox.ok_or_else(|| Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no label {name}")))?;
-            let mut found: Vec<Folder> = self.label("SPAM").await?.into_iter().collect();
-            for name in junk {
-                found.extend(self.named(name).await?.filter(|folder| !found.contains(folder)));
+            if ["INBOX", "SPAM"].iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                return self.label(&name.to_ascii_uppercase()).await;
             }
-            Ok(Folders { inbox, junk: found })
+            let labels: Labels = self.client.get(&format!("{ROOT}/labels?fields=labels(id,name)"), None).await?;
+            match labels.labels.into_iter().find(|label| label.name.eq_ignore_ascii_case(name)) {
+                Some(label) => self.label(&label.id).await,
+                None => Ok(None),
+            }
         }
         .boxed()
+    }
+
+    fn junk(&mut self) -> BoxFuture<'_, Result<Option<Folder>, Diagnosis>> {
+        self.label("SPAM").boxed()
     }
 
     fn pass<'a>(
@@ -236,7 +197,38 @@ impl Service for Gmail {
         most: usize,
         take: Take<'a>,
     ) -> BoxFuture<'a, Result<(), Diagnosis>> {
-        self.pass_now(folder, since, most, take).boxed()
+        async move {
+            let mut query = format!("{ROOT}/messages?labelIds={}&maxResults={}", encoded(&folder.id), PAGE.min(most));
+            if folder.id == "SPAM" {
+                query += "&includeSpamTrash=true";
+            }
+            // A day would be one of California's, a number of seconds is exact:
+            // <https://developers.google.com/workspace/gmail/api/guides/filtering>
+            if let Some(since) = since {
+                // Writing to a String cannot fail.
+                let _ = write!(query, "&q={}", encoded(&format!("after:{}", since.as_second())));
+            }
+            query += "&fields=messages/id,nextPageToken";
+            let (mut ids, mut path) = (Vec::new(), query.clone());
+            // A page may be shorter than it should be, and is not to be empty for ever.
+            for _ in 0..(most / PAGE + 2) * 2 {
+                let page: Page = self.client.get(&path, None).await?;
+                ids.extend(page.messages.into_iter().map(|message| message.id).filter(|id| is_id(id)));
+                let Some(token) = page.next_page_token.filter(|_| ids.len() < most) else { break };
+                path = format!("{query}&pageToken={}", encoded(&token));
+            }
+            ids.truncate(most);
+            if self.headers.values().map(Vec::len).sum::<usize>() > KEPT {
+                self.headers.retain(|id, _| ids.contains(id));
+            }
+            for id in ids {
+                if let Some(header) = self.header(&id).await? {
+                    take(Listed { id, header });
+                }
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     /// Source: <https://developers.google.com/workspace/gmail/api/reference/rest/v1/Format>

@@ -8,16 +8,13 @@ use hyper::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::{
-    api::Reason,
-    mail::{
-        Diagnosis,
-        bounce::MOST,
-        https::{Ask, Bound, Url},
-        mailbox::Cleanup,
-        oauth2::encoded,
-        rest::{Client, Folder, Folders, Header, Kind, Listed, Refusal, Service, Take},
-    },
+use crate::mail::{
+    Diagnosis,
+    bounce::MOST,
+    https::{Ask, Bound, Url},
+    mailbox::Cleanup,
+    oauth2::encoded,
+    rest::{Client, Folder, Header, Listed, Refusal, Service, Take},
 };
 
 /// The ids that are wanted, and no more of a message that was changed than need be.
@@ -89,7 +86,7 @@ impl Graph {
     }
 
     /// A folder by its path of names, or below another's id; none where there is none.
-    async fn named(&mut self, path: &str) -> Result<Option<Folder>, Diagnosis> {
+    async fn by_path(&mut self, path: &str) -> Result<Option<Folder>, Diagnosis> {
         if path.eq_ignore_ascii_case("INBOX") {
             return Ok(self.inbox.clone());
         }
@@ -131,36 +128,6 @@ impl Graph {
         Ok(url.path)
     }
 
-    async fn pass_now(
-        &mut self,
-        folder: &Folder,
-        since: Option<Timestamp>,
-        most: usize,
-        take: Take<'_>,
-    ) -> Result<(), Diagnosis> {
-        let mut path = format!("{}/mailFolders/{}/messages?{MESSAGE}", self.root, encoded(&folder.id));
-        // What is sorted by must be filtered by first:
-        // <https://learn.microsoft.com/en-us/graph/api/user-list-messages#using-filter-and-orderby-in-the-same-query>
-        if let Some(since) = since {
-            let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
-            // Writing to a String cannot fail.
-            let _ = write!(path, "&$filter={}", encoded(&format!("receivedDateTime ge {since}")));
-        }
-        let _ = write!(path, "&$orderby={}&$top={PAGE}", encoded("receivedDateTime desc"));
-        let mut left = most;
-        // A page may be shorter than it should be, and is not to be empty for ever.
-        for _ in 0..(most / PAGE + 2) * 2 {
-            let page: Page<Message> = self.client.get(&path, Some(PREFER)).await?;
-            for message in page.value.into_iter().filter(|message| is_id(&message.id)).take(left) {
-                left -= 1;
-                take(message.into());
-            }
-            let Some(next) = page.next.filter(|_| left > 0) else { break };
-            path = self.next(&next)?;
-        }
-        Ok(())
-    }
-
     fn message(&self, id: &str) -> String {
         format!("{}/messages/{}", self.root, encoded(id))
     }
@@ -183,25 +150,17 @@ impl Service for Graph {
         .boxed()
     }
 
-    /// Source of the names: <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>
-    fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>> {
-        async move {
-            let inbox = self
-                .named(name)
-                .await?
-                .ok_or_else(|| Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no folder {name}")))?;
-            let mut found: Vec<Folder> = Vec::new();
-            match self.well_known("junkemail").await {
-                Ok(folder) => found.push(folder),
-                Err(refusal) if refusal.kind == Kind::Gone => {}
-                Err(refusal) => return Err(refusal.diagnosis),
-            }
-            for name in junk {
-                found.extend(self.named(name).await?.filter(|folder| !found.contains(folder)));
-            }
-            Ok(Folders { inbox, junk: found })
-        }
-        .boxed()
+    fn calls_it(&self) -> &'static str {
+        "folder"
+    }
+
+    fn named<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<Option<Folder>, Diagnosis>> {
+        self.by_path(name).boxed()
+    }
+
+    /// Source of the name: <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>
+    fn junk(&mut self) -> BoxFuture<'_, Result<Option<Folder>, Diagnosis>> {
+        async move { self.well_known("junkemail").await.map_or_else(Refusal::gone, |folder| Ok(Some(folder))) }.boxed()
     }
 
     fn pass<'a>(
@@ -211,7 +170,30 @@ impl Service for Graph {
         most: usize,
         take: Take<'a>,
     ) -> BoxFuture<'a, Result<(), Diagnosis>> {
-        self.pass_now(folder, since, most, take).boxed()
+        async move {
+            let mut path = format!("{}/mailFolders/{}/messages?{MESSAGE}", self.root, encoded(&folder.id));
+            // What is sorted by must be filtered by first:
+            // <https://learn.microsoft.com/en-us/graph/api/user-list-messages#using-filter-and-orderby-in-the-same-query>
+            if let Some(since) = since {
+                let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
+                // Writing to a String cannot fail.
+                let _ = write!(path, "&$filter={}", encoded(&format!("receivedDateTime ge {since}")));
+            }
+            let _ = write!(path, "&$orderby={}&$top={PAGE}", encoded("receivedDateTime desc"));
+            let mut left = most;
+            // A page may be shorter than it should be, and is not to be empty for ever.
+            for _ in 0..(most / PAGE + 2) * 2 {
+                let page: Page<Message> = self.client.get(&path, Some(PREFER)).await?;
+                for message in page.value.into_iter().filter(|message| is_id(&message.id)).take(left) {
+                    left -= 1;
+                    take(message.into());
+                }
+                let Some(next) = page.next.filter(|_| left > 0) else { break };
+                path = self.next(&next)?;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     /// The mail as it came: <https://learn.microsoft.com/en-us/graph/outlook-get-mime-message>

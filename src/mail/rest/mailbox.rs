@@ -12,11 +12,14 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{Folder, Folders, Listed, Service, Take, pace::step};
-use crate::mail::{
-    Diagnosis, Stage,
-    bounce::announces_report,
-    mailbox::{Arrivals, Cleanup, Concerns, Earlier, Mailbox, Mark, Place, REPORTS, Shown, Sighting, recognise},
+use super::{Folder, Listed, Service, Take, pace::step};
+use crate::{
+    api::Reason,
+    mail::{
+        Diagnosis, Stage,
+        bounce::announces_report,
+        mailbox::{Arrivals, Cleanup, Concerns, Earlier, Mailbox, Mark, Place, REPORTS, Shown, Sighting, recognise},
+    },
 };
 
 /// So much may the clock that stamps mail be behind the one that was noted.
@@ -29,6 +32,27 @@ const AROUND: usize = 50;
 const READ: usize = 2 * NEWEST;
 /// The time that is left for what follows a wait.
 const COURTESY: Duration = Duration::from_secs(1);
+
+/// The folders that are looked at.
+struct Folders {
+    /// Where mail arrives.
+    inbox: Folder,
+    /// Those for junk.
+    junk: Vec<Folder>,
+}
+
+impl Folders {
+    /// The folder of this name, the one for junk that the provider has, and those of these names that are there.
+    async fn find(service: &mut dyn Service, name: &str, junk: &[String]) -> Result<Self, Diagnosis> {
+        let missing = |what: &str| Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no {what} {name}"));
+        let inbox = service.named(name).await?.ok_or_else(|| missing(service.calls_it()))?;
+        let mut found: Vec<Folder> = service.junk().await?.into_iter().collect();
+        for name in junk {
+            found.extend(service.named(name).await?.filter(|folder| !found.contains(folder)));
+        }
+        Ok(Self { inbox, junk: found })
+    }
+}
 
 /// A mailbox that is open: a token that was taken, and the folders.
 pub struct RestMailbox {
@@ -51,7 +75,7 @@ impl RestMailbox {
     /// # Errors
     /// At the stage Select: `MailboxNotFound`, and what refusals mean.
     pub async fn open(mut service: Box<dyn Service>, name: &str, junk: &[String]) -> Result<Self, Diagnosis> {
-        let folders = service.folders(name, junk).await.map_err(|diagnosis| diagnosis.at(Stage::Select))?;
+        let folders = Folders::find(service.as_mut(), name, junk).await.map_err(|diagnosis| diagnosis.at(Stage::Select))?;
         let shown = Shown {
             name: folders.inbox.name.clone(),
             messages: folders.inbox.messages,

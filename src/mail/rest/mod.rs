@@ -32,15 +32,6 @@ pub struct Folder {
     pub messages: u32,
 }
 
-/// The folders that are looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folders {
-    /// Where mail arrives.
-    pub inbox: Folder,
-    /// Those for junk.
-    pub junk: Vec<Folder>,
-}
-
 /// A message of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -61,8 +52,14 @@ pub trait Service: Send {
     /// The first request: whether the token is taken, and the account has a mailbox.
     fn greet(&mut self) -> BoxFuture<'_, Result<(), Refusal>>;
 
-    /// The folder of this name, those for junk that the provider has, and those of these names.
-    fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>>;
+    /// What a folder is called there.
+    fn calls_it(&self) -> &'static str;
+
+    /// The folder of this name; none where there is none.
+    fn named<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<Option<Folder>, Diagnosis>>;
+
+    /// The provider's own folder for junk; none where there is none.
+    fn junk(&mut self) -> BoxFuture<'_, Result<Option<Folder>, Diagnosis>>;
 
     /// Passes the mails of a folder that came at this time or later, the newest first and at most so many; without a time the
     /// newest.
