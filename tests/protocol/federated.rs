@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use crate::tokens::{Does, Provider, TIME, ask, gate, json};
 
 #[derive(Debug)]
-struct Voucher;
+pub struct Voucher;
 
 impl Identity for Voucher {
     fn token(&self) -> BoxFuture<'_, Result<SecretString, Diagnosis>> {

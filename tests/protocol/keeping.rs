@@ -27,7 +27,7 @@ use crate::tokens::{Does, Provider, TIME, ask, gate, json};
 
 /// A Secret in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<State>>, Arc<Around>);
+pub struct Memory(Arc<Mutex<State>>, Arc<Around>);
 
 /// What is around the Secret.
 #[derive(Default)]
@@ -53,13 +53,18 @@ struct State {
 
 impl Memory {
     /// Another process writes this.
-    fn put(&self, consent: &str, refresh: &str) {
+    pub fn put(&self, consent: &str, refresh: &str) {
         let mut state = self.0.lock().unwrap();
         state.version += 1;
         let version = Some(state.version.to_string());
         let refresh = Some(refresh.to_owned().into());
         state.kept =
             Some(Kept { application: "app".to_owned(), consent: consent.to_owned(), refresh, version, ..Kept::default() });
+    }
+
+    /// A user says where it may go.
+    pub fn annotate(&self, allowed_hosts: &str) {
+        self.0.lock().unwrap().kept.as_mut().unwrap().allowed_hosts = Some(allowed_hosts.to_owned());
     }
 
     fn refresh(&self) -> Option<String> {
