@@ -20,7 +20,7 @@ const byKey = { ...new X509Certificate(read('client.pem')).publicKey.export({ fo
 const turning = ['alice-turning', 'alice-turning-kills', 'alice-turning-random']
 const lenient = ['alice-lenient', 'alice-lenient-kills', 'alice-lenient-random']
 // A person signs in for them, by a device code.
-const devices = ['alice-device', 'alice-device-brief', 'alice-device-slow', 'alice-device-login', 'alice-device-ends', 'probe-device']
+const devices = ['alice-device', 'alice-device-brief', 'alice-device-slow', 'alice-device-login', 'alice-device-ends', 'alice-device-paused', 'probe-device']
 const machine = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] }
 const clients = [
   { client_id: 'alice', client_secret: secret('alice'), ...machine },
