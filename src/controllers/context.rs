@@ -310,6 +310,8 @@ impl<K: Kind> Looked for Context<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use futures::FutureExt;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
     use kube::runtime::reflector::{self, store::Writer};
@@ -320,6 +322,7 @@ mod tests {
         api::v1alpha1::{MailServer, MailServerStatus},
         controllers::{mail_server::MailServers, term::tests::lonely},
         runtime::stop::Stopper,
+        verify::tokens::keep::{Owner, Place},
     };
 
     struct World {
@@ -334,7 +337,7 @@ mod tests {
         let (wakes, woken) = mpsc::unbounded_channel();
         let ctx = Arc::new(Context::new(Arc::new(term), Known::new(vec![store]), vec![(None, wakes)]));
         ctx.term.meet(&[Arc::<Context<MailServers>>::clone(&ctx) as Arc<dyn Looked>]);
-        ctx.term.pause.set(std::collections::BTreeMap::new());
+        ctx.term.pause.set(BTreeMap::new());
         ctx.term.roster.set(Vec::new());
         ctx.term.roster.looked();
         World { ctx, writer, woken, _stopper: stopper }
@@ -367,6 +370,31 @@ mod tests {
         ctx.forget(&mine);
         ctx.term.changed(&other);
         assert!(woken.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_for_an_object_before_it_was_looked_at_nor_while_it_is_halted_paused_or_gone() {
+        // promise 4
+        let World { ctx, _stopper: stopper, .. } = world();
+        let name = Name::new("team", "mine");
+        let owner = Owner { kind: "MailServer".to_owned(), name: name.name.clone(), uid: String::new() };
+        let place = Place { namespace: name.namespace.clone(), name: "signed-in".to_owned(), owner };
+        let (rests, looks) = (|| ctx.term.rests(&place), |halted| ctx.term.looked_at(Context::<MailServers>::who(&name), halted));
+        assert!(rests());
+        looks(false);
+        assert!(!rests());
+        ctx.term.pause.set(BTreeMap::from([("team".to_owned(), None)]));
+        assert!(rests());
+        ctx.term.pause.set(BTreeMap::new());
+        looks(true);
+        assert!(rests());
+        looks(false);
+        ctx.forget(&name);
+        assert!(rests());
+        looks(false);
+        assert!(!rests());
+        stopper.stop();
+        assert!(rests());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! People who sign in by a device code (RFC 8628) at a real `OpenID` provider: what they are told, and what is kept of it.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Secret;
-use mailverity::api::v1alpha1::{DeviceCode, MailServerStatus, VERIFY_REQUESTED_AT};
+use kube::api::{Patch, PatchParams};
+use mailverity::api::v1alpha1::{DeviceCode, MailServerStatus, SUSPEND_UNTIL, VERIFY_REQUESTED_AT};
 use serde_json::{Value, json};
 
 use super::{
@@ -164,6 +167,48 @@ async fn a_provider_that_wants_to_be_asked_more_seldom_is() {
     world.cluster.status_when("relay", "verified", is_verified).await;
     let times = polled();
     assert!(times[1] - times[0] >= 6000, "1 s, and 5 s more (RFC 8628 section 3.5): {times:?}");
+}
+
+#[tokio::test]
+async fn a_code_is_not_asked_about_while_its_object_is_paused_or_suspended_and_is_again_afterwards() {
+    // promise 4
+    let world = World::new("device-paused", "alice-device-paused").await;
+    let _operator = world.operator().await;
+    world.server().await;
+    let code = world.code(None).await;
+    let polled = || world.identity.times(world.client, "device_code").len();
+    let asked = async |more: usize| {
+        let before = polled();
+        world.cluster.until("it is asked about", async || (polled() >= before + more).then_some(())).await;
+    };
+    let suspend = async |until: Option<&str>| {
+        let annotations = json!({"metadata": {"annotations": {SUSPEND_UNTIL: until}}});
+        world.cluster.servers().patch("relay", &PatchParams::default(), &Patch::Merge(annotations)).await.unwrap();
+    };
+    for (how, halts) in [("pause", "Paused"), ("spec.suspend", "Suspended"), ("suspend-until", "Suspended")] {
+        asked(2).await;
+        match how {
+            "pause" => world.cluster.pause().await,
+            "spec.suspend" => world.cluster.patch("relay", json!({"suspend": true})).await,
+            _ => suspend(Some("2999-01-01T00:00:00Z")).await,
+        }
+        world.cluster.condition("relay", "Suspended", "True", halts).await;
+        // The question that was under way.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = polled();
+        // It is asked about each second.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(polled(), before, "{how}");
+        match how {
+            "pause" => world.cluster.goes_on().await,
+            "spec.suspend" => world.cluster.patch("relay", json!({"suspend": false})).await,
+            _ => suspend(None).await,
+        }
+    }
+    asked(1).await;
+    world.sign(&code.user_code);
+    world.cluster.status_when("relay", "verified", is_verified).await;
+    assert_eq!(world.identity.times(world.client, "device").len(), 1, "one code was enough");
 }
 
 #[tokio::test]

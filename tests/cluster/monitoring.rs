@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -154,15 +153,12 @@ async fn each_alert_fires_at_its_failure() {
     fire(&cluster, &prometheus, &[("MailverityNoChecks", "")]).await;
     cluster.servers().delete("silent", &DeleteParams::default()).await.unwrap();
 
-    cluster
-        .apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mailverity-pause"}, "data": {"all": ""}}))
-        .await;
+    cluster.pause().await;
     fire(&cluster, &prometheus, &[("MailverityPaused", "")]).await;
     // What is paused is no failure.
     let quiet = async || prometheus.firing().await.iter().all(|(_, name)| name.is_empty()).then_some(());
     cluster.until("no alert of an object fires", quiet).await;
-    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    maps.delete("mailverity-pause", &DeleteParams::default()).await.unwrap();
+    cluster.goes_on().await;
     fire(&cluster, &prometheus, &[("MailServerUnverified", "dead")]).await;
 
     operator.kill();

@@ -10,10 +10,13 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
+    profiles::setting::{self, Way, mailboxes, relay, with},
     spec,
     support::{
+        cloud::Cloud,
         cluster::{Cluster, Operator, is, message},
         identity::Identity,
+        profiles::says,
         stack::Stack,
     },
 };
@@ -84,6 +87,35 @@ async fn a_server_logs_in_without_any_secret_as_its_namespaces_own_account() {
     for (what, text) in [("the log", operator.log()), ("a status", serde_json::to_string(&status).unwrap())] {
         assert!(!text.contains("eyJhbGciOi"), "{what} shows a token");
     }
+    operator.shows_no_secret().await;
+}
+
+#[tokio::test]
+async fn a_mailbox_over_graph_is_read_without_any_secret() {
+    let (stack, cluster) = (Stack::get(), Cluster::new("workload-graph").await);
+    let users: [String; 1] = mailboxes(&cluster, &stack, "workload-graph").await;
+    let way = Way::Graph(Cloud::over(&stack));
+    let cloud = way.cloud().unwrap();
+    let operator = way.operator(&cluster, &["--federated-service-account", ACCOUNT]).await;
+    relay(&cluster, &stack, json!({})).await;
+    let graph = with(cloud.graph(), &json!({"client": {"workloadIdentity": {}}}));
+    cluster.profile("box", with(way.mailbox(&stack, &users, 0), &json!({ "graph": graph }))).await;
+    let status = cluster.profile_condition("box", "Ready", "False", "OAuthTokenFailed").await;
+    let told = setting::message(&status, "CredentialsReady");
+    assert!(told.contains(&format!("there is no ServiceAccount {}/{ACCOUNT}", cluster.namespace)), "{told}");
+
+    account(&cluster).await;
+    cloud.trusts(&format!("system:serviceaccount:{}:{ACCOUNT}", cluster.namespace));
+    let asked_again = async || {
+        let status = cluster.profile_status("box").await;
+        if says(&status, "Ready", "False", "OAuthTokenFailed") {
+            let handled = status.last_handled_verify_request.clone().unwrap_or_default();
+            cluster.ask_profile("box", &format!("{handled}.")).await;
+        }
+        says(&status, "Ready", "True", "CodeReceived").then_some(())
+    };
+    cluster.until("it is read with a token of the account", asked_again).await;
+    assert!(says(&cluster.profile_status("box").await, "CredentialsReady", "True", "TokenAcquired"));
     operator.shows_no_secret().await;
 }
 

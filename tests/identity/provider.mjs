@@ -20,7 +20,7 @@ const byKey = { ...new X509Certificate(read('client.pem')).publicKey.export({ fo
 const turning = ['alice-turning', 'alice-turning-kills', 'alice-turning-random']
 const lenient = ['alice-lenient', 'alice-lenient-kills', 'alice-lenient-random']
 // A person signs in for them, by a device code.
-const devices = ['alice-device', 'alice-device-brief', 'alice-device-slow', 'alice-device-login', 'alice-device-ends', 'probe-device']
+const devices = ['alice-device', 'alice-device-brief', 'alice-device-slow', 'alice-device-login', 'alice-device-ends', 'alice-device-paused', 'probe-device']
 // A person consents for them in a browser, which comes back to any port of this machine (RFC 8252 section 7.3).
 const natives = ['alice-desktop', 'alice-native', 'probe-native']
 const machine = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] }

@@ -15,7 +15,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::ApiResource,
 };
@@ -138,6 +138,20 @@ impl Cluster {
     pub async fn ca(&self, pem: &[u8]) {
         let pem = String::from_utf8(pem.to_vec()).unwrap();
         self.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": pem}})).await;
+    }
+
+    /// Pauses everything.
+    pub async fn pause(&self) {
+        self.apply(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mailverity-pause"}, "data": {"all": ""}}),
+        )
+        .await;
+    }
+
+    /// Ends the pause.
+    pub async fn goes_on(&self) {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        maps.delete("mailverity-pause", &DeleteParams::default()).await.unwrap();
     }
 
     /// Sets an annotation of a `MailServer`.

@@ -1,5 +1,6 @@
 //! What the specs of all kinds name, read and judged: accounts, CA bundles, client certificates, hosts and ports. Nothing in
-//! here touches the network.
+//! here touches the network but what references are read over; a device code that waits is asked about from here on, while the object
+//! is not paused or suspended ([`super::tokens::Source::kept_in`]).
 
 mod account;
 mod consent;

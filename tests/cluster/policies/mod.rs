@@ -1,5 +1,6 @@
 //! `RoundTripPolicy` in a cluster: probes that are claimed, sent, answered and settled.
 
+mod apis;
 mod crashes;
 mod kills;
 mod outcomes;

@@ -3,18 +3,13 @@
 
 use serde_json::json;
 
-use super::setting::{RUN, Way, mailboxes, message, relay, with};
+use super::setting::{INBOX, RUN, Way, mailboxes, message, relay, with};
 use crate::support::{
     cloud::{Answer, Cloud, Fault, graph},
-    cluster::{Cluster, Operator},
+    cluster::Cluster,
     profiles::says,
     stack::Stack,
 };
-
-async fn operator(cluster: &Cluster, way: &Way) -> Operator {
-    let flags = way.flags();
-    cluster.operator(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await
-}
 
 #[tokio::test]
 async fn a_mail_with_a_code_is_found_and_removed_over_either_api_and_the_conditions_say_so() {
@@ -22,9 +17,9 @@ async fn a_mail_with_a_code_is_found_and_removed_over_either_api_and_the_conditi
     for (test, way) in [("graph", Way::Graph(Cloud::over(&stack))), ("gmail", Way::Gmail(Cloud::over(&stack)))] {
         let cluster = Cluster::new(test).await;
         let users: [String; 1] = mailboxes(&cluster, &stack, test).await;
-        stack.put(&users[0], super::setting::INBOX, "Subject: hello\n\nyou\n", "");
+        stack.put(&users[0], INBOX, "Subject: hello\n\nyou\n", "");
         way.prepare(&cluster, &users).await;
-        let operator = operator(&cluster, &way).await;
+        let operator = way.operator(&cluster, &[]).await;
         relay(&cluster, &stack, json!({})).await;
         cluster.profile("box", way.mailbox(&stack, &users, 0)).await;
         let status = cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
@@ -55,7 +50,7 @@ async fn an_application_that_is_not_let_in_sends_nothing_and_says_who_has_to_do_
     cloud.does("/mailFolders/inbox", usize::MAX, Fault::Says(denied));
     let way = Way::Graph(cloud);
     way.prepare(&cluster, &users).await;
-    let _operator = operator(&cluster, &way).await;
+    let _operator = way.operator(&cluster, &[]).await;
     relay(&cluster, &stack, json!({})).await;
     cluster.profile("box", way.mailbox(&stack, &users, 0)).await;
     let status = cluster.profile_condition("box", "Ready", "False", "MailboxAccessDenied").await;
@@ -75,7 +70,7 @@ async fn a_token_that_is_refused_is_held_like_a_password_and_not_shown_again() {
     cloud.does("/mailFolders/inbox", usize::MAX, Fault::Says(refused));
     let way = Way::Graph(cloud);
     way.prepare(&cluster, &users).await;
-    let _operator = operator(&cluster, &way).await;
+    let _operator = way.operator(&cluster, &[]).await;
     relay(&cluster, &stack, json!({})).await;
     cluster.profile("box", way.mailbox(&stack, &users, 0)).await;
     let status = cluster.profile_condition("box", "Verified", "False", "AuthenticationFailed").await;
@@ -97,7 +92,7 @@ async fn a_provider_that_throttles_delays_the_run_and_no_second_mail_is_sent() {
     cloud.does("/messages?", 2, Fault::Says(Answer::html(503)));
     let way = Way::Graph(cloud);
     way.prepare(&cluster, &users).await;
-    let _operator = operator(&cluster, &way).await;
+    let _operator = way.operator(&cluster, &[]).await;
     relay(&cluster, &stack, json!({})).await;
     cluster.profile("box", way.mailbox(&stack, &users, 0)).await;
     cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
@@ -109,7 +104,7 @@ async fn a_spec_that_names_no_secret_of_its_client_is_told_before_anything_is_as
     let (stack, cluster) = (Stack::get(), Cluster::new("graph-secret").await);
     let users: [String; 1] = mailboxes(&cluster, &stack, "graph-secret").await;
     let way = Way::Graph(Cloud::over(&stack));
-    let _operator = operator(&cluster, &way).await;
+    let _operator = way.operator(&cluster, &[]).await;
     relay(&cluster, &stack, json!({})).await;
     cluster.profile("box", way.mailbox(&stack, &users, 0)).await;
     cluster.profile_condition("box", "ResolvedRefs", "False", "SecretNotFound").await;
@@ -124,4 +119,24 @@ async fn a_spec_that_names_no_secret_of_its_client_is_told_before_anything_is_as
     );
     cluster.profile("other", wrong).await;
     cluster.profile_condition("other", "Accepted", "False", "SpecInvalid").await;
+}
+
+#[tokio::test]
+async fn a_mail_that_comes_back_is_told_over_either_api_and_the_report_removed() {
+    // promise 6
+    let stack = Stack::get();
+    for way in [Way::Graph(Cloud::over(&stack)), Way::Gmail(Cloud::over(&stack))] {
+        // The stack sends back what comes to such an address.
+        let cluster = Cluster::new("bounced").await;
+        let users: [String; 1] = mailboxes(&cluster, &stack, "bounced").await;
+        way.prepare(&cluster, &users).await;
+        let _operator = way.operator(&cluster, &[]).await;
+        relay(&cluster, &stack, json!({"sender": {"address": users[0]}})).await;
+        let verification = json!({"verification": {"senderRef": {"name": "relay"}, "timeout": "15m"}});
+        cluster.profile("box", with(way.mailbox(&stack, &users, 0), &verification)).await;
+        let status = cluster.profile_condition("box", "Verified", "False", "MessageBounced").await;
+        let text = message(&status, "Ready");
+        assert!(text.contains(&users[0]) && text.contains("5.1.1") && text.contains("sends back what comes"), "{text}");
+        cluster.until("the report is removed", async || stack.folder(&users[0], INBOX).is_empty().then_some(())).await;
+    }
 }

@@ -1,7 +1,6 @@
 //! What stops a run that waits for its mail: a pause, a suspension, a maintenance window, a lost Lease. Nothing goes out
 //! meanwhile, what was known stays known, and it goes on afterwards without a second mail.
 
-use kube::{Api, api::DeleteParams};
 use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState, SUSPEND_UNTIL, State};
 use serde_json::json;
 
@@ -85,13 +84,10 @@ async fn a_pause_leaves_the_mailbox_and_its_end_goes_on() {
     let operator = cluster.operator(&[]).await;
     let waiting = Waiting::new(stack, cluster, "profile-pause").await;
     let cluster = &waiting.cluster;
-    cluster
-        .apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mailverity-pause"}, "data": {"all": ""}}))
-        .await;
+    cluster.pause().await;
     waiting.is_halted(&operator, "Paused").await;
     assert_eq!(cluster.profile_status("box").await.state, Some(State::Paused));
-    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    maps.delete("mailverity-pause", &DeleteParams::default()).await.unwrap();
+    cluster.goes_on().await;
     waiting.goes_on().await;
 }
 

@@ -8,7 +8,7 @@ use crate::{
     auth, spec,
     support::{
         cloud::{self, Cloud},
-        cluster::Cluster,
+        cluster::{Cluster, Operator},
         leaks,
         stack::Stack,
     },
@@ -67,7 +67,8 @@ pub enum Way {
 }
 
 impl Way {
-    fn cloud(&self) -> Option<&Cloud> {
+    /// The played provider, where there is one.
+    pub fn cloud(&self) -> Option<&Cloud> {
         match self {
             Self::Imap => None,
             Self::Graph(cloud) | Self::Gmail(cloud) => Some(cloud),
@@ -85,6 +86,12 @@ impl Way {
             ]
         });
         flags.into_iter().flatten().collect()
+    }
+
+    /// An operator that is told so, and this.
+    pub async fn operator(&self, cluster: &Cluster, more: &[&str]) -> Operator {
+        let flags = self.flags();
+        cluster.operator(&flags.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>()).await
     }
 
     /// The Secrets behind it: the application's, and the consent of each user.

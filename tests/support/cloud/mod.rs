@@ -61,6 +61,8 @@ pub struct Behind {
     late: AtomicUsize,
     /// The scope that refresh tokens stand for.
     consent: Mutex<String>,
+    /// Who may vouch for the application by a token of a cluster.
+    trusted: Mutex<String>,
     port: u16,
 }
 
@@ -112,6 +114,7 @@ impl Cloud {
             page: AtomicUsize::new(usize::MAX),
             late: AtomicUsize::new(0),
             consent: Mutex::new("https://www.googleapis.com/auth/gmail.modify".to_owned()),
+            trusted: Mutex::default(),
             port,
         });
         let (stop, stopped) = oneshot::channel();
@@ -154,6 +157,11 @@ impl Cloud {
     /// What refresh tokens stand for from now on.
     pub fn consents(&self, scope: &str) {
         scope.clone_into(&mut self.behind.consent.lock().unwrap());
+    }
+
+    /// Lets this account of a cluster vouch for the application.
+    pub fn trusts(&self, subject: &str) {
+        subject.clone_into(&mut self.behind.trusted.lock().unwrap());
     }
 
     /// Takes no token any more that it has given out.
