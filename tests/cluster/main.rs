@@ -36,6 +36,7 @@ mod secrets;
 mod sending;
 mod servers;
 mod setting;
+mod skew;
 mod tokens;
 mod vantages;
 mod views;

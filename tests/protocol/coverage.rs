@@ -35,6 +35,7 @@ const NOT_OF_A_CHECK: [Reason; 64] = [
     Reason::ActorNotPermitted,
     Reason::ActorOffline,
     Reason::ActorSuspended,
+    Reason::AgentIncompatible,
     Reason::TaskTimedOut,
     Reason::MultiHomedSameSubnet,
     Reason::AwaitingManualMessage,
