@@ -16,6 +16,7 @@ use crate::{
     api::v1alpha1::{ActorTask, TASK_PROTOCOL},
     mail::diagnosis::printable,
     runtime::stop::Stop,
+    telemetry::spans,
 };
 
 /// Does tasks while `active`, until `stop`; then those under way are left in order.
@@ -45,12 +46,13 @@ pub async fn look_after(client: &Client, settings: &Arc<Settings>, mut active: w
             for (task, seen) in board.begin(&settings.actor) {
                 let hand = Hand::new(client, settings, Orders::new(seen, stop.clone()));
                 let span = tracing::info_span!("task", task = task.name_any());
+                let traced = spans::task(&task.name_any(), &task.spec.object, &task.spec.run);
                 let (uid, settings) = (task.uid().unwrap_or_default(), Arc::clone(settings));
                 let job = async move {
                     Box::pin(work(hand, &settings, task)).await;
                     uid
                 };
-                running.spawn(job.instrument(span));
+                running.spawn(job.instrument(span).instrument(traced));
             }
         }
     }

@@ -38,6 +38,7 @@ mod servers;
 mod setting;
 mod skew;
 mod tokens;
+mod tracing;
 mod vantages;
 mod views;
 mod workload;

@@ -115,6 +115,7 @@ mod tests {
     fn what_an_agent_tells_of_itself_is_read_and_bounded() {
         let here = Presence {
             version: "0.1.0".to_owned(),
+            protocol: Some(1),
             pod: "agent-1".to_owned(),
             node: None,
             interfaces: vec!["eth0 10.0.0.7/24".to_owned()],
