@@ -45,6 +45,6 @@ for chart in mailverity-crds mailverity; do
   tar -C "$made/$chart-chart" -xzf "$made/$chart-$version.tgz"
   pack "$made/$chart-chart" "$chart" "$out/$chart-$version.tgz"
 done
-(cd "$out" && sha256sum -- * >SHA256SUMS)
 scripts/krew.sh "$version" "$out" >"$out/mail.yaml"
+(cd "$out" && sha256sum -- * >SHA256SUMS)
 ls -l "$out"

@@ -60,12 +60,12 @@ impl<K: Kind> Context<K> {
     /// The context of a kind in a term that begins. `wakes` reach the controller of each namespace (none: of all).
     #[must_use]
     pub fn new(term: Arc<Term>, known: Known<K::Object>, wakes: Vec<(Option<String>, mpsc::UnboundedSender<Name>)>) -> Self {
-        let uses = Uses::default();
+        let (uses, mine) = (Uses::default(), Arc::clone(&term));
         Self {
             references: Cluster::noting(term.ground.client.clone(), uses.clone())
                 .with_actors(Arc::clone(&term.roster))
                 .with_tokens(Arc::clone(&term.ground.tokens))
-                .with_keeper(term.ground.keeper())
+                .with_keeper(term.ground.keeper(Arc::new(move |place| mine.rests(place))))
                 .with_federated(term.settings().federated_account.clone()),
             term,
             own: K::default(),

@@ -9,7 +9,7 @@ use crate::{
     mail::{Vantage, https::Https},
     metrics::Metrics,
     runtime::{
-        kept::TokenSecrets,
+        kept::{Rests, TokenSecrets},
         lease::{Fence, Pace},
         secrets::Access,
     },
@@ -112,9 +112,9 @@ pub struct Ground {
 impl Ground {
     /// Who keeps refresh tokens; none where no Secret may be written.
     #[must_use]
-    pub fn keeper(&self) -> Option<Arc<dyn Keeper>> {
+    pub fn keeper(&self, rests: Rests) -> Option<Arc<dyn Keeper>> {
         self.settings
             .token_secrets
-            .then(|| Arc::new(TokenSecrets::new(self.client.clone(), self.fence.clone())) as Arc<dyn Keeper>)
+            .then(|| Arc::new(TokenSecrets::new(self.client.clone(), self.fence.clone(), rests)) as Arc<dyn Keeper>)
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
-use super::{context::Context, glance::Glance, kind::Kind, malformed};
+use super::{around::Around, context::Context, glance::Glance, kind::Kind, malformed};
 use crate::{
     api::{
         Class, Reason,
@@ -65,8 +65,13 @@ pub async fn reconcile<K: Kind>(object: Arc<Glance<K::Object>>, ctx: Arc<Context
 async fn go<K: Kind>(name: &Name, ctx: &Arc<Context<K>>) -> Result<Option<Duration>, Error> {
     let Some(object) = ctx.read(name).await? else { return Ok(None) };
     match object.0 {
-        Ok(object) => K::go(object, name, ctx).await,
+        Ok(object) => {
+            let (around, who) = (Around::of(name, ctx), Context::<K>::who(name));
+            ctx.term.looked_at(who, around.object::<K>(&object).brakes().is_pulled());
+            K::go(object, name, ctx).await
+        }
         Err(invalid) => {
+            ctx.term.looked_at(Context::<K>::who(name), true);
             ctx.checks.cancel(name);
             ctx.term.limits.pass(&Context::<K>::who(name));
             malformed::tell(name, &invalid.error, ctx).await?;

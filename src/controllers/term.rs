@@ -24,6 +24,7 @@ use crate::{
         budget::Allowance,
         gate::Account,
         mail_server::{Pause, PauseScope},
+        tokens::keep::Place,
     },
 };
 
@@ -52,6 +53,8 @@ pub struct Term {
     draining: AtomicBool,
     ready: OnceCell<()>,
     accounts: Mutex<HashMap<Who, Vec<Account>>>,
+    /// The objects that nothing stopped when they were looked at last.
+    awake: Mutex<HashSet<Who>>,
     // The kinds hold the term: it must not hold them, or none of them would ever be freed.
     kinds: OnceLock<Vec<Weak<dyn Looked>>>,
 }
@@ -93,6 +96,7 @@ impl Term {
             draining: AtomicBool::new(false),
             ready: OnceCell::new(),
             accounts: Mutex::default(),
+            awake: Mutex::default(),
             kinds: OnceLock::new(),
             ground,
         }
@@ -155,6 +159,26 @@ impl Term {
         })
     }
 
+    /// `who` was looked at: whether it is suspended, paused or in maintenance.
+    pub(super) fn looked_at(&self, who: Who, halted: bool) {
+        let mut awake = lock(&self.awake);
+        if halted {
+            awake.remove(&who);
+        } else {
+            awake.insert(who);
+        }
+    }
+
+    /// Whether the object that a refresh token is kept for is to be left alone: it is paused, suspended or gone, was not looked
+    /// at yet, or the term is over.
+    #[must_use]
+    pub fn rests(&self, kept: &Place) -> bool {
+        let name = Name::new(&kept.namespace, &kept.owner.name);
+        let kind = self.kinds().map(|kind| kind.kind()).find(|kind| *kind == kept.owner.kind);
+        let is_awake = kind.is_some_and(|kind| lock(&self.awake).contains(&Who::new(kind, name)));
+        !is_awake || self.ends.is_stopped() || self.paused(&kept.namespace, Timestamp::now()).is_some()
+    }
+
     /// From here on no check begins, and those that run are told to end. Ends once they have: with their reports told, or,
     /// without the Lease, when none of them can have a mail on its way any more.
     pub(super) async fn drain(&self) {
@@ -194,6 +218,7 @@ impl Term {
         self.limits.forget(who);
         self.ground.metrics.forget(who.kind, &who.name);
         self.ground.memory.with_budgets(|budgets| budgets.leave(&who.to_string()));
+        lock(&self.awake).remove(who);
         let used = lock(&self.accounts).remove(who).is_some();
         if used {
             self.forget_unused_accounts();

@@ -14,11 +14,19 @@ use super::{Connect, Error, Exit, Target, ask, describe, links};
 #[derive(Args, Debug)]
 pub struct Reset {
     /// The object, as KIND/NAME.
-    #[arg(value_name = "KIND/NAME", value_parser = Target::namespaced)]
+    #[arg(value_name = "KIND/NAME", value_parser = named)]
     target: Target,
     /// Do not ask.
     #[arg(short, long)]
     yes: bool,
+}
+
+/// Its kind has to be said: a kind that was meant by nobody is not to be deleted.
+fn named(text: &str) -> Result<Target, String> {
+    if !text.contains('/') {
+        return Err(format!("of which kind? Say one, such as ms/{text} or emp/{text}"));
+    }
+    Target::namespaced(text)
 }
 
 impl Reset {
@@ -47,5 +55,17 @@ impl Reset {
         bounded(target.kind.api(&client, Some(&namespace)).delete(&target.name, &params)).await?;
         println!("{title}: deleted");
         Ok(Exit::Good)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deleted_is_named_by_its_kind() {
+        assert_eq!(named("ms/relay").unwrap().to_string(), "mailserver/relay");
+        assert_eq!(named("relay").unwrap_err(), "of which kind? Say one, such as ms/relay or emp/relay");
+        assert!(named("actor/dmz").is_err());
     }
 }

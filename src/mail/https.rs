@@ -3,7 +3,7 @@
 
 mod session;
 
-use std::{error::Error as _, str::FromStr, time::Duration};
+use std::{error::Error as _, str::FromStr, sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
 use http_body_util::{BodyExt, Full};
@@ -30,7 +30,7 @@ use super::{
     proxy::Proxy,
     tls::{self, MinVersion, TlsPolicy},
 };
-use crate::api::Reason;
+use crate::api::{Class, Reason};
 
 /// The most bytes of an answer's body. Token answers have a few thousand.
 const BODY: usize = 256 * 1024;
@@ -155,6 +155,7 @@ pub struct Https {
     tls: TlsPolicy,
     hosts: Hosts,
     direct: Vec<String>,
+    may: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Https {
@@ -163,7 +164,7 @@ impl Https {
     #[must_use]
     pub fn new(mut vantage: Vantage, added: &[CertificateDer<'static>], hosts: Hosts) -> Self {
         vantage.guard = vantage.guard.at_any_port();
-        Self { vantage, tls: TlsPolicy::new(added, MinVersion::Tls12), hosts, direct: Vec::new() }
+        Self { vantage, tls: TlsPolicy::new(added, MinVersion::Tls12), hosts, direct: Vec::new(), may: None }
     }
 
     /// Where the vantage has no proxy of its own: by `proxy`, except to `direct`, which is written as in the environment variable
@@ -178,11 +179,19 @@ impl Https {
         self
     }
 
+    /// The same, but a body is sent only while this holds: it is asked behind the connecting, which may take long.
+    #[must_use]
+    pub fn only_while(mut self, may: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.may = Some(Arc::new(may));
+        self
+    }
+
     /// Sends a form by POST.
     ///
     /// # Errors
     /// `DestinationDenied`, those of [`Vantage::resolve`], [`Vantage::connect`] and of TLS, and `ProtocolError`,
-    /// `ConnectionClosed` or `ResponseTimedOut` for what no HTTP answer came of. An answer with any status is none of these.
+    /// `ConnectionClosed` or `ResponseTimedOut` for what no HTTP answer came of; `Paused` where it may not be sent any more
+    /// ([`Https::only_while`]). An answer with any status is none of these.
     pub async fn post(
         &self,
         url: &Url,
@@ -218,6 +227,9 @@ impl Https {
         self.admit(&url.host, url.port)?;
         let stream = self.connect(&url.host, url.port, deadline).await?;
         let place = authority(&url.host, url.port);
+        if self.may.as_ref().is_some_and(|may| !may()) {
+            return Err(Diagnosis::new(Reason::Paused).class(Class::Transient).detail(format!("{place} is not asked any more")));
+        }
         let request = request(url, authorization, body).ok_or_else(|| broke(&place, "the request cannot be written"))?;
         match timeout_at(deadline, exchange(stream, request, &place)).await {
             Ok(answer) => answer,

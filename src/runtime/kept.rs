@@ -1,7 +1,7 @@
 //! Refresh tokens in Secrets that the operator has made, and in no others: by a label and by owners that are ours. RBAC cannot
 //! tell them from other Secrets, so that this is the one place that writes any outside the namespaces of the operator's own.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -37,18 +37,22 @@ const ENDED: &str = "ended";
 /// The annotation with [`Kept::consent`].
 const CONSENT: &str = "mailverity.dev/consent";
 
+/// Says of the object that something is kept for whether it is to be left alone.
+pub type Rests = Arc<dyn Fn(&Place) -> bool + Send + Sync>;
+
 /// The Secrets that keep refresh tokens.
 #[derive(Clone)]
 pub struct TokenSecrets {
     client: Client,
     fence: Fence,
+    rests: Rests,
 }
 
 impl TokenSecrets {
     /// Those that `client` may write, for as long as we lead.
     #[must_use]
-    pub fn new(client: Client, fence: Fence) -> Self {
-        Self { client, fence }
+    pub fn new(client: Client, fence: Fence, rests: Rests) -> Self {
+        Self { client, fence, rests }
     }
 
     fn api(&self, place: &Place) -> Api<Secret> {
@@ -115,6 +119,10 @@ impl Keeper for TokenSecrets {
 
     fn leads(&self) -> bool {
         self.fence.held()
+    }
+
+    fn rests(&self, place: &Place) -> bool {
+        (self.rests)(place)
     }
 }
 

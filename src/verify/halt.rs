@@ -91,6 +91,12 @@ impl Brakes<'_> {
         until.map(|_| Halt { diagnosis: told(Reason::Maintenance, until), until, state: State::Suspended })
     }
 
+    /// Whether nothing may go out, as something stops the object or makes no sense.
+    #[must_use]
+    pub fn is_pulled(&self) -> bool {
+        self.unacceptable().is_some() || self.halt().is_some()
+    }
+
     /// What of it makes no sense, whatever the cluster holds.
     #[must_use]
     pub fn unacceptable(&self) -> Option<Diagnosis> {

@@ -1,5 +1,7 @@
 //! One login, in any protocol: what may be tried, asked for at the gate, and told to it once (promises 7 and 8).
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
@@ -176,6 +178,18 @@ impl<'a> Granted<'a> {
     #[must_use]
     pub fn shown(&self) -> sasl::Login<'_> {
         sasl::Login { user: self.login.credential.user(), secret: &self.secret, host: self.offer.host, port: self.offer.port }
+    }
+
+    /// Is to be told where the server refuses in the same session what it has taken; says whether something else may help.
+    #[must_use]
+    pub fn revoked(&self) -> Box<dyn Fn() -> bool + Send> {
+        match &self.login.credential {
+            Credential::OAuth2 { source, .. } => {
+                let (source, secret) = (Arc::clone(source), self.secret.clone());
+                Box::new(move || source.revoked(&secret))
+            }
+            Credential::Password { .. } | Credential::Token { .. } => Box::new(|| false),
+        }
     }
 
     /// Takes what an attempt came to, and keeps it in `outcome`; none where the next mechanism may be tried.

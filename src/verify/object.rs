@@ -82,6 +82,13 @@ impl Object<'_> {
         self.observed_generation.is_none_or(|generation| generation == -1)
     }
 
+    /// Whether it takes its place in the schedule before anything else is said of it, as one of a crowd: once it is known, what stops
+    /// it now would let it go with all the others as soon as that ends.
+    #[must_use]
+    pub fn is_new_in_a_crowd(&self) -> bool {
+        self.crowded && self.is_fresh()
+    }
+
     /// Whether the status speaks of this generation.
     #[must_use]
     pub fn is_current(&self) -> bool {

@@ -79,7 +79,8 @@ impl Cluster {
 struct Watches(Vec<(String, std::process::Child)>);
 
 impl Watches {
-    fn of(cluster: &Cluster, names: &[String]) -> Self {
+    /// From the versions that there are now: each watch has told of its object when this ends.
+    async fn of(cluster: &Cluster, names: &[String]) -> Self {
         let env = |name| std::env::var(name).unwrap();
         let watch = |name: &String| {
             let file = fs::File::create(cluster.dir().join(name.replace('/', "-"))).unwrap();
@@ -90,7 +91,13 @@ impl Watches {
                 .spawn();
             (name.clone(), child.unwrap())
         };
-        Self(names.iter().map(watch).collect())
+        let watches = Self(names.iter().map(watch).collect());
+        for name in names {
+            let file = cluster.dir().join(name.replace('/', "-"));
+            let told = async || fs::metadata(&file).unwrap().len().checked_sub(1);
+            cluster.until(&format!("the watch of {name} tells"), told).await;
+        }
+        watches
     }
 
     /// The verdicts of kstatus on each object, one after the other, without repetitions.
@@ -173,7 +180,7 @@ async fn every_kind_is_in_progress_current_or_failed_when_it_should_be_and_stays
     let works = life(&json!({}), false);
     cluster.gitops(&works);
     all_become(&cluster, &names, "InProgress", "Progressing").await;
-    let watches = Watches::of(&cluster, &names);
+    let watches = Watches::of(&cluster, &names).await;
     let mut operator = cluster.operator_with(&receivers, &[]).await;
     let objects = all_become(&cluster, &names, "Current", "Healthy").await;
     cluster.is_as_applied(&works, &objects);

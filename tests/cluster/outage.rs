@@ -28,8 +28,9 @@ async fn sleep_until(time: Timestamp) {
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_away_for_half_a_minute_costs_no_mail_and_no_restart() {
+async fn an_api_server_that_is_away_costs_no_mail_and_no_restart() {
     // promises 1 and 2
+    let away = if std::env::var_os("MAILVERITY_SOAK").is_some() { Duration::from_mins(10) } else { Duration::from_secs(30) };
     let (stack, plane) = (Stack::get(), Plane::up("away").await);
     let cluster = Cluster::bare(plane.dir.clone(), "away").await;
     cluster.kinds().await;
@@ -53,7 +54,7 @@ async fn an_api_server_that_is_away_for_half_a_minute_costs_no_mail_and_no_resta
     let dark = Timestamp::now();
     tokio::time::sleep(Duration::from_secs(5)).await;
     proxy.let_go();
-    tokio::time::sleep(Duration::from_secs(25)).await;
+    tokio::time::sleep(away.saturating_sub(Duration::from_secs(5))).await;
     plane.back();
     cluster.until("the API server is back", async || cluster.servers().get("due").await.ok()).await;
 

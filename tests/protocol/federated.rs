@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use crate::tokens::{Does, Provider, TIME, ask, gate, json};
 
 #[derive(Debug)]
-struct Voucher;
+pub struct Voucher;
 
 impl Identity for Voucher {
     fn token(&self) -> BoxFuture<'_, Result<SecretString, Diagnosis>> {
@@ -34,7 +34,7 @@ fn source(provider: &Provider) -> Source {
         pool: "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k".to_owned(),
         account: "mail@p.iam.gserviceaccount.com".to_owned(),
         subject: Some("alerts@corp.test".to_owned()),
-        exchange: request.endpoint.clone(),
+        exchange: format!("https://{}:{}/exchange", request.endpoint.host, request.endpoint.port).parse().unwrap(),
         signing: request.endpoint.clone(),
     }));
     Source::new(Arc::new(Tokens::new(provider.https())), request, "a".to_owned())
@@ -74,21 +74,68 @@ async fn whichever_step_fails_is_told_with_its_cure_and_without_a_token() {
     let denied =
         r#"{"error":{"code":403,"message":"Permission 'iam.serviceAccounts.signJwt' denied","status":"PERMISSION_DENIED"}}"#;
     let unknown = r#"{"error":"invalid_grant","error_description":"The audience in ID Token [eyJ-of-the-cluster] is unknown"}"#;
+    let no_pool = r#"{"error":"invalid_target","error_description":"The target service indicated by the \"audience\" parameters is invalid."}"#;
+    let condition =
+        r#"{"error":"unauthorized_client","error_description":"The given credential is rejected by the attribute condition."}"#;
+    let no_issuer = r#"{"error":"invalid_grant","error_description":"Error connecting to the given credential's issuer."}"#;
     let unauthorized = r#"{"error":"unauthorized_client","error_description":"Client is unauthorized"}"#;
     let signed = || json(200, r#"{"signedJwt":"signed.by.google"}"#);
-    for (does, reason, class, says) in [
-        (vec![json(400, unknown)], Reason::OAuthTokenFailed, Class::User, "ID Token [[redacted]] is unknown"),
-        (vec![exchanged(), json(403, denied)], Reason::OAuthTokenFailed, Class::User, "PERMISSION_DENIED"),
-        (vec![exchanged(), json(503, "{}")], Reason::OAuthTokenFailed, Class::Transient, "503"),
-        (vec![exchanged(), json(200, "{}")], Reason::OAuthTokenFailed, Class::User, "200"),
-        (vec![exchanged(), Does::HangsUp], Reason::OAuthTokenFailed, Class::Transient, "closed the connection"),
-        (vec![exchanged(), signed(), json(401, unauthorized)], Reason::ConsentRequired, Class::User, "unauthorized_client"),
+    let nobody = r#"{"error":"invalid_grant","error_description":"Not a valid email."}"#;
+    let late = r#"{"error":"invalid_grant","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}"#;
+    for (does, reason, class, says, cure) in [
+        (
+            vec![json(400, unknown)],
+            Reason::OAuthTokenFailed,
+            Class::User,
+            "ID Token [[redacted]] is unknown",
+            "Check client.workloadIdentity.audience, and",
+        ),
+        (
+            vec![json(400, no_pool)],
+            Reason::OAuthTokenFailed,
+            Class::User,
+            "invalid_target",
+            "Check client.workloadIdentity.audience: Google knows",
+        ),
+        (
+            vec![json(400, condition)],
+            Reason::OAuthTokenFailed,
+            Class::User,
+            "rejected by the attribute condition",
+            "Have the attribute condition",
+        ),
+        (vec![json(400, no_issuer)], Reason::OAuthTokenFailed, Class::Transient, "credential's issuer", "Google must reach"),
+        (
+            vec![exchanged(), json(403, denied)],
+            Reason::OAuthTokenFailed,
+            Class::User,
+            "PERMISSION_DENIED",
+            "Grant the pool's principal",
+        ),
+        (vec![exchanged(), json(503, "{}")], Reason::OAuthTokenFailed, Class::Transient, "503", ""),
+        (vec![exchanged(), json(200, "{}")], Reason::OAuthTokenFailed, Class::User, "200", ""),
+        (vec![exchanged(), Does::HangsUp], Reason::OAuthTokenFailed, Class::Transient, "closed the connection", ""),
+        (
+            vec![exchanged(), signed(), json(401, unauthorized)],
+            Reason::ConsentRequired,
+            Class::User,
+            "unauthorized_client",
+            "Have an administrator",
+        ),
+        (
+            vec![exchanged(), signed(), json(400, nobody)],
+            Reason::OAuthTokenFailed,
+            Class::User,
+            "valid email",
+            "The domain has no such user",
+        ),
+        (vec![exchanged(), signed(), json(400, late)], Reason::OAuthTokenFailed, Class::User, "short-lived", "Check the clock"),
     ] {
         let provider = Provider::that(does, "good").await;
         let failed = ask(&source(&provider), &gate(), TIME).await.unwrap_err();
         assert_eq!((failed.reason, failed.class), (reason, class), "{says}: {}", failed.said());
         assert!(failed.said().contains(says), "{says}: {}", failed.said());
-        assert!(!failed.hint().is_empty(), "{says}");
+        assert!(!failed.hint().is_empty() && failed.hint().starts_with(cure), "{says}: {}", failed.hint());
         let all = format!("{failed:?}{}", failed.hint());
         assert!(!all.contains("eyJ-of-the-cluster") && !all.contains("of-the-pool"), "{all}");
     }

@@ -1,6 +1,12 @@
 //! Refresh tokens that a provider gives in place of others, and a keeper that is away, or whom another has overtaken.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use mailverity::{
@@ -11,7 +17,7 @@ use mailverity::{
         tokens::{
             Source, Tokens,
             device::DeviceLogin,
-            keep::{Keeper, Kept, Owner, Place, Safe, Unwritten},
+            keep::{Keeper, Kept, Owner, Pending, Place, Safe, Unwritten},
         },
     },
 };
@@ -21,7 +27,20 @@ use crate::tokens::{Does, Provider, TIME, ask, gate, json};
 
 /// A Secret in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<State>>);
+pub struct Memory(Arc<Mutex<State>>, Arc<Around>);
+
+/// What is around the Secret.
+#[derive(Default)]
+struct Around {
+    /// Whether another process leads, and whether one does as soon as the Secret is read.
+    lost: AtomicBool,
+    loses: AtomicBool,
+    /// Whether the object is paused.
+    rests: AtomicBool,
+    /// Whether a read takes until it is let go, and whether one does.
+    holds: AtomicBool,
+    held: AtomicBool,
+}
 
 #[derive(Default)]
 struct State {
@@ -34,13 +53,18 @@ struct State {
 
 impl Memory {
     /// Another process writes this.
-    fn put(&self, consent: &str, refresh: &str) {
+    pub fn put(&self, consent: &str, refresh: &str) {
         let mut state = self.0.lock().unwrap();
         state.version += 1;
         let version = Some(state.version.to_string());
         let refresh = Some(refresh.to_owned().into());
         state.kept =
             Some(Kept { application: "app".to_owned(), consent: consent.to_owned(), refresh, version, ..Kept::default() });
+    }
+
+    /// A user says where it may go.
+    pub fn annotate(&self, allowed_hosts: &str) {
+        self.0.lock().unwrap().kept.as_mut().unwrap().allowed_hosts = Some(allowed_hosts.to_owned());
     }
 
     fn refresh(&self) -> Option<String> {
@@ -54,7 +78,23 @@ impl Memory {
 
 impl Keeper for Memory {
     fn read<'a>(&'a self, _: &'a Place) -> BoxFuture<'a, Result<Option<Kept>, Diagnosis>> {
-        async { Ok(self.0.lock().unwrap().kept.clone()) }.boxed()
+        async {
+            while self.1.holds.load(SeqCst) {
+                self.1.held.store(true, SeqCst);
+                tokio::task::yield_now().await;
+            }
+            self.1.lost.fetch_or(self.1.loses.load(SeqCst), SeqCst);
+            Ok(self.0.lock().unwrap().kept.clone())
+        }
+        .boxed()
+    }
+
+    fn leads(&self) -> bool {
+        !self.1.lost.load(SeqCst)
+    }
+
+    fn rests(&self, _: &Place) -> bool {
+        self.1.rests.load(SeqCst)
     }
 
     fn write<'a>(&'a self, _: &'a Place, kept: &'a Kept) -> BoxFuture<'a, Result<(), Unwritten>> {
@@ -91,6 +131,15 @@ fn source(provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>) -> Source 
         pending: None,
         stored: None,
     })
+}
+
+/// The same, which asks for something else by it.
+fn source_for(scope: &str, provider: &Provider, memory: &Memory, tokens: &Arc<Tokens>) -> Source {
+    let mut request = provider.request();
+    request.grant = Grant::RefreshToken("seed".to_owned().into());
+    request.scopes = vec![scope.to_owned()];
+    let safe = source(provider, memory, tokens).safe().unwrap().clone();
+    Source::new(Arc::clone(tokens), request, scope.to_owned()).kept_in(safe)
 }
 
 /// The same by device code, for an application.
@@ -212,14 +261,8 @@ async fn whoever_was_overtaken_leaves_the_newer_refresh_token_where_it_is() {
 async fn objects_that_ask_for_different_things_by_one_refresh_token_take_turns() {
     let provider = Provider::that(vec![given("one", "r1"), given("two", "r2")], "good").await;
     let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
-    let request = |scope: &str, key: &str| {
-        let source = source(&provider, &memory, &tokens);
-        let mut request = provider.request();
-        request.grant = Grant::RefreshToken("seed".to_owned().into());
-        request.scopes = vec![scope.to_owned()];
-        Source::new(Arc::clone(&tokens), request, key.to_owned()).kept_in(source.safe().unwrap().clone())
-    };
-    let (mail, more, gate) = (request("mail", "a"), request("more", "b"), gate());
+    let (mail, more) = ["mail", "more"].map(|scope| source_for(scope, &provider, &memory, &tokens)).into();
+    let gate = gate();
     let (one, two) = tokio::join!(ask(&mail, &gate, TIME), ask(&more, &gate, TIME));
     assert_ne!(one.unwrap(), two.unwrap());
     assert_eq!(shown(&provider), ["seed", "r1"], "none is shown twice");
@@ -241,14 +284,8 @@ async fn two_applications_do_not_take_a_secret_from_each_other() {
 async fn what_could_not_be_kept_for_one_is_kept_before_another_asks_by_it() {
     let provider = Provider::that(vec![given("one", "r1"), given("two", "r2")], "good").await;
     let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
-    let request = |scope: &str, key: &str| {
-        let source = source(&provider, &memory, &tokens);
-        let mut request = provider.request();
-        request.grant = Grant::RefreshToken("seed".to_owned().into());
-        request.scopes = vec![scope.to_owned()];
-        Source::new(Arc::clone(&tokens), request, key.to_owned()).kept_in(source.safe().unwrap().clone())
-    };
-    let (mail, more, gate) = (request("mail", "a"), request("more", "b"), gate());
+    let (mail, more) = ["mail", "more"].map(|scope| source_for(scope, &provider, &memory, &tokens)).into();
+    let gate = gate();
     memory.away(5);
     assert_eq!(ask(&mail, &gate, TIME).await.unwrap_err().class, Class::Transient);
     assert_eq!(ask(&more, &gate, TIME).await.unwrap(), "two");
@@ -273,4 +310,88 @@ async fn a_secret_that_is_taken_away_during_a_request_is_made_again() {
     let gate = gate();
     let (token, ()) = tokio::join!(ask(&source, &gate, TIME), away);
     assert_eq!((token.unwrap().as_str(), memory.refresh().as_deref()), ("one", Some("r1")));
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_an_object_that_is_paused() {
+    // promise 4
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    let mut request = provider.request();
+    request.grant = Grant::ClientCredentials;
+    for source in [source(&provider, &memory, &tokens), Source::new(Arc::clone(&tokens), request, "key".to_owned())] {
+        let gate = gate();
+        gate.still.store(0, SeqCst);
+        *gate.why_not.lock().unwrap() = Some(Diagnosis::new(Reason::Paused));
+        assert_eq!(ask(&source, &gate, TIME).await.unwrap_err().reason, Reason::Paused);
+    }
+    assert_eq!(provider.asked(), 0);
+}
+
+#[tokio::test]
+async fn who_does_not_lead_any_more_shows_no_refresh_token() {
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    memory.1.loses.store(true, SeqCst);
+    let failed = ask(&source(&provider, &memory, &tokens), &gate(), TIME).await.unwrap_err();
+    assert_eq!(failed.class, Class::Transient, "{}", failed.said());
+    assert_eq!(provider.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_check_that_is_cut_short_asks_nothing_any_more() {
+    // promise 4
+    let provider = Provider::that(vec![given("one", "r1")], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    let source = source(&provider, &memory, &tokens);
+    memory.1.holds.store(true, SeqCst);
+    {
+        let gate = gate();
+        let mut asking = std::pin::pin!(ask(&source, &gate, TIME));
+        while !memory.1.held.load(SeqCst) {
+            assert!((&mut asking).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    }
+    memory.1.holds.store(false, SeqCst);
+    tokens.settled().await;
+    assert_eq!(provider.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_device_code_is_not_asked_about_while_the_object_rests_and_is_again_once_it_does_not() {
+    // promise 4
+    let provider = Provider::that(vec![json(400, r#"{"error":"authorization_pending"}"#)], "good").await;
+    let (memory, tokens) = (Memory::default(), Arc::new(Tokens::new(provider.https())));
+    let pending = Pending {
+        device_code: "d".to_owned().into(),
+        user_code: "AB".to_owned(),
+        uri: "https://login.test/link".to_owned(),
+        expires: jiff::Timestamp::now() + Duration::from_secs(900),
+        interval: Duration::from_millis(20),
+    };
+    let begun = Instant::now();
+    let until = async |holds: &dyn Fn() -> bool| {
+        while !holds() {
+            assert!(begun.elapsed() < TIME);
+            tokio::task::yield_now().await;
+        }
+    };
+    let safe = by_device(&provider, &memory, &tokens, "app").safe().unwrap().clone();
+    let follow = || {
+        Source::new(Arc::clone(&tokens), provider.request(), "key".to_owned())
+            .kept_in(Safe { pending: Some(pending.clone()), ..safe.clone() })
+    };
+    drop(follow());
+    until(&|| provider.asked() > 0).await;
+    memory.1.rests.store(true, SeqCst);
+    let asked = provider.asked();
+    until(&|| Arc::strong_count(&safe.keeper) == 1).await;
+    assert!(provider.asked() <= asked + 1, "but for what was under way");
+    let asked = provider.asked();
+    drop(follow());
+    assert_eq!(Arc::strong_count(&safe.keeper), 1, "nobody asks");
+    memory.1.rests.store(false, SeqCst);
+    drop(follow());
+    until(&|| provider.asked() > asked).await;
 }

@@ -25,6 +25,7 @@ mod imap;
 mod keeping;
 mod logging_in;
 mod mailboxes;
+mod pinning;
 mod pop3;
 mod promise_login;
 mod promise_sending;

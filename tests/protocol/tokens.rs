@@ -240,7 +240,7 @@ async fn what_a_provider_refuses_is_told_to_the_gate_and_not_asked_for_again() {
     assert!(refused.said().contains("AADSTS7000222: The secret [redacted] is expired"), "{}", refused.said());
     let refused = refused.fact("secret", "mail/us");
     assert_eq!(refused.hint(), "Make a new client secret for application us at mx.test, and put its value into Secret mail/us.");
-    assert_eq!(gate.log.lines(), ["gate: may us log in at mx.test?", "gate: Refused"]);
+    assert_eq!(gate.log.lines(), ["gate: may us log in at mx.test?", "gate: still?", "gate: Refused"]);
 
     let held = Diagnosis::new(Reason::CredentialHeld);
     let closed = Doorkeeper { login: Some(held), ..self::gate() };

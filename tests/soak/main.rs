@@ -15,6 +15,8 @@ mod support;
 mod kills;
 #[path = "../cluster/leaders.rs"]
 mod leaders;
+#[path = "../cluster/outage.rs"]
+mod outage;
 #[path = "../cluster/proxy.rs"]
 #[allow(dead_code)] // the cluster's tests use all of it
 mod proxy;

@@ -1,4 +1,10 @@
 //! What is asked of the Gmail API: a list of ids, then the header of each that was not seen before.
+//!
+//! Our mail is not asked for by its Message-ID (`rfc822msgid:`), though that would bring it alone. What came since has to be listed in
+//! any case, as a report that the mail came back is among it (promise 6): the search would be a second request of the same 5 units at
+//! each look, and saves 5 once for each mail of others that comes meanwhile. And it finds less: relays that write a Message-ID of
+//! their own leave subject and header as they are, a person's mail (mode Manual) has an id that nobody knows, and an answer to a probe
+//! has its sender's.
 
 use std::{collections::HashMap, fmt::Write as _};
 
@@ -12,17 +18,14 @@ use hyper::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::{
-    api::Reason,
-    mail::{
-        Diagnosis,
-        bounce::MOST,
-        diagnosis::printable,
-        https::{Ask, Bound},
-        mailbox::{Cleanup, RUN},
-        oauth2::encoded,
-        rest::{Client, Folder, Folders, Kind, Listed, Refusal, Service, header},
-    },
+use crate::mail::{
+    Diagnosis,
+    bounce::MOST,
+    diagnosis::printable,
+    https::{Ask, Bound},
+    mailbox::Cleanup,
+    oauth2::encoded,
+    rest::{Client, FIELDS, Folder, Header, Kind, Listed, Refusal, Service, Take},
 };
 
 /// The mailbox of whom the token is for.
@@ -31,23 +34,9 @@ const ROOT: &str = "/gmail/v1/users/me";
 const PAGE: usize = 100;
 /// The longest id that is believed. Gmail's have 16 characters.
 const ID: usize = 128;
-/// The headers that are kept in one session. A mail's header does not change.
-const KEPT: usize = 2_000;
-/// The fields that count: those by which a mail is known to be ours, or to be about one of ours.
-const FIELDS: [&str; 12] = [
-    "From",
-    "Subject",
-    "In-Reply-To",
-    "References",
-    "Message-ID",
-    "Content-Type",
-    "Auto-Submitted",
-    "To",
-    "Delivered-To",
-    "X-Original-To",
-    "Authentication-Results",
-    RUN,
-];
+/// With more octets of headers than this, those that are not listed any more are forgotten. A mail's header does not change, and
+/// each costs a request.
+const KEPT: usize = 2 * 1024 * 1024;
 /// Base64 of which only the start is there.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
@@ -107,14 +96,7 @@ struct Message {
 #[derive(Deserialize)]
 struct Payload {
     #[serde(default)]
-    headers: Vec<Field>,
-}
-
-#[derive(Deserialize)]
-struct Field {
-    name: String,
-    #[serde(default)]
-    value: String,
+    headers: Header,
 }
 
 impl From<Label> for Folder {
@@ -140,51 +122,6 @@ impl Gmail {
         }
     }
 
-    /// A label by the name that people see.
-    async fn named(&mut self, name: &str) -> Result<Option<Folder>, Diagnosis> {
-        if ["INBOX", "SPAM"].iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return self.label(&name.to_ascii_uppercase()).await;
-        }
-        let labels: Labels = self.client.get(&format!("{ROOT}/labels?fields=labels(id,name)"), None).await?;
-        match labels.labels.into_iter().find(|label| label.name.eq_ignore_ascii_case(name)) {
-            Some(label) => self.label(&label.id).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn list_now(&mut self, folder: &Folder, since: Option<Timestamp>, most: usize) -> Result<Vec<Listed>, Diagnosis> {
-        let mut query = format!("{ROOT}/messages?labelIds={}&maxResults={}", encoded(&folder.id), PAGE.min(most));
-        if folder.id == "SPAM" {
-            query += "&includeSpamTrash=true";
-        }
-        // A day would be one of California's, a number of seconds is exact:
-        // <https://developers.google.com/workspace/gmail/api/guides/filtering>
-        if let Some(since) = since {
-            // Writing to a String cannot fail.
-            let _ = write!(query, "&q={}", encoded(&format!("after:{}", since.as_second())));
-        }
-        query += "&fields=messages/id,nextPageToken";
-        let (mut ids, mut path) = (Vec::new(), query.clone());
-        // A page may be shorter than it should be, and is not to be empty for ever.
-        for _ in 0..(most / PAGE + 2) * 2 {
-            let page: Page = self.client.get(&path, None).await?;
-            ids.extend(page.messages.into_iter().map(|message| message.id).filter(|id| is_id(id)));
-            let Some(token) = page.next_page_token.filter(|_| ids.len() < most) else { break };
-            path = format!("{query}&pageToken={}", encoded(&token));
-        }
-        ids.truncate(most);
-        if self.headers.len() > KEPT {
-            self.headers.retain(|id, _| ids.contains(id));
-        }
-        let mut listed = Vec::new();
-        for id in ids {
-            if let Some(header) = self.header(&id).await? {
-                listed.push(Listed { id, header });
-            }
-        }
-        Ok(listed)
-    }
-
     /// The header of one mail; none where it is not there any more, or not yet.
     async fn header(&mut self, id: &str) -> Result<Option<Vec<u8>>, Diagnosis> {
         if let Some(known) = self.headers.get(id) {
@@ -198,8 +135,7 @@ impl Gmail {
             Ok(message) => message,
             Err(refusal) => return refusal.gone(),
         };
-        let fields = message.payload.map(|payload| payload.headers).unwrap_or_default();
-        let header = header(fields.iter().map(|field| (field.name.as_str(), field.value.as_str())));
+        let header = message.payload.map(|payload| payload.headers).unwrap_or_default().with(None);
         self.headers.insert(id.to_owned(), header.clone());
         Ok(Some(header))
     }
@@ -232,27 +168,67 @@ impl Service for Gmail {
         .boxed()
     }
 
-    fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>> {
+    fn calls_it(&self) -> &'static str {
+        "label"
+    }
+
+    fn named<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<Option<Folder>, Diagnosis>> {
         async move {
-            let inbox = self.named(name).await?;
-            let inbox =
-                inbox.ok_or_else(|| Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no label {name}")))?;
-            let mut found: Vec<Folder> = self.label("SPAM").await?.into_iter().collect();
-            for name in junk {
-                found.extend(self.named(name).await?.filter(|folder| !found.contains(folder)));
+            if ["INBOX", "SPAM"].iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                return self.label(&name.to_ascii_uppercase()).await;
             }
-            Ok(Folders { inbox, junk: found })
+            let labels: Labels = self.client.get(&format!("{ROOT}/labels?fields=labels(id,name)"), None).await?;
+            match labels.labels.into_iter().find(|label| label.name.eq_ignore_ascii_case(name)) {
+                Some(label) => self.label(&label.id).await,
+                None => Ok(None),
+            }
         }
         .boxed()
     }
 
-    fn list<'a>(
+    fn junk(&mut self) -> BoxFuture<'_, Result<Option<Folder>, Diagnosis>> {
+        self.label("SPAM").boxed()
+    }
+
+    fn pass<'a>(
         &'a mut self,
         folder: &'a Folder,
         since: Option<Timestamp>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, Diagnosis>> {
-        self.list_now(folder, since, most).boxed()
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async move {
+            let mut query = format!("{ROOT}/messages?labelIds={}&maxResults={}", encoded(&folder.id), PAGE.min(most));
+            if folder.id == "SPAM" {
+                query += "&includeSpamTrash=true";
+            }
+            // A day would be one of California's, a number of seconds is exact:
+            // <https://developers.google.com/workspace/gmail/api/guides/filtering>
+            if let Some(since) = since {
+                // Writing to a String cannot fail.
+                let _ = write!(query, "&q={}", encoded(&format!("after:{}", since.as_second())));
+            }
+            query += "&fields=messages/id,nextPageToken";
+            let (mut ids, mut path) = (Vec::new(), query.clone());
+            // A page may be shorter than it should be, and is not to be empty for ever.
+            for _ in 0..(most / PAGE + 2) * 2 {
+                let page: Page = self.client.get(&path, None).await?;
+                ids.extend(page.messages.into_iter().map(|message| message.id).filter(|id| is_id(id)));
+                let Some(token) = page.next_page_token.filter(|_| ids.len() < most) else { break };
+                path = format!("{query}&pageToken={}", encoded(&token));
+            }
+            ids.truncate(most);
+            if self.headers.values().map(Vec::len).sum::<usize>() > KEPT {
+                self.headers.retain(|id, _| ids.contains(id));
+            }
+            for id in ids {
+                if let Some(header) = self.header(&id).await? {
+                    take(Listed { id, header });
+                }
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     /// Source: <https://developers.google.com/workspace/gmail/api/reference/rest/v1/Format>

@@ -8,21 +8,18 @@ use hyper::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::{
-    api::Reason,
-    mail::{
-        Diagnosis,
-        bounce::MOST,
-        https::{Ask, Bound, Url},
-        mailbox::Cleanup,
-        oauth2::encoded,
-        rest::{Client, Folder, Folders, Kind, Listed, Refusal, Service, header},
-    },
+use crate::mail::{
+    Diagnosis,
+    bounce::MOST,
+    https::{Ask, Bound, Url},
+    mailbox::Cleanup,
+    oauth2::encoded,
+    rest::{Client, Folder, Header, Listed, Refusal, Service, Take},
 };
 
 /// The ids that are wanted, and no more of a message that was changed than need be.
 const PREFER: &str = r#"IdType="ImmutableId", return=minimal"#;
-/// The messages of one page. Each may have a header of many kilobytes.
+/// The messages of one page. Each may have a header of many kilobytes, of which little is kept.
 const PAGE: usize = 25;
 /// The fields of a folder that count.
 const FOLDER: &str = "$select=id,displayName,totalItemCount";
@@ -63,13 +60,7 @@ struct Page<T> {
 struct Message {
     id: String,
     subject: Option<String>,
-    internet_message_headers: Option<Vec<Field>>,
-}
-
-#[derive(Deserialize)]
-struct Field {
-    name: String,
-    value: Option<String>,
+    internet_message_headers: Option<Header>,
 }
 
 impl From<MailFolder> for Folder {
@@ -82,12 +73,8 @@ impl From<MailFolder> for Folder {
 impl From<Message> for Listed {
     /// A mail that never left its organisation has no header; its subject is told apart.
     fn from(message: Message) -> Self {
-        let fields = message.internet_message_headers.unwrap_or_default();
-        let has_subject = fields.iter().any(|field| field.name.eq_ignore_ascii_case("subject"));
-        let subject = message.subject.filter(|_| !has_subject);
-        let subject = subject.iter().map(|subject| ("Subject", subject.as_str()));
-        let fields = fields.iter().map(|field| (field.name.as_str(), field.value.as_deref().unwrap_or_default()));
-        Self { id: message.id, header: header(subject.chain(fields)) }
+        let header = message.internet_message_headers.unwrap_or_default();
+        Self { id: message.id, header: header.with(message.subject.as_deref()) }
     }
 }
 
@@ -99,7 +86,7 @@ impl Graph {
     }
 
     /// A folder by its path of names, or below another's id; none where there is none.
-    async fn named(&mut self, path: &str) -> Result<Option<Folder>, Diagnosis> {
+    async fn by_path(&mut self, path: &str) -> Result<Option<Folder>, Diagnosis> {
         if path.eq_ignore_ascii_case("INBOX") {
             return Ok(self.inbox.clone());
         }
@@ -141,28 +128,6 @@ impl Graph {
         Ok(url.path)
     }
 
-    async fn list_now(&mut self, folder: &Folder, since: Option<Timestamp>, most: usize) -> Result<Vec<Listed>, Diagnosis> {
-        let mut path = format!("{}/mailFolders/{}/messages?{MESSAGE}", self.root, encoded(&folder.id));
-        // What is sorted by must be filtered by first:
-        // <https://learn.microsoft.com/en-us/graph/api/user-list-messages#using-filter-and-orderby-in-the-same-query>
-        if let Some(since) = since {
-            let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
-            // Writing to a String cannot fail.
-            let _ = write!(path, "&$filter={}", encoded(&format!("receivedDateTime ge {since}")));
-        }
-        let _ = write!(path, "&$orderby={}&$top={PAGE}", encoded("receivedDateTime desc"));
-        let mut listed: Vec<Listed> = Vec::new();
-        // A page may be shorter than it should be, and is not to be empty for ever.
-        for _ in 0..(most / PAGE + 2) * 2 {
-            let page: Page<Message> = self.client.get(&path, Some(PREFER)).await?;
-            listed.extend(page.value.into_iter().filter(|message| is_id(&message.id)).map(Listed::from));
-            let Some(next) = page.next.filter(|_| listed.len() < most) else { break };
-            path = self.next(&next)?;
-        }
-        listed.truncate(most);
-        Ok(listed)
-    }
-
     fn message(&self, id: &str) -> String {
         format!("{}/messages/{}", self.root, encoded(id))
     }
@@ -185,34 +150,50 @@ impl Service for Graph {
         .boxed()
     }
 
-    /// Source of the names: <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>
-    fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>> {
-        async move {
-            let inbox = self
-                .named(name)
-                .await?
-                .ok_or_else(|| Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no folder {name}")))?;
-            let mut found: Vec<Folder> = Vec::new();
-            match self.well_known("junkemail").await {
-                Ok(folder) => found.push(folder),
-                Err(refusal) if refusal.kind == Kind::Gone => {}
-                Err(refusal) => return Err(refusal.diagnosis),
-            }
-            for name in junk {
-                found.extend(self.named(name).await?.filter(|folder| !found.contains(folder)));
-            }
-            Ok(Folders { inbox, junk: found })
-        }
-        .boxed()
+    fn calls_it(&self) -> &'static str {
+        "folder"
     }
 
-    fn list<'a>(
+    fn named<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<Option<Folder>, Diagnosis>> {
+        self.by_path(name).boxed()
+    }
+
+    /// Source of the name: <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>
+    fn junk(&mut self) -> BoxFuture<'_, Result<Option<Folder>, Diagnosis>> {
+        async move { self.well_known("junkemail").await.map_or_else(Refusal::gone, |folder| Ok(Some(folder))) }.boxed()
+    }
+
+    fn pass<'a>(
         &'a mut self,
         folder: &'a Folder,
         since: Option<Timestamp>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, Diagnosis>> {
-        self.list_now(folder, since, most).boxed()
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), Diagnosis>> {
+        async move {
+            let mut path = format!("{}/mailFolders/{}/messages?{MESSAGE}", self.root, encoded(&folder.id));
+            // What is sorted by must be filtered by first:
+            // <https://learn.microsoft.com/en-us/graph/api/user-list-messages#using-filter-and-orderby-in-the-same-query>
+            if let Some(since) = since {
+                let since = Timestamp::from_second(since.as_second()).unwrap_or(since);
+                // Writing to a String cannot fail.
+                let _ = write!(path, "&$filter={}", encoded(&format!("receivedDateTime ge {since}")));
+            }
+            let _ = write!(path, "&$orderby={}&$top={PAGE}", encoded("receivedDateTime desc"));
+            let mut left = most;
+            // A page may be shorter than it should be, and is not to be empty for ever.
+            for _ in 0..(most / PAGE + 2) * 2 {
+                let page: Page<Message> = self.client.get(&path, Some(PREFER)).await?;
+                for message in page.value.into_iter().filter(|message| is_id(&message.id)).take(left) {
+                    left -= 1;
+                    take(message.into());
+                }
+                let Some(next) = page.next.filter(|_| left > 0) else { break };
+                path = self.next(&next)?;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     /// The mail as it came: <https://learn.microsoft.com/en-us/graph/outlook-get-mime-message>

@@ -69,8 +69,19 @@ fn not_judged(diagnosis: Diagnosis) -> Refusal {
     Refusal { diagnosis, judged: false, retry_after: None }
 }
 
-/// Sends a request, and has its answer read.
+/// Sends a request, and has its answer read. What is told of a failure knows whose request it was.
 async fn ask<T>(
+    https: &Https,
+    request: &Request,
+    now: Timestamp,
+    deadline: Instant,
+    read: impl FnOnce(&Answer, &Form) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let result = send(https, request, now, deadline, read).await;
+    result.map_err(|refusal| Refusal { diagnosis: request.facts(refusal.diagnosis), ..refusal })
+}
+
+async fn send<T>(
     https: &Https,
     request: &Request,
     now: Timestamp,
@@ -87,7 +98,7 @@ async fn ask<T>(
         .map_err(|fault| not_judged(Diagnosis::new(Reason::OAuthTokenFailed).detail(fault.clone()).fact("fault", fault)))?;
     let place = super::authority(&request.endpoint.host, request.endpoint.port);
     let asked = https.post(&request.endpoint, form.authorization.as_ref(), &form.body, deadline).await;
-    let result = match asked {
+    match asked {
         Ok(answer) => read(&answer, &form),
         Err(inner) => {
             let fault = format!("no token could be had from {place}: {}", inner.said());
@@ -95,6 +106,5 @@ async fn ask<T>(
                 Diagnosis::new(Reason::OAuthTokenFailed).class(inner.class).detail(fault.clone()).fact("fault", fault);
             Err(Refusal { diagnosis, judged: false, retry_after: None })
         }
-    };
-    result.map_err(|refusal| Refusal { diagnosis: request.facts(refusal.diagnosis), ..refusal })
+    }
 }

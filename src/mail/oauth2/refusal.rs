@@ -34,7 +34,7 @@ const fn later(cure: &'static str) -> Meaning {
 /// Microsoft's codes, as `error_codes` lists them and `error_description` begins with them.
 /// Source of all but those of federated credentials, which only their own words explain:
 /// <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
-fn of_microsoft(code: i64) -> Option<Meaning> {
+fn of_microsoft(code: i64, by_device: bool) -> Option<Meaning> {
     use Reason::{
         ClientSecretExpired, ConsentRequired, DeviceCodeBlocked, DeviceCodeExpired, OAuthTokenFailed, RefreshTokenExpired,
     };
@@ -43,6 +43,11 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
             told(OAuthTokenFailed, true, "Put the value of the client secret, not its ID, into the Secret of oauth2.client")
         }
         7_000_222 => told(ClientSecretExpired, true, ""),
+        7_000_218 if by_device => told(
+            DeviceCodeBlocked,
+            false,
+            "Set Allow public client flows to Yes at application {client} (Authentication, Settings), or set oauth2.client",
+        ),
         7_000_216 | 7_000_218 => told(OAuthTokenFailed, false, "Set oauth2.client: this application must prove itself"),
         700_025 => told(OAuthTokenFailed, false, "The application is registered as a public client: leave out oauth2.client"),
         700_027 | 50_012 => {
@@ -53,6 +58,15 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
             false,
             "Check the clock of the operator's node: the assertion is not valid at the provider's time",
         ),
+        1_000_502 => told(
+            OAuthTokenFailed,
+            true,
+            "The certificate in the Secret of oauth2.client has ended or does not hold yet: put one there that holds, and upload it",
+        ),
+        700_023 => told(OAuthTokenFailed, false, "Check cloud and tenantID: the assertion is made for another directory"),
+        50_166 | 90_061 | 501_661 => {
+            later("Microsoft must reach the issuer of the cluster's ServiceAccount tokens, and its keys, from the internet")
+        }
         70_021 | 700_211..=700_213 => told(
             OAuthTokenFailed,
             false,
@@ -78,18 +92,18 @@ fn of_microsoft(code: i64) -> Option<Meaning> {
         70_011 | 1_002_012 => {
             told(OAuthTokenFailed, false, "Check oauth2.scopes: ClientCredentials takes one that ends in /.default")
         }
-        50_076 | 50_079 | 50_158 => told(
+        50_072 | 50_074 | 50_076 | 50_079 | 50_158 => told(
             OAuthTokenFailed,
             false,
             "The directory demands multi-factor authentication of the user: consent anew with it, or use ClientCredentials",
         ),
-        53_000..=53_004 | 530_032 | 530_034 | 530_035 => told(
+        53_000..=53_004 | 530_003 | 530_032 | 530_034 | 530_035 => told(
             OAuthTokenFailed,
             false,
             "A conditional access policy blocks this: have an administrator exclude the application or admit the operator's address",
         ),
         50_057 => told(OAuthTokenFailed, false, "The user's account is disabled: have it enabled"),
-        50_034 => told(OAuthTokenFailed, false, "The directory does not know the user: check tenantID and username"),
+        50_020 | 50_034 => told(OAuthTokenFailed, false, "The directory does not know the user: check tenantID and username"),
         50_053 => {
             told(OAuthTokenFailed, false, "The user's account is locked, or signs in from a blocked address: have it unlocked")
         }
@@ -114,7 +128,10 @@ fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
             told(OAuthTokenFailed, true, "Check clientID, and the client secret or certificate in the Secret of oauth2.client")
         }
         "invalid_grant" if matches!(request.grant, Grant::RefreshToken(_)) => told(RefreshTokenExpired, true, ""),
-        "invalid_grant" if said.description.contains("Invalid email or User ID") => {
+        "invalid_grant"
+            if google
+                && ["Invalid email or User ID", "Not a valid email"].iter().any(|words| said.description.contains(words)) =>
+        {
             told(OAuthTokenFailed, false, "The domain has no such user: check oauth2.subject")
         }
         "invalid_grant" if matches!(request.grant, Grant::Federated(_)) => told(
@@ -122,16 +139,22 @@ fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
             false,
             "Check client.workloadIdentity.audience, and that the pool's provider believes the cluster's issuer and the ServiceAccount",
         ),
-        "invalid_grant" if google => told(
-            OAuthTokenFailed,
-            true,
-            "Check the service account's key in the Secret of oauth2.client, and the operator's clock",
-        ),
+        "invalid_grant" if google && said.description.contains("short-lived token") => {
+            told(OAuthTokenFailed, false, "Check the clock of the operator's node: the assertion is not valid at Google's time")
+        }
+        "invalid_grant" if google => {
+            told(OAuthTokenFailed, true, "Check the service account's key in the Secret of oauth2.client")
+        }
         // RFC 8628 section 3.5; Microsoft's own words are those of
         // <https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-device-code#expected-errors>.
         "expired_token" | "code_expired" | "bad_verification_code" if by_device => told(DeviceCodeExpired, false, ""),
         "access_denied" | "authorization_declined" | "invalid_grant" if by_device => told(DeviceCodeBlocked, false, ""),
         "unauthorized_client" | "access_denied" if google => told(ConsentRequired, false, ""),
+        "admin_policy_enforced" => told(
+            ConsentRequired,
+            false,
+            "Have the domain's administrator let application {client} have these scopes (Security, API controls)",
+        ),
         "consent_required" | "interaction_required" => told(ConsentRequired, false, ""),
         "unauthorized_client" | "unsupported_grant_type" => told(
             OAuthTokenFailed,
@@ -145,11 +168,34 @@ fn of_standard(said: &Said<'_>, request: &Request) -> Meaning {
     }
 }
 
+/// Google's exchange of a token of somebody else's for one of its own.
+/// Source of the wordings: <https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation>
+fn of_exchange(said: &Said<'_>) -> Option<Meaning> {
+    let cure = match said.error {
+        "invalid_target" => {
+            "Check client.workloadIdentity.audience: Google knows no such pool and provider, or it is disabled or deleted"
+        }
+        "unauthorized_client" => "Have the attribute condition of the pool's provider admit the ServiceAccount",
+        "invalid_grant" if said.description.contains("connecting to") => {
+            return Some(later(
+                "Google must reach the issuer of the cluster's ServiceAccount tokens from the internet, or have its keys uploaded to the pool's provider",
+            ));
+        }
+        "invalid_grant" | "invalid_request" => {
+            "Check client.workloadIdentity.audience, and that the pool's provider believes the cluster's issuer and the ServiceAccount"
+        }
+        _ => return None,
+    };
+    Some(told(Reason::OAuthTokenFailed, false, cure))
+}
+
 /// What is told of an error.
 pub(super) fn judge(said: &Said<'_>, request: &Request) -> Refusal {
     let named =
         said.description.strip_prefix("AADSTS").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
-    let meaning = said.codes.iter().copied().chain(named).find_map(of_microsoft);
+    let by_device = matches!(request.grant, Grant::DeviceCode(_) | Grant::Device);
+    let meaning = said.codes.iter().copied().chain(named).find_map(|code| of_microsoft(code, by_device));
+    let meaning = meaning.or_else(|| request.is_exchange().then(|| of_exchange(said)).flatten());
     let Meaning { mut reason, class, judged, cure } = meaning.unwrap_or_else(|| of_standard(said, request));
     if matches!(request.grant, Grant::DeviceCode(_)) && reason == Reason::OAuthTokenFailed && class == Class::User {
         // A policy, or an account, stands in the way of who has signed in.
@@ -216,6 +262,9 @@ mod tests {
             (90_038, OAuthTokenFailed, false, Class::User),
             (650_056, ConsentRequired, false, Class::User),
             (70_019, DeviceCodeExpired, false, Class::User),
+            (1_000_502, OAuthTokenFailed, true, Class::User),
+            (50_166, OAuthTokenFailed, false, Class::Transient),
+            (50_074, OAuthTokenFailed, false, Class::User),
         ] {
             let listed = refused("invalid_request", "words", &[code], 400, Grant::ClientCredentials);
             let written = refused("invalid_request", &format!("AADSTS{code}: words"), &[], 400, Grant::ClientCredentials);
@@ -223,6 +272,22 @@ mod tests {
                 let diagnosis = &refused.diagnosis;
                 assert_eq!((diagnosis.reason, refused.judged, diagnosis.class), (reason, judged, class), "{code}");
             }
+        }
+    }
+
+    #[test]
+    fn a_code_of_microsofts_is_told_with_what_mends_it_under_the_grant_that_it_is_of() {
+        let device = || Grant::DeviceCode("d".to_owned().into());
+        for (code, grant, cure) in [
+            (7_000_218, device(), "Set Allow public client flows to Yes at application us"),
+            (7_000_218, Grant::Device, "Set Allow public client flows to Yes at application us"),
+            (7_000_218, Grant::ClientCredentials, "Set oauth2.client: this application must prove itself"),
+            (50_105, device(), "Assign the user to the application us"),
+        ] {
+            let by_device = !matches!(grant, Grant::ClientCredentials);
+            let refused = refused("invalid_client", "words", &[code], 401, grant);
+            assert_eq!(refused.diagnosis.reason == Reason::DeviceCodeBlocked, by_device, "{code}");
+            assert!(refused.diagnosis.hint().starts_with(cure), "{code}: {}", refused.diagnosis.hint());
         }
     }
 

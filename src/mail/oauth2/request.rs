@@ -142,6 +142,11 @@ impl Request {
         Ok(Form { body: SecretString::from(body), authorization, secrets })
     }
 
+    /// Whether it asks Google for a token in exchange for one of somebody else's, which is a step of its own.
+    pub(super) fn is_exchange(&self) -> bool {
+        matches!(&self.grant, Grant::Federated(federation) if federation.exchange == self.endpoint)
+    }
+
     /// What hints need.
     pub(super) fn facts(&self, diagnosis: Diagnosis) -> Diagnosis {
         let client = match &self.grant {

@@ -124,19 +124,30 @@ pub struct Client {
     requests: u32,
     /// Whether the token was taken once.
     taken: bool,
+    /// Told where it is not taken any more; says whether another may be.
+    revoked: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Client {
     /// Asks over `session`; `judge` says what the API's refusals mean.
     #[must_use]
     pub fn new(session: Session, judge: fn(&Said<'_>) -> Verdict) -> Self {
-        Self { session, judge, secrets: Redaction::default(), clock: None, requests: 0, taken: false }
+        Self {
+            session,
+            judge,
+            secrets: Redaction::default(),
+            clock: None,
+            requests: 0,
+            taken: false,
+            revoked: Box::new(|| false),
+        }
     }
 
-    /// From here on this token is shown, and `secrets` are cut out of what the API says.
-    pub fn show(&mut self, token: &SecretString, secrets: Redaction) {
+    /// From here on this token is shown, and `secrets` are cut out of what the API says. `revoked` is told where it was taken and
+    /// then is not any more, and says whether another may be taken.
+    pub fn show(&mut self, token: &SecretString, secrets: Redaction, revoked: Box<dyn Fn() -> bool + Send>) {
         self.session.show(token);
-        self.secrets = secrets;
+        (self.secrets, self.revoked) = (secrets, revoked);
     }
 
     /// Moves the moment after which nothing is said or heard.
@@ -249,10 +260,12 @@ impl Client {
             diagnosis = diagnosis.class(Class::Transient).after(answer.retry_after.map(|wait| wait.min(LONGEST)));
         }
         if kind == Kind::Token && self.taken {
-            // It has ended, or was revoked: who opens the mailbox again shows another, and hears what is wrong with that.
             kind = Kind::No;
-            diagnosis = Diagnosis::new(Reason::ConnectionClosed)
-                .detail(format!("{host} does not take the access token any more: another is shown in the next session"));
+            // It has ended, or was revoked: who opens the mailbox again shows another.
+            if (self.revoked)() {
+                diagnosis = Diagnosis::new(Reason::ConnectionClosed)
+                    .detail(format!("{host} does not take the access token any more: another is shown in the next session"));
+            }
         }
         Some(Refusal { kind, diagnosis })
     }

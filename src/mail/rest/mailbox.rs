@@ -2,18 +2,24 @@
 //! subject and header, as over IMAP and POP3 (promise 10). A server shows a mail late, and its clocks differ: so each look
 //! begins some minutes before the time that was noted, and at the same time until the end.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{Folder, Folders, Listed, Service, pace::step};
-use crate::mail::{
-    Diagnosis, Stage,
-    bounce::announces_report,
-    mailbox::{Arrivals, Cleanup, Concerns, Earlier, Mailbox, Mark, Place, REPORTS, Shown, Sighting, recognise},
+use super::{Folder, Listed, Service, Take, pace::step};
+use crate::{
+    api::Reason,
+    mail::{
+        Diagnosis, Stage,
+        bounce::announces_report,
+        mailbox::{Arrivals, Cleanup, Concerns, Earlier, Mailbox, Mark, Place, REPORTS, Shown, Sighting, recognise},
+    },
 };
 
 /// So much may the clock that stamps mail be behind the one that was noted.
@@ -22,8 +28,31 @@ const ALLOWANCE: Duration = Duration::from_mins(5);
 const NEWEST: usize = 500;
 /// How many of the newest are looked at for junk, and for what earlier runs have left.
 const AROUND: usize = 50;
+/// How many of the mails that were read are known to have been.
+const READ: usize = 2 * NEWEST;
 /// The time that is left for what follows a wait.
 const COURTESY: Duration = Duration::from_secs(1);
+
+/// The folders that are looked at.
+struct Folders {
+    /// Where mail arrives.
+    inbox: Folder,
+    /// Those for junk.
+    junk: Vec<Folder>,
+}
+
+impl Folders {
+    /// The folder of this name, the one for junk that the provider has, and those of these names that are there.
+    async fn find(service: &mut dyn Service, name: &str, junk: &[String]) -> Result<Self, Diagnosis> {
+        let missing = |what: &str| Diagnosis::new(Reason::MailboxNotFound).detail(format!("there is no {what} {name}"));
+        let inbox = service.named(name).await?.ok_or_else(|| missing(service.calls_it()))?;
+        let mut found: Vec<Folder> = service.junk().await?.into_iter().collect();
+        for name in junk {
+            found.extend(service.named(name).await?.filter(|folder| !found.contains(folder)));
+        }
+        Ok(Self { inbox, junk: found })
+    }
+}
 
 /// A mailbox that is open: a token that was taken, and the folders.
 pub struct RestMailbox {
@@ -34,8 +63,8 @@ pub struct RestMailbox {
     reports: Vec<Place>,
     /// All of them since the session began.
     passed: HashSet<String>,
-    /// Those that were read.
-    read: Vec<Place>,
+    /// Those that were read of late.
+    read: VecDeque<Place>,
     /// Since when something is expected.
     expected: Instant,
 }
@@ -46,43 +75,34 @@ impl RestMailbox {
     /// # Errors
     /// At the stage Select: `MailboxNotFound`, and what refusals mean.
     pub async fn open(mut service: Box<dyn Service>, name: &str, junk: &[String]) -> Result<Self, Diagnosis> {
-        let folders = service.folders(name, junk).await.map_err(|diagnosis| diagnosis.at(Stage::Select))?;
+        let folders = Folders::find(service.as_mut(), name, junk).await.map_err(|diagnosis| diagnosis.at(Stage::Select))?;
         let shown = Shown {
             name: folders.inbox.name.clone(),
             messages: folders.inbox.messages,
             junk: folders.junk.iter().map(|folder| folder.name.clone()).collect(),
         };
-        let (reports, passed, read) = (Vec::new(), HashSet::new(), Vec::new());
+        let (reports, passed, read) = (Vec::new(), HashSet::new(), VecDeque::new());
         Ok(Self { service, shown, folders, reports, passed, read, expected: Instant::now() })
     }
 
-    async fn list(&mut self, folder: &Folder, since: Option<Timestamp>, most: usize) -> Result<Vec<Listed>, Diagnosis> {
-        self.service.list(folder, since, most).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))
-    }
-
-    /// What came since; the newest where the mark is another protocol's.
-    async fn since(&mut self, mark: &Mark) -> Result<Vec<Listed>, Diagnosis> {
+    /// Passes what came since; the newest where the mark is another protocol's.
+    async fn pass_since(&mut self, mark: &Mark, take: Take<'_>) -> Result<(), Diagnosis> {
         let since = match mark {
             Mark::Time { at } => Timestamp::from_second(*at).and_then(|at| at.checked_sub(ALLOWANCE)).ok(),
             Mark::Imap { .. } | Mark::Pop3 { .. } => None,
         };
-        let folder = self.folders.inbox.clone();
-        self.list(&folder, since, NEWEST).await
+        let Self { service, folders, .. } = self;
+        service.pass(&folders.inbox, since, NEWEST, take).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))
     }
 
-    /// The newest of each folder for junk.
-    async fn junk(&mut self) -> Result<Vec<(Folder, Listed)>, Diagnosis> {
-        let mut all = Vec::new();
-        for folder in self.folders.junk.clone() {
-            all.extend(self.list(&folder, None, AROUND).await?.into_iter().map(|mail| (folder.clone(), mail)));
+    /// Passes the newest of each folder for junk.
+    async fn pass_junk(&mut self, take: &mut (dyn FnMut(&Folder, Listed) + Send)) -> Result<(), Diagnosis> {
+        let Self { service, folders, .. } = self;
+        for folder in &folders.junk {
+            let passed = service.pass(folder, None, AROUND, &mut |mail| take(folder, mail)).await;
+            passed.map_err(|diagnosis| diagnosis.at(Stage::Fetch))?;
         }
-        Ok(all)
-    }
-
-    fn note_report(&mut self, place: Place, header: &[u8]) {
-        if self.reports.len() < REPORTS && announces_report(header) && self.passed.insert(place.id.clone()) {
-            self.reports.push(place);
-        }
+        Ok(())
     }
 
     async fn clean(&mut self, id: &str, how: Cleanup) -> Result<bool, Diagnosis> {
@@ -103,12 +123,19 @@ impl Mailbox for RestMailbox {
 
     fn look<'a>(&'a mut self, since: &'a Mark, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
         async move {
-            let mut sightings = Vec::new();
-            for mail in self.since(since).await? {
-                let place = place(&self.folders.inbox, mail.id, false);
+            let (mut sightings, mut reports, inbox) = (Vec::new(), Vec::new(), self.folders.inbox.clone());
+            self.pass_since(since, &mut |mail| {
+                let place = place(&inbox, mail.id, false);
                 match recognise(&mail.header, codes, place.clone()) {
                     Some(sighting) => sightings.push(sighting),
-                    None => self.note_report(place, &mail.header),
+                    None if announces_report(&mail.header) => reports.push(place),
+                    None => {}
+                }
+            })
+            .await?;
+            for report in reports {
+                if self.reports.len() < REPORTS && self.passed.insert(report.id.clone()) {
+                    self.reports.push(report);
                 }
             }
             Ok(sightings)
@@ -120,9 +147,14 @@ impl Mailbox for RestMailbox {
     fn arrivals<'a>(&'a mut self, since: &'a Mark, concerns: Concerns<'a>) -> BoxFuture<'a, Result<Arrivals, Diagnosis>> {
         async move {
             let at = self.service.client().now().as_second();
-            let listed = self.since(since).await?;
-            let of_interest = listed.into_iter().rev().filter(|mail| concerns(&mail.header));
-            let places = of_interest.map(|mail| place(&self.folders.inbox, mail.id, false)).collect();
+            let (mut places, inbox) = (Vec::new(), self.folders.inbox.clone());
+            self.pass_since(since, &mut |mail| {
+                if concerns(&mail.header) {
+                    places.push(place(&inbox, mail.id, false));
+                }
+            })
+            .await?;
+            places.reverse();
             Ok(Arrivals { places, mark: Mark::Time { at } })
         }
         .boxed()
@@ -130,16 +162,26 @@ impl Mailbox for RestMailbox {
 
     fn arrivals_in_junk<'a>(&'a mut self, concerns: Concerns<'a>) -> BoxFuture<'a, Result<Vec<Place>, Diagnosis>> {
         async move {
-            let of_interest = self.junk().await?.into_iter().filter(|(_, mail)| concerns(&mail.header));
-            Ok(of_interest.map(|(folder, mail)| place(&folder, mail.id, true)).collect())
+            let mut places = Vec::new();
+            self.pass_junk(&mut |folder, mail| {
+                if concerns(&mail.header) {
+                    places.push(place(folder, mail.id, true));
+                }
+            })
+            .await?;
+            Ok(places)
         }
         .boxed()
     }
 
     fn look_in_junk<'a>(&'a mut self, codes: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
         async move {
-            let listed = self.junk().await?.into_iter();
-            Ok(listed.filter_map(|(folder, mail)| recognise(&mail.header, codes, place(&folder, mail.id, true))).collect())
+            let mut sightings = Vec::new();
+            self.pass_junk(&mut |folder, mail| {
+                sightings.extend(recognise(&mail.header, codes, place(folder, mail.id, true)));
+            })
+            .await?;
+            Ok(sightings)
         }
         .boxed()
     }
@@ -158,9 +200,11 @@ impl Mailbox for RestMailbox {
     /// Among the newest: the rest is left to later runs.
     fn earlier<'a>(&'a mut self, runs: &'a Earlier<'a>, most: usize) -> BoxFuture<'a, Result<Vec<Sighting>, Diagnosis>> {
         async move {
-            let folder = self.folders.inbox.clone();
-            let listed = self.list(&folder, None, AROUND).await?.into_iter().rev();
-            Ok(listed.filter_map(|mail| runs.recognise(&mail.header, place(&folder, mail.id, false))).take(most).collect())
+            let (mut left, Self { service, folders, .. }) = (Vec::new(), self);
+            let take: Take<'_> = &mut |mail| left.extend(runs.recognise(&mail.header, place(&folders.inbox, mail.id, false)));
+            let passed = service.pass(&folders.inbox, None, AROUND, take).await;
+            passed.map_err(|diagnosis| diagnosis.at(Stage::Fetch))?;
+            Ok(left.into_iter().rev().take(most).collect())
         }
         .boxed()
     }
@@ -172,7 +216,10 @@ impl Mailbox for RestMailbox {
     fn read<'a>(&'a mut self, place: &'a Place) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>> {
         async move {
             if !self.read.contains(place) {
-                self.read.push(place.clone());
+                if self.read.len() == READ {
+                    self.read.pop_front();
+                }
+                self.read.push_back(place.clone());
             }
             self.service.start_of(&place.id).await.map_err(|diagnosis| diagnosis.at(Stage::Fetch))
         }

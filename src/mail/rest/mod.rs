@@ -18,7 +18,7 @@ use super::{Diagnosis, mailbox::Cleanup};
 
 pub(in crate::mail) use client::PAGE;
 pub use client::{Client, Kind, Refusal, Said, Verdict};
-pub use header::header;
+pub use header::{FIELDS, Header};
 pub use mailbox::RestMailbox;
 
 /// A folder, or a label that stands for one.
@@ -32,23 +32,17 @@ pub struct Folder {
     pub messages: u32,
 }
 
-/// The folders that are looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folders {
-    /// Where mail arrives.
-    pub inbox: Folder,
-    /// Those for junk.
-    pub junk: Vec<Folder>,
-}
-
 /// A message of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its id.
     pub id: String,
-    /// Its header (RFC 5322), or the fields of it that count here.
+    /// The fields of its header (RFC 5322) that count here, of at most 8 KiB.
     pub header: Vec<u8>,
 }
+
+/// Handed each message that is passed: none of them is kept for it.
+pub type Take<'a> = &'a mut (dyn FnMut(Listed) + Send);
 
 /// An API by which a mailbox is read.
 pub trait Service: Send {
@@ -58,16 +52,24 @@ pub trait Service: Send {
     /// The first request: whether the token is taken, and the account has a mailbox.
     fn greet(&mut self) -> BoxFuture<'_, Result<(), Refusal>>;
 
-    /// The folder of this name, those for junk that the provider has, and those of these names.
-    fn folders<'a>(&'a mut self, name: &'a str, junk: &'a [String]) -> BoxFuture<'a, Result<Folders, Diagnosis>>;
+    /// What a folder is called there.
+    fn calls_it(&self) -> &'static str;
 
-    /// The mails of a folder that came at this time or later, the newest first and at most so many; without a time the newest.
-    fn list<'a>(
+    /// The folder of this name; none where there is none.
+    fn named<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, Result<Option<Folder>, Diagnosis>>;
+
+    /// The provider's own folder for junk; none where there is none.
+    fn junk(&mut self) -> BoxFuture<'_, Result<Option<Folder>, Diagnosis>>;
+
+    /// Passes the mails of a folder that came at this time or later, the newest first and at most so many; without a time the
+    /// newest.
+    fn pass<'a>(
         &'a mut self,
         folder: &'a Folder,
         since: Option<Timestamp>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, Diagnosis>>;
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), Diagnosis>>;
 
     /// The start of a mail, at most [`MOST`](super::bounce::MOST) octets of it; none where it is gone.
     fn start_of<'a>(&'a mut self, id: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Diagnosis>>;

@@ -107,10 +107,7 @@ pub fn decide(seen: &Seen<'_>) -> Plan {
         return Plan { what: What::Rest(Because::Deleted), next: None, state: State::Active };
     }
     let plan = unless_new(seen);
-    // One of a crowd takes its place in the schedule before anything else is said of it: once it is known, what stops it now would
-    // let it go with all the others as soon as that ends.
-    let new = seen.object.crowded && seen.object.is_fresh();
-    if new && plan.what != What::Rest(Because::NotDue) && trigger(seen).is_err() {
+    if seen.object.is_new_in_a_crowd() && plan.what != What::Rest(Because::NotDue) && trigger(seen).is_err() {
         return Plan { what: What::Rest(Because::NotDue), next: Some(seen.object.now), ..plan };
     }
     plan

@@ -79,7 +79,7 @@ async fn log_in(visit: &mut Visit<'_>, service: &mut dyn Service, deadline: Inst
     let (gate, outcome) = (visit.gate, &mut visit.report.login);
     let greeted = visit.stages.run(Stage::Auth, async {
         let mut granted = Granted::ask(gate, login, offer, deadline).await?;
-        service.client().show(granted.shown().secret, granted.redaction());
+        service.client().show(granted.shown().secret, granted.redaction(), granted.revoked());
         *outcome = Some(LoginOutcome::Undecided);
         let (attempt, greeted) = match service.greet().await {
             Ok(()) => (Attempt::Accepted, Ok(())),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Tokens,
     keep::{Ended, Kept, Pending, Safe},
-    renew::{PATIENCE, Undone, write},
+    renew::{PATIENCE, Undone, Work, write},
 };
 use crate::{
     api::{Class, Reason},
@@ -77,17 +77,15 @@ pub(super) async fn expired(login: &DeviceLogin, safe: &Safe, base: Kept, diagno
     Ok(login.ended(&ended))
 }
 
-/// Without a refresh token: a person is needed. `asked`: one has asked for a new code.
+/// Without a refresh token: a person is needed.
 pub(super) async fn begin(
-    tokens: &Arc<Tokens>,
+    Work { tokens, https, request, asked_for: asked, .. }: &Work,
     login: &DeviceLogin,
-    request: &Request,
     safe: &Safe,
     base: Kept,
-    asked: bool,
     deadline: Instant,
 ) -> Undone {
-    let now = Timestamp::now();
+    let (now, asked) = (Timestamp::now(), *asked);
     match (&base.device, &base.ended) {
         (Some(pending), _) if pending.expires > now => {
             follow(tokens, request, safe, pending);
@@ -105,7 +103,7 @@ pub(super) async fn begin(
         (None, Some(ended)) if !asked => return Undone::Waits(login.ended(ended)),
         _ => {}
     }
-    let code = match device::authorize(&tokens.https, &login.authorize, now, deadline.min(Instant::now() + PATIENCE)).await {
+    let code = match device::authorize(https, &login.authorize, now, deadline.min(Instant::now() + PATIENCE)).await {
         Ok(code) => code,
         Err(refusal) => return Undone::Refused(refusal),
     };
@@ -124,9 +122,10 @@ pub(super) async fn begin(
     Undone::Waits(login.pending(&pending))
 }
 
-/// Asks about a code from now on, unless somebody here does so already.
+/// Asks about a code from now on, unless somebody here does so already, and for as long as nothing stops the object: who reads
+/// its spec anew after that calls this again.
 pub(super) fn follow(tokens: &Arc<Tokens>, request: &Request, safe: &Safe, pending: &Pending) {
-    if !tokens.follows(&pending.user_code, safe) {
+    if !safe.is_awake() || !tokens.follows(&pending.user_code, safe) {
         return;
     }
     let poll = Poll {
@@ -152,7 +151,7 @@ impl Poll {
         loop {
             tokio::time::sleep(interval).await;
             // Of two processes that ask, one would be told that the code is used up.
-            if !self.safe.keeper.leads() || self.tokens.is_closed() {
+            if !self.safe.is_awake() || self.tokens.is_closed() || !self.tokens.is_followed(&self.pending.user_code, &self.safe) {
                 break;
             }
             let under_way = self.tokens.begin();
@@ -161,7 +160,7 @@ impl Poll {
                 break;
             }
         }
-        self.tokens.followed(&self.pending.user_code, &self.safe);
+        self.tokens.leave(&self.pending.user_code, &self.safe);
     }
 
     /// Asks once. Returns whether there is nothing more to ask.
@@ -171,7 +170,9 @@ impl Poll {
             self.end(Reason::DeviceCodeExpired, "nobody signed in with the device code in time").await;
             return true;
         }
-        match device::poll(&self.tokens.https, &self.request, now, Instant::now() + PATIENCE).await {
+        let safe = self.safe.clone();
+        let https = self.tokens.https.clone().only_while(move || safe.is_awake());
+        match device::poll(&https, &self.request, now, Instant::now() + PATIENCE).await {
             Ok(Polled::Pending) => false,
             Ok(Polled::SlowDown) => {
                 *interval += INTERVAL;

@@ -22,6 +22,9 @@ const AHEAD: Duration = Duration::from_mins(5);
 /// The first wait after a failure, and the longest; they double in between.
 const WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 
+/// A token that is revoked so soon behind another was not to blame.
+const SOON: Duration = Duration::from_mins(10);
+
 /// A provider that asks for more time than this is not believed.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
@@ -39,6 +42,8 @@ struct State {
     /// The refresh token that took the place of the one in the Secret, where nobody keeps it.
     refresh: Option<SecretString>,
     failed: Option<Failed>,
+    /// When a server revoked a token that it had taken.
+    revoked: Option<Instant>,
 }
 
 struct Had {
@@ -124,6 +129,18 @@ impl Entry {
             state.token = None;
         }
         before
+    }
+
+    /// A server that had taken the token does not take it any more: it is not shown again. Returns whether another may help.
+    pub fn revoked(&self, token: &SecretString) -> bool {
+        let mut state = lock(&self.state);
+        if !state.token.as_ref().is_some_and(|had| had.is(token)) {
+            // Somebody else has heard of it.
+            return true;
+        }
+        state.token = None;
+        let before = state.revoked.replace(Instant::now());
+        before.is_none_or(|before| before.elapsed() > SOON)
     }
 
     /// The refresh token that is kept in memory alone.

@@ -141,6 +141,12 @@ pub trait Keeper: Send + Sync {
     fn leads(&self) -> bool {
         true
     }
+
+    /// Whether the object that this is kept for is to be left alone: it is paused, suspended or gone.
+    fn rests(&self, place: &Place) -> bool {
+        let _ = place;
+        false
+    }
 }
 
 /// The place of one credential, and what must be true of what is found there.
@@ -163,6 +169,12 @@ pub struct Safe {
 }
 
 impl Safe {
+    /// Whether a person's sign-in may be asked about from here, now.
+    #[must_use]
+    pub fn is_awake(&self) -> bool {
+        self.keeper.leads() && !self.keeper.rests(&self.place)
+    }
+
     /// Whether this is of the credential. Whoever logs in by device code gives the consent here.
     #[must_use]
     pub fn fits(&self, kept: &Kept) -> bool {

@@ -11,7 +11,7 @@ pub mod keep;
 mod renew;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex,
@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::{
     sync::{OwnedMutexGuard, watch},
+    task::AbortHandle,
     time::{Instant, timeout_at},
 };
 
@@ -46,8 +47,9 @@ const GRACE: Duration = Duration::from_millis(500);
 /// With more credentials than this, those whose token has ended are forgotten.
 const MANY: usize = 4096;
 
-/// Of who asks by what is kept in a place, with what could not be kept there yet.
-type Turn = tokio::sync::Mutex<Option<Unkept>>;
+/// Held by who asks by what is kept in a place, with what could not be kept there yet.
+type Place = Arc<tokio::sync::Mutex<Option<Unkept>>>;
+type Turn = OwnedMutexGuard<Option<Unkept>>;
 
 /// All tokens, and how they are asked for.
 pub struct Tokens {
@@ -55,10 +57,9 @@ pub struct Tokens {
     entries: Mutex<HashMap<String, Arc<Entry>>>,
     /// Requests under way, each a receiver.
     under_way: watch::Sender<()>,
-    /// Held by who asks by the refresh token that is kept in a place.
-    turns: Mutex<HashMap<String, Arc<Turn>>>,
-    /// The device codes that are asked about here, with their places.
-    followed: Mutex<HashSet<String>>,
+    places: Mutex<HashMap<String, Place>>,
+    /// The device codes that are asked about here, with their places, and by whom.
+    followed: Mutex<HashMap<String, Safe>>,
     closed: AtomicBool,
 }
 
@@ -104,7 +105,7 @@ impl Tokens {
             https,
             entries: Mutex::default(),
             under_way: watch::Sender::new(()),
-            turns: Mutex::default(),
+            places: Mutex::default(),
             followed: Mutex::default(),
             closed: AtomicBool::new(false),
         }
@@ -129,21 +130,36 @@ impl Tokens {
         self.closed.load(Ordering::SeqCst)
     }
 
-    fn turn(&self, safe: &Safe) -> Arc<Turn> {
-        let mut turns = lock(&self.turns);
-        if turns.len() >= MANY {
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1 || turn.try_lock().is_ok_and(|unkept| unkept.is_some()));
+    fn place(&self, safe: &Safe) -> Place {
+        let mut places = lock(&self.places);
+        if places.len() >= MANY {
+            places.retain(|_, place| Arc::strong_count(place) > 1 || place.try_lock().is_ok_and(|unkept| unkept.is_some()));
         }
-        Arc::clone(turns.entry(safe.place.to_string()).or_default())
+        Arc::clone(places.entry(safe.place.to_string()).or_default())
     }
 
-    /// Whether a device code was not asked about here before. It is from now on.
+    /// Whether a device code is asked about by nobody here who may. From now on it is, for this safe.
     fn follows(&self, user_code: &str, safe: &Safe) -> bool {
-        lock(&self.followed).insert(format!("{} {user_code}", safe.place))
+        let mut followed = lock(&self.followed);
+        let code = format!("{} {user_code}", safe.place);
+        // Who followed it in another term has not noticed yet that it is over.
+        let is_new = followed.get(&code).is_none_or(|by| !by.is_awake());
+        if is_new {
+            followed.insert(code, safe.clone());
+        }
+        is_new
     }
 
-    fn followed(&self, user_code: &str, safe: &Safe) {
-        lock(&self.followed).remove(&format!("{} {user_code}", safe.place));
+    /// Whether this is the safe for which a code is asked about.
+    fn is_followed(&self, user_code: &str, safe: &Safe) -> bool {
+        let code = format!("{} {user_code}", safe.place);
+        lock(&self.followed).get(&code).is_some_and(|by| Arc::ptr_eq(&by.keeper, &safe.keeper))
+    }
+
+    fn leave(&self, user_code: &str, safe: &Safe) {
+        if self.is_followed(user_code, safe) {
+            lock(&self.followed).remove(&format!("{} {user_code}", safe.place));
+        }
     }
 
     fn entry(&self, key: &str) -> Arc<Entry> {
@@ -263,6 +279,13 @@ impl Source {
         verdict
     }
 
+    /// A server that had taken this token refuses it in the same session. Returns whether another may help: where the one that came
+    /// in place of the last is refused as well, it is not the token.
+    #[must_use]
+    pub fn revoked(&self, token: &SecretString) -> bool {
+        self.tokens.entry(&self.key).revoked(token)
+    }
+
     async fn ask(
         &self,
         entry: &Arc<Entry>,
@@ -271,12 +294,25 @@ impl Source {
         deadline: Instant,
     ) -> Result<(), Diagnosis> {
         gate.login(&self.account).await?;
-        let mut asked = Asked { gate, account: &self.account, outcome: LoginOutcome::Undecided };
-        if self.safe.is_some() {
-            // Two processes with one refresh token may lose it: the provider takes the second for a thief.
-            gate.still()?;
-        }
+        let wanted = Arc::new(AtomicBool::new(true));
+        let mut asked =
+            Asked { gate, account: &self.account, outcome: LoginOutcome::Undecided, wanted: Arc::clone(&wanted), request: None };
+        let place = self.safe.as_ref().map(|safe| self.tokens.place(safe));
+        let place = match place {
+            // Who asks for something else by the same refresh token waits for the next one.
+            Some(place) => {
+                let busy = |_| self.failed("another check was asking by the same refresh token all the time");
+                Some(timeout_at(deadline, place.lock_owned()).await.map_err(busy)?)
+            }
+            None => None,
+        };
+        // Nothing leaves for an object that is paused; and two processes with one refresh token may lose it: the provider takes
+        // the second for a thief.
+        gate.still()?;
+        let keeper = self.safe.as_ref().map(|safe| Arc::clone(&safe.keeper));
+        let may = move || wanted.load(Ordering::SeqCst) && keeper.as_ref().is_none_or(|keeper| keeper.leads());
         let work = Work {
+            https: self.tokens.https.clone().only_while(may),
             request: self.request.clone(),
             safe: self.safe.clone(),
             entry: Arc::clone(entry),
@@ -284,13 +320,16 @@ impl Source {
             asked_for: gate.is_asked_for(),
             key: self.account.secret.clone(),
         };
-        // A task of its own: a check that is cut short must not cut off what is kept.
+        // A task of its own: a check that is cut short asks nothing any more, and must not cut off what is kept.
         let under_way = self.tokens.begin();
         let work = tokio::spawn(async move {
-            let done = Box::pin(work.go(deadline)).await;
+            let done = Box::pin(work.go(place, deadline)).await;
             drop((turn, under_way));
             done
         });
+        // What brings no refresh token may be cut off at any time.
+        asked.request =
+            (self.safe.is_none() && !matches!(self.request.grant, Grant::RefreshToken(_))).then(|| work.abort_handle());
         let done = match timeout_at(deadline + GRACE, work).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => return Err(self.failed("the request for it was cut short")),
@@ -328,10 +367,18 @@ struct Asked<'a> {
     gate: &'a dyn Gate,
     account: &'a Account,
     outcome: LoginOutcome,
+    /// Whether somebody waits for the answer.
+    wanted: Arc<AtomicBool>,
+    /// The request, where nothing is lost with it.
+    request: Option<AbortHandle>,
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
+        self.wanted.store(false, Ordering::SeqCst);
+        if let Some(request) = &self.request {
+            request.abort();
+        }
         self.gate.logged_in(self.account, self.outcome);
     }
 }

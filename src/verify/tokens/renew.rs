@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::{
-    Tokens, device,
+    Tokens, Turn, device,
     entry::{Begun, Entry},
     keep::{Kept, Safe, Unwritten},
 };
@@ -15,6 +15,7 @@ use crate::{
     api::{Class, Reason},
     mail::{
         Diagnosis,
+        https::Https,
         oauth2::{self, Grant, Refusal, Request, Token},
     },
 };
@@ -29,6 +30,8 @@ const PAUSES: [Duration; 4] =
 /// What is to be asked.
 pub(super) struct Work {
     pub tokens: Arc<Tokens>,
+    /// Sends only what is still wanted.
+    pub https: Https,
     pub request: Request,
     pub safe: Option<Safe>,
     pub entry: Arc<Entry>,
@@ -53,16 +56,9 @@ impl From<Refusal> for Undone {
 }
 
 impl Work {
-    /// Asks, keeps, and gives to the entry what may be used.
-    pub async fn go(mut self, deadline: Instant) -> Result<(), Undone> {
-        let Some(safe) = self.safe.take() else { return self.unkept(deadline).await };
-        // Who asks for something else by the same refresh token waits for the next one.
-        let turn = self.tokens.turn(&safe);
-        let mut turn = turn.lock().await;
-        if !safe.keeper.leads() {
-            // The wait was longer than our Lease: another may show the same refresh token by now.
-            return Err(Undone::Waits(unkept("another operator leads now")));
-        }
+    /// Asks, keeps, and gives to the entry what may be used. `turn`: the right to ask by what is kept, where something is.
+    pub async fn go(mut self, turn: Option<Turn>, deadline: Instant) -> Result<(), Undone> {
+        let (Some(safe), Some(mut turn)) = (self.safe.take(), turn) else { return self.unkept(deadline).await };
         if let Some(unkept) = turn.take() {
             let ours = Arc::ptr_eq(&unkept.entry, &self.entry);
             keep(&mut turn, unkept).await?;
@@ -81,7 +77,7 @@ impl Work {
             (None, Some(login)) => {
                 // What is kept for another application counts for nothing.
                 let base = if fits { kept } else { Kept { version: kept.version, ..Kept::default() } };
-                let begun = device::begin(&self.tokens, login, &self.request, &safe, base, self.asked_for, deadline);
+                let begun = device::begin(&self, login, &safe, base, deadline);
                 return Err(Box::pin(begun).await);
             }
             (None, None) => {}
@@ -118,7 +114,7 @@ impl Work {
     async fn fetch(&self, deadline: Instant) -> Result<(Token, Begun), Refusal> {
         let begun = Begun::now();
         let deadline = deadline.min(Instant::now() + PATIENCE);
-        let token = oauth2::fetch(&self.tokens.https, &self.request, begun.time, deadline).await?;
+        let token = oauth2::fetch(&self.https, &self.request, begun.time, deadline).await?;
         Ok((token, begun))
     }
 }

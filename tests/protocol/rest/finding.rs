@@ -5,7 +5,10 @@ use std::time::Duration;
 use mailverity::{api::Reason, mail::mailbox::Mark, verify::mailbox::attend::Finding};
 
 use super::{Api, BOTH, RUN, Scene, foreign, of_run, ours, stages};
-use crate::world::CODE;
+use crate::{
+    support::cloud::{Fault, gmail, graph},
+    world::CODE,
+};
 
 fn reason(finding: &Finding) -> Option<Reason> {
     finding.report.failure.as_ref().map(|failure| failure.reason)
@@ -48,6 +51,16 @@ async fn a_mail_is_found_behind_many_others_and_over_many_pages() {
         let lists = scene.cloud.asked(scene.list()).len();
         // The sweep behind it looks at the newest 50.
         assert!((9..=18).contains(&lists), "{api:?}: {lists}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_of_any_length_hides_nothing_that_counts() {
+    for api in BOTH {
+        let scene = Scene::of(api).await;
+        let long = format!("Received: {}\r\nTo: {}\r\n{}", "r".repeat(40_000), "t".repeat(65_500), ours());
+        let finding = scene.searches(|letters| drop(letters.put("INBOX", 0, &long))).await;
+        assert!(finding.found.is_some() && finding.removed == 1, "{api:?}: {}", finding.report.message());
     }
 }
 
@@ -140,10 +153,24 @@ async fn one_goes_on_looking_with_a_new_token_where_the_old_one_has_ended() {
                 scene.cloud.revokes();
             })
             .await;
-        // The next session shows the token once more, as nothing is known of its end; then it is judged.
+        assert!(finding.found.is_some() && finding.sessions == 2, "{api:?}: {}", finding.report.message());
+        assert_eq!(scene.cloud.asked("/token").len(), 2, "{api:?}: another is had once");
+        assert_eq!(scene.cloud.refusals(), 1, "{api:?}: what was refused is not shown again");
+    }
+}
+
+#[tokio::test]
+async fn where_the_token_in_place_of_a_refused_one_is_refused_as_well_it_is_not_the_token() {
+    for api in BOTH {
+        let scene = Scene::of(api).await;
+        let refused = if api == Api::Graph {
+            graph::error(401, "InvalidAuthenticationToken", "Continuous access evaluation resulted in claims challenge.")
+        } else {
+            gmail::error(401, "authError", "UNAUTHENTICATED", "Invalid Credentials")
+        };
+        scene.cloud.does(scene.list(), usize::MAX, Fault::Says(refused));
+        let finding = scene.searches(|letters| drop(letters.put("INBOX", 0, &ours()))).await;
         assert_eq!(reason(&finding), Some(Reason::AuthenticationFailed), "{api:?}: {}", finding.report.message());
-        assert_eq!(finding.sessions, 2);
-        let next = scene.checks().await;
-        assert!(next.failure.is_none(), "{api:?}: another token is had for the next check: {}", next.message());
+        assert_eq!((finding.sessions, scene.cloud.asked("/token").len()), (2, 2), "{api:?}");
     }
 }

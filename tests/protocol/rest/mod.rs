@@ -6,6 +6,7 @@ mod lying;
 mod opening;
 mod refusing;
 mod removing;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 

@@ -109,41 +109,35 @@ async fn a_user_that_the_directory_does_not_have_is_told() {
     assert!(failure.hint().contains("no mailbox INBOX for nobody@corp.test"), "{}", failure.hint());
 }
 
+/// Searches where the first list is answered so, to be asked again in so many seconds: over how many sessions the mail is found, and
+/// that it is not before.
+async fn found_later(scene: &Scene, answer: Answer, seconds: u64) -> u32 {
+    scene.cloud.does(scene.list(), 1, Fault::Says(answer.with("Retry-After", seconds.to_string())));
+    let finding = scene.searches(|letters| drop(letters.put("INBOX", 0, &ours()))).await;
+    let found = finding.found.unwrap_or_else(|| panic!("{:?}: {}", scene.api, finding.report.message()));
+    let took = found.at - finding.dispatched.unwrap().at;
+    assert!(took >= Duration::from_secs(seconds), "{:?}: {took:?}", scene.api);
+    finding.sessions
+}
+
 #[tokio::test]
 async fn who_is_throttled_waits_as_long_as_it_is_told_and_goes_on() {
-    for api in BOTH {
-        for (status, code) in [(429, "TooManyRequests"), (503, "serviceNotAvailable"), (504, "")] {
-            let scene = Scene::of(api).await;
-            let answer = if api == Api::Graph {
-                graph::error(status, code, "throttled")
-            } else {
-                gmail::error(status, "rateLimitExceeded", "RESOURCE_EXHAUSTED", "throttled")
-            };
-            scene.cloud.does(scene.list(), 1, Fault::Says(answer.with("Retry-After", "2")));
-            let finding = scene.searches(|letters| drop(letters.put("INBOX", 0, &ours()))).await;
-            assert!(finding.found.is_some() && finding.sessions == 1, "{api:?} {status}: {}", finding.report.message());
-            let took = finding.found.unwrap().at - finding.dispatched.unwrap().at;
-            assert!(took >= Duration::from_secs(2), "{api:?} {status}: {took:?}");
+    for (status, code) in [(429, "TooManyRequests"), (503, "serviceNotAvailable"), (504, "")] {
+        let of_gmail = gmail::error(status, "rateLimitExceeded", "RESOURCE_EXHAUSTED", "throttled");
+        for (api, answer) in [(Api::Graph, graph::error(status, code, "throttled")), (Api::Gmail, of_gmail)] {
+            assert_eq!(found_later(&Scene::of(api).await, answer, 2).await, 1, "{api:?} {status}");
         }
     }
 }
 
 #[tokio::test]
 async fn who_is_throttled_for_longer_than_an_answer_may_take_leaves_and_comes_back_then() {
-    for api in BOTH {
+    let words = "Application is over its MailboxConcurrency limit.";
+    let of_gmail = gmail::error(403, "userRateLimitExceeded", "PERMISSION_DENIED", words);
+    for (api, answer) in [(Api::Graph, graph::error(429, "ApplicationThrottled", words)), (Api::Gmail, of_gmail)] {
         let mut scene = Scene::of(api).await;
         scene.inputs.timeout = Duration::from_secs(3);
-        let (status, words) = (429, "Application is over its MailboxConcurrency limit.");
-        let answer = if api == Api::Graph {
-            graph::error(status, "ApplicationThrottled", words)
-        } else {
-            gmail::error(403, "userRateLimitExceeded", "PERMISSION_DENIED", words)
-        };
-        scene.cloud.does(scene.list(), 1, Fault::Says(answer.with("Retry-After", "5")));
-        let finding = scene.searches(|letters| drop(letters.put("INBOX", 0, &ours()))).await;
-        assert!(finding.found.is_some() && finding.sessions == 2, "{api:?}: {}", finding.report.message());
-        let took = finding.found.unwrap().at - finding.dispatched.unwrap().at;
-        assert!(took >= Duration::from_secs(5), "{api:?}: {took:?}");
+        assert_eq!(found_later(&scene, answer, 5).await, 2, "{api:?}");
     }
 }
 

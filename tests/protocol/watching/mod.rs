@@ -2,7 +2,7 @@
 //! that leaps from event to event: a search of fifteen minutes takes none.
 
 mod answering;
-mod bouncing;
+pub mod bouncing;
 mod finding;
 mod losing;
 mod office;

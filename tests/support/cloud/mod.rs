@@ -53,6 +53,8 @@ pub struct Behind {
     tokens: Mutex<HashMap<String, Granted>>,
     faults: Mutex<Vec<(String, usize, Fault)>>,
     log: Mutex<Vec<String>>,
+    /// How often a token was shown that is not taken.
+    refused: AtomicUsize,
     /// The longest page, whatever is asked for.
     page: AtomicUsize,
     /// How many lists of messages show nothing yet.
@@ -106,6 +108,7 @@ impl Cloud {
             tokens: Mutex::default(),
             faults: Mutex::default(),
             log: Mutex::default(),
+            refused: AtomicUsize::new(0),
             page: AtomicUsize::new(usize::MAX),
             late: AtomicUsize::new(0),
             consent: Mutex::new("https://www.googleapis.com/auth/gmail.modify".to_owned()),
@@ -156,6 +159,11 @@ impl Cloud {
     /// Takes no token any more that it has given out.
     pub fn revokes(&self) {
         self.behind.tokens.lock().unwrap().clear();
+    }
+
+    /// How often a token was shown that is not taken.
+    pub fn refusals(&self) -> usize {
+        self.behind.refused.load(SeqCst)
     }
 
     /// Requests whose method and path hold this.
@@ -215,7 +223,9 @@ impl Behind {
     /// What the bearer of a request's token may do.
     fn granted(&self, request: &Request) -> Option<Granted> {
         let token = request.header("authorization")?.strip_prefix("Bearer ")?.to_owned();
-        self.tokens.lock().unwrap().get(&token).cloned()
+        let granted = self.tokens.lock().unwrap().get(&token).cloned();
+        self.refused.fetch_add(usize::from(granted.is_none()), SeqCst);
+        granted
     }
 
     /// Whether this list is one of those that show nothing yet.

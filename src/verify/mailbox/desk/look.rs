@@ -34,6 +34,34 @@ pub(super) struct Looker<'a> {
     pub(super) cursor: Mark,
     /// When junk was looked at.
     pub(super) junk: Option<Instant>,
+    /// What was read and is done with.
+    pub(super) done: Done,
+}
+
+/// Mails that were read and are done with, for those who waited then: over an API each look begins some minutes before, and
+/// passes them again. No more than the last look has passed.
+#[derive(Default)]
+pub(super) struct Done {
+    places: HashSet<Place>,
+    parties: HashSet<u64>,
+}
+
+impl Done {
+    /// For somebody who was not there a mail may be what is waited for.
+    fn serves(&mut self, parties: &HashSet<u64>) {
+        if !parties.is_subset(&self.parties) {
+            self.places.clear();
+        }
+        self.parties.clone_from(parties);
+    }
+
+    /// What of this, in the folders for junk or in the mailbox, is still to be read.
+    fn left_of(&mut self, passed: Vec<Place>, junk: bool) -> Vec<Place> {
+        let (known, left): (Vec<_>, Vec<_>) = passed.into_iter().partition(|place| self.places.contains(place));
+        let known: HashSet<_> = known.into_iter().collect();
+        self.places.retain(|place| place.junk != junk || known.contains(place));
+        left
+    }
 }
 
 /// How a look ended.
@@ -53,16 +81,18 @@ impl Looker<'_> {
     pub(super) async fn look(&mut self, mailbox: &mut dyn Mailbox) -> Result<Looked, Diagnosis> {
         let now = Instant::now();
         let purpose = self.desk.purpose(&self.cursor, now);
+        self.done.serves(&purpose.parties);
         let is_of_interest = |header: &[u8]| concerns(header, &purpose.probes);
         mailbox.set_deadline(now + self.patience);
         let arrivals = mailbox.arrivals(&purpose.since, &is_of_interest).await?;
         let mut told = Vec::new();
-        let mut ended = self.read(mailbox, arrivals.places, &mut told).await?;
+        let left = self.done.left_of(arrivals.places, false);
+        let mut ended = self.read(mailbox, left, &mut told).await?;
         let junk = purpose.junk && !mailbox.shown().junk.is_empty() && self.junk.is_none_or(|at| at.elapsed() >= JUNK);
         if junk && !ended {
             mailbox.set_deadline(Instant::now() + self.patience);
-            let places = mailbox.arrivals_in_junk(&is_of_interest).await?;
-            ended = self.read(mailbox, places, &mut told).await?;
+            let left = self.done.left_of(mailbox.arrivals_in_junk(&is_of_interest).await?, true);
+            ended = self.read(mailbox, left, &mut told).await?;
             self.junk = Some(Instant::now());
         }
         let (unnoted, cleared) = self.put_away(mailbox, told).await;
@@ -90,7 +120,7 @@ impl Looker<'_> {
 
     /// Reads these and tells what they are; whether that is not wanted any more.
     async fn read(
-        &self,
+        &mut self,
         mailbox: &mut dyn Mailbox,
         places: Vec<Place>,
         told: &mut Vec<(Place, Told)>,
@@ -101,13 +131,16 @@ impl Looker<'_> {
             }
             mailbox.set_deadline(Instant::now() + self.patience);
             let Some(mail) = mailbox.read(&place).await? else { continue };
-            told.extend(self.desk.tell(&mail, &place, Timestamp::now()).map(|mail| (place, mail)));
+            match self.desk.tell(&mail, &place, Timestamp::now()) {
+                Some(mail) => told.push((place, mail)),
+                None => drop(self.done.places.insert(place)),
+            }
         }
         Ok(false)
     }
 
     /// Waits until what was told is noted, and puts it away; who has not noted something, and whether anything was put away.
-    async fn put_away(&self, mailbox: &mut dyn Mailbox, told: Vec<(Place, Told)>) -> (HashSet<u64>, bool) {
+    async fn put_away(&mut self, mailbox: &mut dyn Mailbox, told: Vec<(Place, Told)>) -> (HashSet<u64>, bool) {
         let until = Instant::now() + NOTED;
         let (mut unnoted, mut cleared) = (HashSet::new(), false);
         for (place, Told { key, then, acks }) in told {
@@ -120,12 +153,18 @@ impl Looker<'_> {
                     may_go = false;
                 }
             }
-            if may_go && then != Cleanup::Keep {
-                mailbox.set_deadline(Instant::now() + self.patience);
-                // What broke the conversation is told by what is said next.
-                mailbox.clear(&place, then).await.ok();
-                cleared |= is_new;
+            if !may_go {
+                continue;
             }
+            if then != Cleanup::Keep {
+                mailbox.set_deadline(Instant::now() + self.patience);
+                cleared |= is_new;
+                // What broke the conversation is told by what is said next.
+                if mailbox.clear(&place, then).await.is_err() {
+                    continue;
+                }
+            }
+            self.done.places.insert(place);
         }
         (unnoted, cleared)
     }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Counted, Desk, Standing,
-    look::{Looked, Looker},
+    look::{Done, Looked, Looker},
 };
 use crate::{
     api::Class,
@@ -243,7 +243,7 @@ impl Watch<'_> {
             None => mailbox.note().await?,
         };
         desk.standing.send_replace(Standing::Open(cursor.clone()));
-        let mut looker = Looker { desk, gate, patience: inputs.timeout, cursor, junk: None };
+        let mut looker = Looker { desk, gate, patience: inputs.timeout, cursor, junk: None, done: Done::default() };
         loop {
             if gate.ends().now_or_never().is_some() {
                 return Ok(Ended::Leave);
