@@ -367,7 +367,7 @@ async fn a_device_code_is_not_asked_about_while_the_object_rests_and_is_again_on
         device_code: "d".to_owned().into(),
         user_code: "AB".to_owned(),
         uri: "https://login.test/link".to_owned(),
-        expires: jiff::Timestamp::now() + Duration::from_secs(900),
+        expires: jiff::Timestamp::now() + Duration::from_mins(15),
         interval: Duration::from_millis(20),
     };
     let begun = Instant::now();

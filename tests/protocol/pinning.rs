@@ -21,7 +21,7 @@ use crate::{federated::Voucher, keeping::Memory, tokens::Provider};
 
 const PAGE: &str = include_str!("../../docs/oauth2.md");
 
-/// A cluster in which ServiceAccounts vouch and refresh tokens are kept.
+/// A cluster in which `ServiceAccounts` vouch and refresh tokens are kept.
 struct There {
     tokens: Arc<Tokens>,
     kept: Memory,
