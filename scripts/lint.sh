@@ -37,7 +37,7 @@ shell() {
 
 step format cargo fmt --check
 step clippy cargo clippy --quiet --all-targets --locked -- -D warnings
-step 'clippy, long tests' cargo clippy --quiet --test soak --locked -- -D warnings
+step 'clippy, tests by name' cargo clippy --quiet --test soak --test rights --locked -- -D warnings
 step 'links in documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib --locked
 step 'generated files' generated
 step 'shell scripts' shell

@@ -3,12 +3,13 @@
 use if_addrs::{IfAddr, Interface};
 
 use super::Settings;
-use crate::verify::task::Presence;
+use crate::{api::v1alpha1::TASK_PROTOCOL, verify::task::Presence};
 
 /// What this process tells of itself now: interfaces come and go.
 pub fn presence(settings: &Settings) -> Presence {
     Presence {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: Some(TASK_PROTOCOL),
         pod: settings.host.clone(),
         node: settings.node.clone(),
         // What cannot be listed is left out: it is told to help people, and nothing rests on it.

@@ -1,6 +1,6 @@
 //! Looks after the tasks of the namespace: watches them, and begins those that are open.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures::StreamExt;
 use kube::{
@@ -12,20 +12,26 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tracing::Instrument;
 
 use super::{FAREWELL, Settings, board::Board, hand::Hand, orders::Orders, work::work};
-use crate::{api::v1alpha1::ActorTask, runtime::stop::Stop};
+use crate::{
+    api::v1alpha1::{ActorTask, TASK_PROTOCOL},
+    mail::diagnosis::printable,
+    runtime::stop::Stop,
+    telemetry::spans,
+};
 
 /// Does tasks while `active`, until `stop`; then those under way are left in order.
 pub async fn look_after(client: &Client, settings: &Arc<Settings>, mut active: watch::Receiver<bool>, stop: Stop) {
     let tasks: Api<DeserializeGuard<ActorTask>> = Api::namespaced(client.clone(), &settings.namespace);
     let mut events = watcher(tasks, watcher::Config::default()).default_backoff().boxed();
     let (mut board, mut running, mut failing) = (Board::default(), JoinSet::new(), 0_u32);
+    let mut strange = HashSet::new();
     loop {
         tokio::select! {
             () = stop.stopped() => break,
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     failing = 0;
-                    board.hear(read(event));
+                    board.hear(read(event, &mut strange));
                 }
                 Some(Err(error)) => {
                     complain(&error, failing);
@@ -40,12 +46,13 @@ pub async fn look_after(client: &Client, settings: &Arc<Settings>, mut active: w
             for (task, seen) in board.begin(&settings.actor) {
                 let hand = Hand::new(client, settings, Orders::new(seen, stop.clone()));
                 let span = tracing::info_span!("task", task = task.name_any());
+                let traced = spans::task(&task.name_any(), &task.spec.object, &task.spec.run);
                 let (uid, settings) = (task.uid().unwrap_or_default(), Arc::clone(settings));
                 let job = async move {
                     Box::pin(work(hand, &settings, task)).await;
                     uid
                 };
-                running.spawn(job.instrument(span));
+                running.spawn(job.instrument(span).instrument(traced));
             }
         }
     }
@@ -55,22 +62,34 @@ pub async fn look_after(client: &Client, settings: &Arc<Settings>, mut active: w
     }
 }
 
-/// A task that cannot be read is told of, and left alone.
-fn read(event: Event<DeserializeGuard<ActorTask>>) -> Event<(String, Option<ActorTask>)> {
-    let one = |guard: DeserializeGuard<ActorTask>| match guard.0 {
-        Ok(task) => (task.name_any(), Some(task)),
-        Err(invalid) => {
-            let name = invalid.metadata.name.clone().unwrap_or_default();
-            tracing::warn!(task = name, "a task cannot be read, and is left alone");
-            (name, None)
+/// A task that cannot be read, or is of a protocol that this version does not know, is told of once, and left alone: the operator
+/// tells why.
+fn read(event: Event<DeserializeGuard<ActorTask>>, strange: &mut HashSet<String>) -> Event<(String, Option<ActorTask>)> {
+    let mut one = |guard: DeserializeGuard<ActorTask>| {
+        let (name, uid) = (guard.name_any(), guard.uid().unwrap_or_default());
+        let (task, why) = match guard.0 {
+            Ok(task) if task.spec.protocol > TASK_PROTOCOL => (Some(task), "it is of a newer protocol".to_owned()),
+            Ok(task) => return (name, Some(task)),
+            Err(invalid) => (None, printable(&invalid.error, 200)),
+        };
+        if strange.insert(uid) {
+            tracing::warn!(task = name, why, "a task of another version is left alone; is this agent older than its operator?");
         }
+        (name, task)
     };
     match event {
-        Event::Init => Event::Init,
+        // Those of a list are told of once more: what is gone is not remembered.
+        Event::Init => {
+            strange.clear();
+            Event::Init
+        }
         Event::InitDone => Event::InitDone,
         Event::InitApply(guard) => Event::InitApply(one(guard)),
         Event::Apply(guard) => Event::Apply(one(guard)),
-        Event::Delete(guard) => Event::Delete(one(guard)),
+        Event::Delete(guard) => {
+            strange.remove(&guard.uid().unwrap_or_default());
+            Event::Delete((guard.name_any(), None))
+        }
     }
 }
 

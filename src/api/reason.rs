@@ -188,6 +188,7 @@ reasons! {
 
     ActorOffline: Transient, Some(c::VERIFIED), "The actor's agent shows no sign of life.", "Nothing was heard of Actor {name} for a while; see `kubectl get actors`, and the log of its agent (`kubectl -n {namespace} logs deploy/mailverity-agent`).";
     ActorSuspended: Transient, Some(c::VERIFIED), "The actor is suspended.", "Actor {name} is given no work; set its spec.suspend: false.";
+    AgentIncompatible: Transient, Some(c::VERIFIED), "The actor's agent and the operator do not understand each other.", "The agent of Actor {name} is of version {agent} and the operator of version {operator}: upgrade the one that is behind.";
     TaskTimedOut: Transient, Some(c::VERIFIED), "The actor's agent took the work and did not come to an end with it.", "The agent of Actor {name} took the task and did not finish it in time; see its log (`kubectl -n {namespace} logs deploy/mailverity-agent`).";
     SomeActorsUnverified: Transient, Some(c::VERIFIED), "Not every actor could verify it.", "{verified} of {all} actors verified; see status.actors for {names}.";
 

@@ -37,6 +37,8 @@ pub struct Agent {
     /// What is logged: error, warn, info, debug or trace. RUST_LOG in the environment overrides it.
     #[arg(long, default_value = "info")]
     log_level: String,
+    #[command(flatten)]
+    tracing: telemetry::Tracing,
 }
 
 impl Agent {
@@ -45,7 +47,7 @@ impl Agent {
     /// # Errors
     /// [`Error`], where it cannot begin.
     pub async fn run(self) -> Result<(), Error> {
-        telemetry::init(self.log_format, &self.log_level)?;
+        let traces = telemetry::traced(self.log_format, &self.log_level, &self.tracing, "agent")?;
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
         let config = runtime::config::cluster().await?;
@@ -67,6 +69,9 @@ impl Agent {
         tokio::select! {
             () = agent::run(client, settings, &health, stop) => {}
             () = heart(&health) => {}
+        }
+        if let Some(traces) = traces {
+            traces.end().await;
         }
         tracing::info!("ended");
         Ok(())

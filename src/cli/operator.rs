@@ -104,6 +104,8 @@ pub struct Operator {
     /// What is logged: error, warn, info, debug or trace. RUST_LOG in the environment overrides it.
     #[arg(long, default_value = "info")]
     log_level: String,
+    #[command(flatten)]
+    tracing: telemetry::Tracing,
 }
 
 /// [`Mode`], as a flag.
@@ -158,7 +160,7 @@ impl Operator {
     /// # Errors
     /// [`Error`], where it cannot begin.
     pub async fn run(self) -> Result<(), Error> {
-        telemetry::init(self.log_format, &self.log_level)?;
+        let traces = telemetry::traced(self.log_format, &self.log_level, &self.tracing, "operator")?;
         let (stopper, stop) = Stop::new();
         on_signal(stopper)?;
         let config = runtime::config::cluster().await?;
@@ -186,6 +188,9 @@ impl Operator {
         tokio::select! {
             () = work => {}
             () = heart(&health) => {}
+        }
+        if let Some(traces) = traces {
+            traces.end().await;
         }
         tracing::info!("ended");
         Ok(())

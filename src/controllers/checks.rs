@@ -8,15 +8,19 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 use super::{
     context::Context,
     kind::{Check, Kind},
     term::Looked,
 };
-use crate::runtime::{
-    Name, lock,
-    stop::{Stop, Stopper},
+use crate::{
+    runtime::{
+        Name, lock,
+        stop::{Stop, Stopper},
+    },
+    telemetry::spans,
 };
 
 /// How long after its own deadline a check is given up. It keeps its deadline itself: this is for a fault of ours, which
@@ -162,9 +166,14 @@ where
     let id = check.id().to_owned();
     let work = work(ctx.checks.begin(name, uid, check));
     let slot = Slotted { ctx: Arc::clone(ctx), name: name.clone(), id, report: None };
+    let span = spans::check(K::KIND, name, &slot.id);
+    let traced = span.clone();
     tokio::spawn(async move {
         let mut slot = slot;
-        slot.report = work.await;
+        slot.report = work.instrument(span).await;
+        if let Some(report) = &slot.report {
+            spans::ended(&traced, K::failure(report));
+        }
     });
 }
 

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{context::Context, glance::Glance, memory::Memory, reconcile::Error};
 use crate::{
-    api::v1alpha1::MaintenanceWindow,
+    api::{Reason, v1alpha1::MaintenanceWindow},
     runtime::{Name, Who},
 };
 
@@ -55,6 +55,12 @@ pub trait Kind: Default + Send + Sync + 'static {
 
     /// What a status says that every status says.
     fn standing(status: &Status<Self>) -> Standing<'_>;
+
+    /// Why a check came to nothing, for whoever traces it.
+    fn failure(report: &Self::Report) -> Option<Reason> {
+        let _ = report;
+        None
+    }
 
     /// What a spec says of when nothing is to go out.
     fn asks(object: &Self::Object) -> Asks<'_>;

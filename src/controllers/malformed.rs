@@ -61,14 +61,14 @@ pub async fn tell<K: Kind>(object: &Name, error: &str, ctx: &Context<K>) -> Resu
 }
 
 /// What is wrong, field by field, as the schema of this version sees it; else what the reader stumbled over.
-fn fault(object: &DynamicObject, error: &str) -> String {
+pub(super) fn fault(object: &DynamicObject, error: &str) -> String {
     let faults = serde_json::to_value(object).ok().zip(Judge::new().ok()).map(|(object, judge)| judge.object(&object));
     let named: Vec<String> = faults.into_iter().flatten().map(|(field, fault)| format!("{field}: {fault}")).collect();
     printable(if named.is_empty() { error.to_owned() } else { named.join("; ") }.as_str(), WORDS)
 }
 
 /// The old status with the conditions that say so; equal to the old one where it says so already.
-fn status(old: &Value, generation: i64, fault: &str, now: jiff::Timestamp) -> Value {
+pub(super) fn status(old: &Value, generation: i64, fault: &str, now: jiff::Timestamp) -> Value {
     let diagnosis = Diagnosis::new(Reason::SpecInvalid).fact("fault", fault);
     let mut new = old.as_object().cloned().unwrap_or_default();
     let mut conditions: Vec<Value> = new.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();

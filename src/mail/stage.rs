@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::Instrument;
+
 use super::Diagnosis;
-use crate::api::v1alpha1::condition as c;
+use crate::{api::v1alpha1::condition as c, telemetry::spans};
 
 /// A stage of a check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -220,8 +222,9 @@ impl Stages {
     /// # Errors
     /// Those of the stage, with `stage` filled in.
     pub async fn run<T>(&mut self, stage: Stage, work: impl Future<Output = Result<T, Diagnosis>>) -> Result<T, Diagnosis> {
-        let begun = Instant::now();
-        let result = work.await.map_err(|diagnosis| diagnosis.at(stage));
+        let (begun, span) = (Instant::now(), spans::stage(stage));
+        let result = work.instrument(span.clone()).await.map_err(|diagnosis| diagnosis.at(stage));
+        spans::ended(&span, result.as_ref().err().map(|diagnosis| diagnosis.reason));
         let (outcome, detail) = match &result {
             Ok(_) => (Outcome::Passed, None),
             Err(diagnosis) => (Outcome::Failed, Some(diagnosis.said())),

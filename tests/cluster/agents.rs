@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::fs::chown,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,7 @@ use tokio::{io::copy_bidirectional, net::TcpListener, sync::watch};
 use uuid::Uuid;
 
 use super::support::{
+    api::{ApiProxy, Hold},
     cluster::{Cluster, Operator},
     leaks,
     stack::Stack,
@@ -339,6 +340,45 @@ async fn tasks_of_others_are_left_alone() {
         assert_eq!(side.status(name).await, None, "{name}");
     }
     assert_eq!(side.status("claimed").await.unwrap().claimed_by, "somebody_else");
+}
+
+#[tokio::test]
+async fn a_task_that_changes_while_it_is_claimed_is_claimed_as_it_is_now() {
+    let side = Side::new("agent_claims").await;
+    let kubeconfig = side.cluster.agent_rights("dmz", &side.namespace).await;
+    let api = ApiProxy::to(kubeconfig.to_str().unwrap()).await;
+    let agent = side.cluster.agent_by(behind(&kubeconfig, &api), "dmz", &side.namespace, &[]);
+    side.holder().await;
+    for (name, actor, phase) in [("mine", "dmz", Some(TaskPhase::Done)), ("given", "lab", None)] {
+        api.hold(Hold::Taking, &format!("actortasks/{name}"));
+        side.task(name, &side.spec(Value::Null)).await;
+        api.reached().await;
+        side.patch(name, json!({"actor": actor, "run": "another"})).await;
+        api.let_go();
+        if let Some(phase) = phase {
+            side.phase(name, phase).await;
+        }
+    }
+    side.task("next", &side.spec(Value::Null)).await;
+    side.phase("next", TaskPhase::Done).await;
+    assert_eq!(side.status("given").await, None, "it is another's now");
+
+    // It is claimed, and the agent does not hear of it: its own claim is no other's.
+    api.hold(Hold::Taken, "actortasks/unheard");
+    side.task("unheard", &side.spec(Value::Null)).await;
+    api.reached().await;
+    side.phase("unheard", TaskPhase::Done).await;
+    assert!(agent.log().contains("could not be claimed"));
+    api.let_go();
+}
+
+/// A kubeconfig that leads through a proxy.
+fn behind(kubeconfig: &Path, api: &ApiProxy) -> PathBuf {
+    let mut config: Value = serde_yaml::from_str(&fs::read_to_string(kubeconfig).unwrap()).unwrap();
+    config["clusters"][0]["cluster"] = json!({"server": format!("http://127.0.0.1:{}", api.port)});
+    let path = kubeconfig.with_extension("behind");
+    fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
+    path
 }
 
 #[tokio::test]

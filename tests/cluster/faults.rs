@@ -28,7 +28,7 @@ use super::{
     sending::deliver,
     spec,
     support::{
-        cluster::{Cluster, is, message},
+        cluster::{Cluster, Operator, is, message},
         leaks,
         stack::Stack,
     },
@@ -54,38 +54,63 @@ fn binding(role: &str, namespace: &str) -> Value {
         "subjects": [{"kind": "ServiceAccount", "name": "mailverity", "namespace": namespace}]})
 }
 
+/// Takes a right away from the operator: one such as `get` on `secrets`, or `patch` on `mailservers/status` in `mailverity.dev`.
+async fn take_away(cluster: &Cluster, verb: &str, resource: &str, group: &str) {
+    cluster.apply(role_without(resource)).await;
+    cluster.apply(binding("narrow", &cluster.namespace)).await;
+    let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    bindings.delete("cluster-mailverity", &DeleteParams::default()).await.unwrap();
+    let account = format!("system:serviceaccount:{}:mailverity", cluster.namespace);
+    let (what, part) = resource.split_once('/').map_or((resource, String::new()), |(what, part)| (what, format!("/{part}")));
+    let what = if group.is_empty() { resource.to_owned() } else { format!("{what}.{group}{part}") };
+    // The authorizer hears of it over a watch of its own.
+    let denied = async || (!cluster.may(&account, verb, &what, &cluster.namespace).await).then_some(());
+    cluster.until("the right is gone", denied).await;
+}
+
 #[tokio::test]
 async fn a_missing_right_is_told_by_name_and_its_grant_is_noticed() {
     let (stack, cluster) = (Stack::get(), Cluster::new("rights").await);
     account(&cluster, &stack, "rights").await;
     let operator = cluster.operator(&[]).await;
-    cluster.apply(role_without("secrets")).await;
-    cluster.apply(binding("narrow", &cluster.namespace)).await;
-    let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    bindings.delete("cluster-mailverity", &DeleteParams::default()).await.unwrap();
-    // The authorizer hears of it over a watch of its own.
-    let rights = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {},
-        "spec": {"user": format!("system:serviceaccount:{}:mailverity", cluster.namespace),
-        "resourceAttributes": {"verb": "get", "resource": "secrets", "namespace": cluster.namespace}}});
-    let reviews: Api<k8s_openapi::api::authorization::v1::SubjectAccessReview> = Api::all(cluster.client.clone());
-    let denied = async || {
-        let review = serde_json::from_value(rights.clone()).unwrap();
-        let review = reviews.create(&kube::api::PostParams::default(), &review).await.unwrap();
-        (!review.status.unwrap().allowed).then_some(())
-    };
-    cluster.until("the right is gone", denied).await;
+    take_away(&cluster, "get", "secrets", "").await;
 
     cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()}))).await;
     let status = cluster.condition("relay", "ResolvedRefs", "False", "RefUnreadable").await;
     let missing = format!("RBAC does not let the operator get secrets in namespace {}", cluster.namespace);
     assert!(message(&status, "Ready").contains(&missing), "{status:#?}");
-    assert!(
-        operator.log().lines().any(|line| line.contains("WARN") && line.contains("cannot get resource \\\"secrets\\\"")
-            || line.contains("WARN") && line.contains("cannot get resource \"secrets\"")),
-        "nothing in the log"
-    );
+    assert!(warns(&operator, "cannot get resource \"secrets\""), "nothing in the log");
     cluster.rights(true).await;
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
+}
+
+#[tokio::test]
+async fn a_status_and_an_event_that_may_not_be_written_are_told_in_the_log() {
+    let stack = Stack::get();
+    for (resource, verb, group) in [("mailservers/status", "patch", "mailverity.dev"), ("events", "create", "events.k8s.io")] {
+        let cluster = Cluster::new("rights").await;
+        account(&cluster, &stack, "rights").await;
+        let operator = cluster.operator(&[]).await;
+        take_away(&cluster, verb, resource, group).await;
+        cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()}))).await;
+        let refused = format!("cannot {verb} resource \"{resource}\" in API group \"{group}\"");
+        cluster.until(&refused, async || warns(&operator, &refused).then_some(())).await;
+        if resource == "events" {
+            // The conditions say the same.
+            cluster.condition("relay", "Ready", "True", "Succeeded").await;
+            assert!(cluster.events().await.is_empty());
+        } else {
+            assert_eq!(cluster.status("relay").await.conditions, []);
+        }
+        cluster.rights(true).await;
+        cluster.condition("relay", "Ready", "True", "Succeeded").await;
+    }
+}
+
+/// Whether a warning has these words.
+fn warns(operator: &Operator, words: &str) -> bool {
+    let escaped = words.replace('"', "\\\"");
+    operator.log().lines().any(|line| line.contains("WARN") && (line.contains(words) || line.contains(&escaped)))
 }
 
 #[tokio::test]

@@ -424,7 +424,7 @@ async fn a_receiver_may_read_no_secret_but_those_that_were_handed_over() {
     for (verb, what, namespace, granted) in [
         ("list", "secrets", own, true),
         ("create", "probereplies.mailverity.dev", own, true),
-        ("get", "mailreceivers.mailverity.dev", theirs, true),
+        ("list", "mailreceivers.mailverity.dev", theirs, true),
         ("patch", "mailreceivers.mailverity.dev/status", theirs, true),
         ("watch", "configmaps/mailverity-pause", theirs, true),
         ("get", "secrets", theirs, false),

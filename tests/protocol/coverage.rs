@@ -7,7 +7,7 @@ use mailverity::api::Reason;
 use crate::{logging_in, mailboxes, protecting, proxy, reaching, references, rows::reasons, sending};
 
 /// What other rooms than the check say: the API server, the status of an object, the controller's schedule, and what holds.
-const NOT_OF_A_CHECK: [Reason; 64] = [
+const NOT_OF_A_CHECK: [Reason; 65] = [
     Reason::Succeeded,
     Reason::TestMessageAccepted,
     Reason::NewGeneration,
@@ -35,6 +35,7 @@ const NOT_OF_A_CHECK: [Reason; 64] = [
     Reason::ActorNotPermitted,
     Reason::ActorOffline,
     Reason::ActorSuspended,
+    Reason::AgentIncompatible,
     Reason::TaskTimedOut,
     Reason::MultiHomedSameSubnet,
     Reason::AwaitingManualMessage,

@@ -19,6 +19,10 @@ impl Cluster {
     /// Installs the product's manifests for an agent of `actor` in the namespace `tasks`, where this test's operator may put
     /// tasks; a kubeconfig of the agent's account.
     pub async fn agent_rights(&self, actor: &str, tasks: &str) -> PathBuf {
+        // As in docs/actors.md, the operator's role comes first.
+        for doc in documents(&fs::read_to_string(root().join("deploy/operator/34-clusterrole-tasks.yaml")).unwrap()) {
+            self.right(doc).await;
+        }
         let mut files: Vec<_> = fs::read_dir(root().join("deploy/agent")).unwrap().flatten().map(|file| file.path()).collect();
         files.sort();
         for doc in files.iter().flat_map(|path| documents(&fs::read_to_string(path).unwrap())) {
@@ -29,6 +33,9 @@ impl Cluster {
                 _ => self.apply_at(&doc, Some(tasks)).await,
             }
         }
+        let operator = format!("system:serviceaccount:{}:mailverity", self.namespace);
+        let may = async || self.may(&operator, "get", "namespaces", tasks).await.then_some(());
+        self.until("the operator has its rights there", may).await;
         self.config_of("mailverity-agent", tasks).await
     }
 
@@ -46,8 +53,10 @@ impl Cluster {
         doc
     }
 
-    /// An Actor of this test's operator, whose name is that of the namespace, with its agent at work in `tasks`.
+    /// An Actor of this test's operator, whose name is that of the namespace, with its agent at work in `tasks`, where the
+    /// operator has its rights.
     pub async fn actor(&self, name: &str, tasks: &str) {
+        self.agent_rights(name, tasks).await;
         let spec = json!({
             "operator": self.namespace, "zone": "elsewhere", "mode": "Agent", "taskNamespace": tasks,
             "heartbeatTimeout": "25s", "allowedNamespaces": {"from": "All"},

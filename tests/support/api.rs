@@ -41,6 +41,10 @@ pub enum Hold {
     Keeping,
     /// It has, and the operator has not heard of it.
     Kept,
+    /// The API server has not seen that an agent takes a task.
+    Taking,
+    /// It has, and the agent has not heard of it.
+    Taken,
 }
 
 #[derive(Default)]
@@ -101,7 +105,7 @@ impl ApiProxy {
         Self { port, state, release }
     }
 
-    /// Holds the next claim, or note, of this object there: one such as `emailprofiles/box`.
+    /// Holds the next claim, or note, of this object there: one such as `emailprofiles/box`, or `actortasks/find`.
     pub fn hold(&self, hold: Hold, object: &str) {
         *self.state.hold.lock().unwrap() = Some((hold, format!("/{object}/")));
         self.release.send_replace(false);
@@ -199,6 +203,9 @@ fn holds(request: &[u8]) -> Option<(Hold, Hold)> {
         return Some((Hold::Keeping, Hold::Kept));
     }
     let to_a_status = line.starts_with("PATCH ") && line.contains("/status");
+    if to_a_status && line.contains("/actortasks/") {
+        return text.contains("\"Claimed\"").then_some((Hold::Taking, Hold::Taken));
+    }
     if to_a_status && line.contains("/roundtrippolicies/") {
         return of_a_policy(text.split_once("\r\n\r\n")?.1);
     }

@@ -280,7 +280,7 @@ impl Cluster {
     }
 
     /// The product's own rights, narrowed from the cluster to this namespace.
-    async fn right(&self, mut doc: Value) {
+    pub(super) async fn right(&self, mut doc: Value) {
         match doc["kind"].as_str().unwrap_or_default() {
             "ServiceAccount" | "Role" => {
                 doc["metadata"]["namespace"] = json!(self.namespace);
@@ -387,6 +387,10 @@ impl Cluster {
         }
         if !flags.contains(&"--allowed-ports") {
             args.extend(["--allowed-ports".to_owned(), "1-65535".to_owned()]);
+        }
+        // It has rights there only where there are receivers.
+        if !flags.contains(&"--receiver-namespace") {
+            args.extend(["--receiver-namespace".to_owned(), String::new()]);
         }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let log = self.dir().join("operator.log");

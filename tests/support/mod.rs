@@ -7,6 +7,7 @@ pub mod api;
 pub mod cases;
 pub mod cloud;
 pub mod cluster;
+pub mod collector;
 pub mod command;
 pub mod connect;
 pub mod elsewhere;

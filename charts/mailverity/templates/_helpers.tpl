@@ -185,6 +185,27 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* The headers of traces, as a variable of the environment. Context: tracing. */}}
+{{- define "mailverity.tracingEnv" -}}
+{{- if and .endpoint .headersSecretRef.name }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .headersSecretRef.name }}
+      key: {{ .headersSecretRef.key }}
+{{- end }}
+{{- end }}
+
+{{/* What goes out to the collector of traces. Context: tracing. */}}
+{{- define "mailverity.tracingEgress" -}}
+{{- with .endpoint }}
+{{- $url := urlParse . }}
+# Traces.
+- ports:
+    - {port: {{ include "mailverity.portOf" (dict "of" $url.host "usual" (eq $url.scheme "https" | ternary "443" "80")) }}, protocol: TCP}
+{{- end }}
+{{- end }}
+
 {{- define "mailverity.mounts" -}}
 {{- with include "mailverity.caFolders" . | fromYamlArray }}
 volumeMounts:

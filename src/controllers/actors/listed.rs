@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kube::{
     ResourceExt,
-    core::DeserializeGuard,
+    core::DynamicObject,
     runtime::watcher::{self, Event},
 };
 
@@ -19,11 +19,24 @@ pub struct Listed {
     coming: HashMap<String, Actor>,
     /// Whether a list has come to its end.
     pub is_complete: bool,
+    /// Those that cannot be read as they are.
+    unread: HashMap<String, Unread>,
+}
+
+/// An actor of a schema that is not ours.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// As it is.
+    pub actor: DynamicObject,
+    /// What the reader stumbled over.
+    pub error: String,
+    /// Whether it was told so.
+    is_told: bool,
 }
 
 impl Listed {
     /// Takes note of an event.
-    pub fn hear(&mut self, event: watcher::Event<DeserializeGuard<Actor>>) {
+    pub fn hear(&mut self, event: watcher::Event<DynamicObject>) {
         match event {
             Event::Init => self.coming.clear(),
             Event::InitApply(actor) => {
@@ -38,16 +51,32 @@ impl Listed {
                 let read = self.read(actor);
                 self.all.extend(read);
             }
-            Event::Delete(actor) => drop(self.all.remove(&actor.name_any())),
+            Event::Delete(actor) => {
+                self.all.remove(&actor.name_any());
+                self.unread.remove(&actor.name_any());
+            }
         }
     }
 
-    fn read(&self, actor: DeserializeGuard<Actor>) -> Option<(String, Actor)> {
+    /// Those that cannot be read and were not told so yet; from here on they were.
+    pub fn untold(&mut self) -> Vec<Unread> {
+        let untold = self.unread.values_mut().filter(|unread| !unread.is_told);
+        untold.map(|unread| Unread { is_told: std::mem::replace(&mut unread.is_told, true), ..unread.clone() }).collect()
+    }
+
+    fn read(&mut self, actor: DynamicObject) -> Option<(String, Actor)> {
         let name = actor.name_any();
-        match actor.0 {
-            Ok(actor) => Some((name, actor)),
-            Err(invalid) => {
-                tracing::warn!(actor = name, error = %invalid.error, "cannot be read");
+        match actor.clone().try_parse::<Actor>() {
+            Ok(actor) => {
+                self.unread.remove(&name);
+                Some((name, actor))
+            }
+            Err(error) => {
+                let error = error.to_string();
+                let same = |known: &Unread| known.error == error && known.actor.metadata.generation == actor.metadata.generation;
+                // Our own telling comes back as an event.
+                let is_told = self.unread.get(&name).is_some_and(|known| known.is_told && same(known));
+                self.unread.insert(name.clone(), Unread { actor, error, is_told });
                 self.all.get(&name).cloned().map(|before| (name, before))
             }
         }
@@ -60,22 +89,22 @@ mod tests {
 
     use super::*;
 
-    fn actor(name: &str, spec: &Value) -> DeserializeGuard<Actor> {
+    fn actor(name: &str, spec: &Value) -> DynamicObject {
         serde_json::from_value(json!({
             "apiVersion": "mailverity.dev/v1alpha1", "kind": "Actor", "metadata": {"name": name}, "spec": spec,
         }))
         .unwrap()
     }
 
-    fn fine(name: &str) -> DeserializeGuard<Actor> {
+    fn fine(name: &str) -> DynamicObject {
         actor(name, &json!({"zone": name}))
     }
 
     /// One of a version that is not ours.
-    fn unreadable(name: &str) -> DeserializeGuard<Actor> {
-        let guard = actor(name, &json!({"mode": "Telepathy"}));
-        assert!(guard.0.is_err());
-        guard
+    fn unreadable(name: &str) -> DynamicObject {
+        let strange = actor(name, &json!({"mode": "Telepathy"}));
+        assert!(strange.clone().try_parse::<Actor>().is_err());
+        strange
     }
 
     fn names(listed: &Listed) -> Vec<&str> {
@@ -118,5 +147,24 @@ mod tests {
         assert_eq!(listed.all["dmz"].spec.zone.as_deref(), Some("dmz"));
         listed.hear(Event::Delete(unreadable("dmz")));
         assert_eq!(names(&listed), ["lan"], "it is gone, whatever it was");
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_told_once_and_again_when_it_changes() {
+        let mut listed = listed();
+        let unread = |generation: i64| {
+            let mut actor = unreadable("dmz");
+            actor.metadata.generation = Some(generation);
+            Event::Apply(actor)
+        };
+        listed.hear(unread(2));
+        assert_eq!(listed.untold().len(), 1);
+        listed.hear(unread(2));
+        assert!(listed.untold().is_empty(), "it was told");
+        listed.hear(unread(3));
+        assert_eq!(listed.untold().len(), 1, "it is another spec");
+        listed.hear(unread(4));
+        listed.hear(Event::Apply(fine("dmz")));
+        assert!(listed.untold().is_empty(), "it can be read");
     }
 }

@@ -62,7 +62,7 @@ impl TaskAgent {
         };
         let mut order = Order::new(work, &self.work().domain);
         loop {
-            let Err(failure) = self.round(inputs, gate, &mut order, noted, outcome).await else { return Ok(()) };
+            let Err(failure) = Box::pin(self.round(inputs, gate, &mut order, noted, outcome)).await else { return Ok(()) };
             // Where the mail is out, another process of the actor, or the same one again, may still find it.
             let ours = [Reason::TaskTimedOut, Reason::ActorOffline, Reason::ActorSuspended].contains(&failure.reason);
             let Some(end) = order.until.filter(|end| ours && *end > Instant::now()) else { return Err(failure) };

@@ -25,17 +25,17 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::{ApiResource, DynamicObject, PartialObjectMeta},
     runtime::{WatchStreamExt, watcher},
 };
 
-use super::term::Term;
+use super::{malformed, term::Term};
 use crate::{
     api::v1alpha1::{Actor, ActorMode, ActorRef, ActorTask},
     runtime::{ApiError, Name, Who, bounded},
     verify::task::{LEASE, PRESENCE, Presence},
 };
-use listed::Listed;
+use listed::{Listed, Unread};
 use standing::{Found, status};
 
 /// The kind, as dependents name it.
@@ -53,7 +53,8 @@ const SWEEP: Duration = Duration::from_secs(20);
 
 /// Looks after the actors for as long as the term lasts.
 pub async fn follow(term: &Arc<Term>) {
-    let api: Api<DeserializeGuard<Actor>> = Api::all(term.ground.client.clone());
+    // As they are: one that cannot be read is told so by what it holds.
+    let api: Api<DynamicObject> = Api::all_with(term.ground.client.clone(), &ApiResource::erase::<Actor>(&()));
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default().page_size(50)).default_backoff());
     let mut round = Round {
         term: Arc::clone(term),
@@ -95,7 +96,7 @@ struct Round {
 
 impl Round {
     /// Takes note of an event. Returns whether an actor came, went or changed.
-    fn take(&mut self, event: watcher::Event<DeserializeGuard<Actor>>) -> bool {
+    fn take(&mut self, event: watcher::Event<DynamicObject>) -> bool {
         self.listed.hear(event);
         if !self.listed.is_complete {
             return false;
@@ -130,6 +131,13 @@ impl Round {
         for actor in &actors {
             if let Err(error) = self.look_at(actor, &actors).await {
                 tracing::debug!(actor = actor.name_any(), %error, "could not be looked at");
+            }
+        }
+        if self.term.ground.fence.held() {
+            for unread in self.listed.untold() {
+                if let Err(error) = self.tell_unread(&unread).await {
+                    tracing::warn!(actor = unread.actor.name_any(), %error, "could not be told that it cannot be read");
+                }
             }
         }
         self.looked = true;
@@ -191,6 +199,21 @@ impl Round {
         if current.status.as_ref().is_none_or(|old| standing::differs(old, &new)) {
             let written: Actor = self.term.teller.apply_at_large(current, &new).await?;
             self.listed.all.insert(name, written);
+        }
+        Ok(())
+    }
+
+    /// Tells an actor of this installation that it cannot be read.
+    async fn tell_unread(&self, Unread { actor, error, .. }: &Unread) -> Result<(), ApiError> {
+        let fault = malformed::fault(actor, error);
+        if actor.data["spec"]["operator"].as_str().unwrap_or("mailverity") != self.term.settings().installation {
+            return Ok(());
+        }
+        tracing::warn!(actor = actor.name_any(), fault, "cannot be read");
+        let (old, generation) = (&actor.data["status"], actor.metadata.generation.unwrap_or_default());
+        let new = malformed::status(old, generation, &fault, jiff::Timestamp::now());
+        if *old != new {
+            let _: PartialObjectMeta<Actor> = self.term.teller.apply_at_large(actor, &new).await?;
         }
         Ok(())
     }

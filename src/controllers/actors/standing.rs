@@ -81,6 +81,8 @@ pub fn status(actor: &Actor, found: &Found, now: Timestamp) -> ActorObjectStatus
         }
         None => conditions.drop(c::DEGRADED),
     }
+    // Told only where it could not be read.
+    conditions.drop(c::ACCEPTED);
     let conditions = conditions.finish();
     let turned = before.map(|(status, _)| status) != conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
     let last_seen_time = if turned { Some(Time(whole_seconds(now))) } else { old.last_seen_time };

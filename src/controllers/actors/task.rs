@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
+    core::DeserializeGuard,
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::json;
@@ -30,7 +31,7 @@ use crate::{
             TaskSearch, TaskServer,
         },
     },
-    mail::{Diagnosis, Stage},
+    mail::{Diagnosis, Stage, diagnosis::printable},
     runtime::{
         ApiError, FIELD_MANAGER, Name, bounded,
         roster::{Enlisted, Roster},
@@ -44,6 +45,8 @@ pub(super) const SLACK: Duration = Duration::from_secs(30);
 const CLEANUP: Duration = Duration::from_secs(5);
 /// How long a new process may stand for an actor before a task of the one before it is given up.
 const GRACE: Duration = Duration::from_secs(3);
+/// The most characters of what the reader of a task's status says.
+const WORDS: usize = 200;
 
 /// An actor's agent, and whom it works for.
 pub struct TaskAgent {
@@ -113,6 +116,10 @@ impl TaskAgent {
 
     /// Makes a task, then its Secret, which goes with it.
     pub(super) async fn give(&self, asked: Asked) -> Result<Given, Diagnosis> {
+        let about = self.roster.about(&self.actor.name_any()).unwrap_or_default();
+        if let Some(known) = about.protocol.filter(|known| *known < TASK_PROTOCOL) {
+            return Err(self.incompatible(&format!("it understands protocol {known}, and the task is of {TASK_PROTOCOL}")));
+        }
         let namespace = self.actor.spec.task_namespace.clone().unwrap_or_default();
         let number = self.given.fetch_add(1, Ordering::Relaxed);
         let name = Name::new(namespace, format!("t-{}-{number}", self.seed));
@@ -137,6 +144,7 @@ impl TaskAgent {
         }
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let made = bounded(tasks.create(&params, &task)).await.map_err(|error| self.unmade(&error))?;
+        let tasks = Api::namespaced(self.client.clone(), &name.namespace);
         let given = Given { tasks, enlisted: Some(enlisted), name: name.name.clone(), leaves: Duration::ZERO };
         let secret: Secret = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Secret", "type": "mailverity.dev/task",
@@ -174,6 +182,24 @@ impl TaskAgent {
         Diagnosis::new(Reason::TaskTimedOut).fact("name", name).fact("namespace", namespace).detail(told)
     }
 
+    /// That nobody took its task: most likely as it does not understand it, where it is not of our version.
+    fn untaken(&self) -> Diagnosis {
+        let version = self.roster.about(&self.actor.name_any()).unwrap_or_default().version;
+        let differs = !version.is_empty() && version != env!("CARGO_PKG_VERSION");
+        let told = "it did not take the task in time";
+        if differs { self.incompatible(told) } else { self.late(told) }
+    }
+
+    /// That the agent and this operator do not understand each other.
+    fn incompatible(&self, what: &str) -> Diagnosis {
+        let name = self.actor.name_any();
+        let version = self.roster.about(&name).unwrap_or_default().version;
+        let version = if version.is_empty() { "unknown".to_owned() } else { version };
+        let told = format!("the agent of Actor {name}: {what}");
+        let diagnosis = Diagnosis::new(Reason::AgentIncompatible).fact("name", name).fact("agent", version);
+        diagnosis.fact("operator", env!("CARGO_PKG_VERSION")).detail(told)
+    }
+
     fn unmade(&self, error: &ApiError) -> Diagnosis {
         self.late(&format!("its task could not be written: {error}"))
     }
@@ -181,7 +207,7 @@ impl TaskAgent {
 
 /// A task that was given out: it is taken back when this is dropped.
 pub(super) struct Given {
-    tasks: Api<ActorTask>,
+    tasks: Api<DeserializeGuard<ActorTask>>,
     /// Until it is taken back.
     enlisted: Option<Enlisted>,
     name: String,
@@ -193,7 +219,8 @@ impl Given {
     /// Waits until the agent is so far that a mail may be sent, or is done.
     ///
     /// # Errors
-    /// That it shows no sign of life, that another process stands for the actor, or that it is late.
+    /// That it shows no sign of life, that another process stands for the actor, that it is late, or that what it says cannot be
+    /// read.
     pub(super) async fn hears(&self, agent: &TaskAgent, until: Instant) -> Result<ActorTask, Diagnosis> {
         let actor = agent.actor.name_any();
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
@@ -204,7 +231,10 @@ impl Given {
         loop {
             tokio::select! {
                 event = events.next() => {
-                    let Some(Ok(task)) = event else { continue };
+                    let Some(Ok(DeserializeGuard(task))) = event else { continue };
+                    let task = task.map_err(|invalid| {
+                        agent.incompatible(&format!("what it told cannot be read: {}", printable(&invalid.error, WORDS)))
+                    })?;
                     let Some(status) = &task.status else { continue };
                     claimed = Some(status.claimed_by.clone());
                     if status.phase == TaskPhase::Done || (is_noted(&task) && task.spec.dispatched.is_none()) {
@@ -222,7 +252,7 @@ impl Given {
                         return Err(agent.late("another process stands for it, and the one that took the task is gone"));
                     }
                     if claimed.is_none() && claimed_by <= Instant::now() {
-                        return Err(agent.late("it did not take the task in time"));
+                        return Err(agent.untaken());
                     }
                     if until <= Instant::now() {
                         return Err(agent.late("it did not come to an end in time"));

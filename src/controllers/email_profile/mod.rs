@@ -19,7 +19,7 @@ use super::{
     reconcile::Error,
 };
 use crate::{
-    api::v1alpha1::EmailProfile,
+    api::{Reason, v1alpha1::EmailProfile},
     runtime::{Name, Who},
     verify::{
         budget::Mail,
@@ -83,6 +83,10 @@ impl Kind for EmailProfiles {
     fn standing(status: &Status<Self>) -> Standing<'_> {
         let answered = status.last_handled_verify_request.as_deref();
         Standing { observed_generation: status.observed_generation, conditions: &status.conditions, answered }
+    }
+
+    fn failure(report: &Self::Report) -> Option<Reason> {
+        report.actors.iter().find_map(|actor| actor.report.failure.as_ref()).map(|failure| failure.reason)
     }
 
     fn asks(object: &Self::Object) -> Asks<'_> {

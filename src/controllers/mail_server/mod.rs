@@ -17,7 +17,7 @@ use super::{
     reconcile::Error,
 };
 use crate::{
-    api::v1alpha1::MailServer,
+    api::{Reason, v1alpha1::MailServer},
     runtime::{Name, Who},
     verify::{
         budget::Mail,
@@ -61,6 +61,10 @@ impl Kind for MailServers {
     fn standing(status: &Status<Self>) -> Standing<'_> {
         let answered = status.last_handled_verify_request.as_deref();
         Standing { observed_generation: status.observed_generation, conditions: &status.conditions, answered }
+    }
+
+    fn failure(report: &Self::Report) -> Option<Reason> {
+        report.0.iter().find_map(|view| view.report.failure.as_ref()).map(|failure| failure.reason)
     }
 
     fn asks(object: &Self::Object) -> Asks<'_> {

@@ -22,7 +22,7 @@ use super::{
     reconcile::Error,
 };
 use crate::{
-    api::v1alpha1::RoundTripPolicy,
+    api::{Reason, v1alpha1::RoundTripPolicy},
     runtime::{Name, Who},
     verify::{
         budget::Mail,
@@ -71,6 +71,10 @@ impl Kind for RoundTripPolicies {
     fn standing(status: &Status<Self>) -> Standing<'_> {
         let answered = status.last_handled_verify_request.as_deref();
         Standing { observed_generation: status.observed_generation, conditions: &status.conditions, answered }
+    }
+
+    fn failure(report: &Self::Report) -> Option<Reason> {
+        report.report.failure.as_ref().map(|failure| failure.reason)
     }
 
     fn asks(object: &Self::Object) -> Asks<'_> {

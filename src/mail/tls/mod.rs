@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub use failure::{Failure, alert, alert_diagnosis, gave_up};
-pub use policy::{ClientIdentity, MinVersion, TlsPolicy, certificates};
+pub use policy::{ClientIdentity, MinVersion, TlsPolicy, certificates, client_config};
 pub use server::{ServerIdentity, Unfit};
 
 use super::{guard::bare, tcp::Tcp};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
     client::Resumption,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -152,6 +152,23 @@ fn public_roots() -> Arc<RootCertStore> {
     Arc::clone(ROOTS.get_or_init(load))
 }
 
+/// What a client goes by that only wants to know whom it speaks to: TLS 1.2 at least, and the public roots.
+#[must_use]
+pub fn client_config() -> Arc<ClientConfig> {
+    Arc::new(of_version(MinVersion::Tls12).with_root_certificates(public_roots()).with_no_client_auth())
+}
+
+fn of_version(least: MinVersion) -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    let versions: &[&rustls::SupportedProtocolVersion] = match least {
+        MinVersion::Tls12 => &[&TLS13, &TLS12],
+        MinVersion::Tls13 => &[&TLS13],
+    };
+    match ClientConfig::builder_with_provider(Arc::clone(provider())).with_protocol_versions(versions) {
+        Ok(builder) => builder,
+        Err(error) => unreachable!("ring speaks TLS 1.2 and 1.3: {error}"),
+    }
+}
+
 /// The provider of all cryptography in TLS.
 pub(super) fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
@@ -162,16 +179,7 @@ pub(super) fn provider() -> &'static Arc<CryptoProvider> {
 fn base(min_version: MinVersion) -> Arc<ClientConfig> {
     static BASES: [OnceLock<Arc<ClientConfig>>; 2] = [OnceLock::new(), OnceLock::new()];
     let build = || {
-        let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
-            MinVersion::Tls12 => &[&TLS13, &TLS12],
-            MinVersion::Tls13 => &[&TLS13],
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::clone(provider()));
-        let builder = match builder.with_protocol_versions(versions) {
-            Ok(builder) => builder,
-            Err(error) => unreachable!("ring speaks TLS 1.2 and 1.3: {error}"),
-        };
-        let mut config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let mut config = of_version(min_version).with_root_certificates(RootCertStore::empty()).with_no_client_auth();
         // Each check must see the certificate; a resumed session shows none.
         config.resumption = Resumption::disabled();
         Arc::new(config)

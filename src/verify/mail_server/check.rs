@@ -156,6 +156,7 @@ fn worth_an_alternate(report: &Report) -> bool {
             | Reason::SecretInvalid
             | Reason::ActorOffline
             | Reason::ActorSuspended
+            | Reason::AgentIncompatible
             | Reason::TaskTimedOut
     );
     // Nobody knows what became of a password that was shown: it may have been refused by hanging up.

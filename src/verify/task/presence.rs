@@ -12,6 +12,9 @@ use crate::mail::diagnosis::printable;
 pub struct Presence {
     /// Its version.
     pub version: String,
+    /// The highest number of the protocol that it understands; the first one where it tells none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<i32>,
     /// Its pod, or its host's name.
     pub pod: String,
     /// The node that the pod runs on, where that is known.
@@ -60,6 +63,7 @@ impl Presence {
     fn bounded(&self) -> Self {
         Self {
             version: printable(&self.version, 64),
+            protocol: self.protocol,
             pod: printable(&self.pod, 253),
             node: self.node.as_deref().map(|node| printable(node, 253)).filter(|node| !node.is_empty()),
             interfaces: self.interfaces.iter().take(32).map(|interface| printable(interface, 128)).collect(),
@@ -111,6 +115,7 @@ mod tests {
     fn what_an_agent_tells_of_itself_is_read_and_bounded() {
         let here = Presence {
             version: "0.1.0".to_owned(),
+            protocol: Some(1),
             pod: "agent-1".to_owned(),
             node: None,
             interfaces: vec!["eth0 10.0.0.7/24".to_owned()],

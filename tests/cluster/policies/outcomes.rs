@@ -160,18 +160,27 @@ async fn events_are_told_of_what_a_policy_watches_over_and_a_missing_one_is_told
     let spec = json!({"ports": [{"port": 25}]});
     cluster.apply(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "gateway"}, "spec": spec})).await;
     cluster.policy("watched", silent(target("gateway"))).await;
+    let pods = json!({"metadata": {"labels": {"app": "mta"}}, "spec": {"containers": [{"name": "mta", "image": "mta"}]}});
+    for kind in ["Deployment", "StatefulSet"] {
+        let spec = json!({"replicas": 0, "selector": {"matchLabels": {"app": "mta"}}, "template": pods});
+        cluster.apply(json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "mta"}, "spec": spec})).await;
+        let target = json!({"targetRef": {"kind": kind, "name": "mta"}, "timeout": "2s"});
+        cluster.policy(&kind.to_lowercase(), silent(target)).await;
+    }
     cluster.policy_condition("watched", "Ready", "False", "ReplyTimeout").await;
-    let told = async || {
-        let events = cluster.events().await;
-        let of_service = events.into_iter().filter(|event| {
-            let object = event.regarding.as_ref();
-            object.is_some_and(|object| object.kind.as_deref() == Some("Service") && object.uid.is_some())
-        });
-        let mine = |note: &String| note.starts_with("RoundTripPolicy watched: ");
-        let mut told = of_service.into_iter().filter(|event| event.note.as_ref().is_some_and(mine));
-        told.any(|event| event.reason.as_deref() == Some("ReplyTimeout")).then_some(())
-    };
-    cluster.until("an Event on the Service", told).await;
+    for (kind, policy) in [("Service", "watched"), ("Deployment", "deployment"), ("StatefulSet", "statefulset")] {
+        let told = async || {
+            let events = cluster.events().await;
+            let of_target = events.into_iter().filter(|event| {
+                let object = event.regarding.as_ref();
+                object.is_some_and(|object| object.kind.as_deref() == Some(kind) && object.uid.is_some())
+            });
+            let mine = |note: &String| note.starts_with(&format!("RoundTripPolicy {policy}: "));
+            let mut told = of_target.into_iter().filter(|event| event.note.as_ref().is_some_and(mine));
+            told.any(|event| event.reason.as_deref() == Some("ReplyTimeout")).then_some(())
+        };
+        cluster.until(&format!("an Event on the {kind}"), told).await;
+    }
     // A Service that comes later is found, though nobody tells of it.
     cluster.policy_condition("missing", "ResolvedRefs", "True", "Succeeded").await;
 }
