@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
