@@ -172,6 +172,8 @@ async fn a_change_of_what_a_run_does_not_rest_on_sends_no_second_mail() {
     let looked = operator.reconciliations().await;
     waiting.cluster.patch_profile("box", json!({"metadata": {"annotations": {"mailverity.dev/note": "x"}}})).await;
     waiting.cluster.until("a look", async || (operator.reconciliations().await > looked).then_some(())).await;
+    let taken_up = |status: &EmailProfileStatus| status.observed_generation == Some(2);
+    waiting.cluster.profile_when("box", "the run is taken up under the new spec", taken_up).await;
     waiting.comes();
     waiting.goes_on().await;
 }
