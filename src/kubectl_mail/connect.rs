@@ -4,13 +4,12 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
 use hyper::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use mailverity::cli::tokens::variable;
+use mailverity::{cli::tokens::variable, mail::proxy::Direct};
 
 use super::Error;
 
@@ -86,8 +85,7 @@ fn of_environment(server: &Uri, proxy: &str, direct: &str) -> Result<Option<Uri>
     let url = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
     // Its words would show a password.
     let found = url.parse().map_err(|_| "HTTPS_PROXY is no URL")?;
-    let goes_by_it = Matcher::builder().https(url).no(direct).build().intercept(server).is_some();
-    Ok(Some(found).filter(|_| goes_by_it))
+    Ok(Some(found).filter(|_| !Direct::new(direct).names(host)))
 }
 
 /// What went wrong, in the API server's own words where it has said something.

@@ -27,7 +27,7 @@ use super::{
     diagnosis::WORDS,
     guard::bare,
     protocol::Protocol,
-    proxy::Proxy,
+    proxy::{Direct, Proxy},
     tls::{self, MinVersion, TlsPolicy},
 };
 use crate::api::{Class, Reason};
@@ -162,7 +162,7 @@ pub struct Https {
     vantage: Vantage,
     tls: TlsPolicy,
     hosts: Hosts,
-    direct: Vec<String>,
+    direct: Option<Direct>,
     may: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
@@ -172,17 +172,15 @@ impl Https {
     #[must_use]
     pub fn new(mut vantage: Vantage, added: &[CertificateDer<'static>], hosts: Hosts) -> Self {
         vantage.guard = vantage.guard.at_any_port();
-        Self { vantage, tls: TlsPolicy::new(added, MinVersion::Tls12), hosts, direct: Vec::new(), may: None }
+        Self { vantage, tls: TlsPolicy::new(added, MinVersion::Tls12), hosts, direct: None, may: None }
     }
 
-    /// Where the vantage has no proxy of its own: by `proxy`, except to `direct`, which is written as in the environment variable
-    /// `NO_PROXY`: names with commas between, which also stand for what is below them, or `*`.
+    /// Where the vantage has no proxy of its own: by `proxy`, except to `direct`, as [`Direct::new`] takes it.
     #[must_use]
     pub fn or_by(mut self, proxy: Option<Proxy>, direct: &str) -> Self {
         if self.vantage.proxy.is_none() {
             self.vantage.proxy = proxy;
-            let names = direct.split(',').map(|name| name.trim().trim_start_matches('.').to_ascii_lowercase());
-            self.direct = names.filter(|name| !name.is_empty()).collect();
+            self.direct = Some(Direct::new(direct));
         }
         self
     }
@@ -255,7 +253,7 @@ impl Https {
         if there.vantage.proxy.is_none() {
             there.vantage.proxy.clone_from(&self.vantage.proxy);
         } else {
-            there.direct.clear();
+            there.direct = None;
         }
         there
     }
@@ -264,7 +262,7 @@ impl Https {
     #[must_use]
     pub fn vantage_for(&self, host: &str) -> Vantage {
         let mut vantage = self.vantage.clone();
-        vantage.proxy = vantage.proxy.filter(|_| !self.goes_direct(host));
+        vantage.proxy = vantage.proxy.filter(|_| !self.direct.as_ref().is_some_and(|direct| direct.names(host)));
         vantage
     }
 
@@ -295,11 +293,6 @@ impl Https {
         let (_, result) = tls::handshake(tcp, &self.tls, host, deadline).await;
         // Of the protocol nothing but its name is told, and that in no message that is kept.
         result.map_err(|failure| failure.diagnose(Stage::ImplicitTls, &self.tls, host, peer, Protocol::Smtp))
-    }
-
-    fn goes_direct(&self, host: &str) -> bool {
-        let below = |name: &String| host == name || host.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'));
-        self.direct.iter().any(|name| name == "*" || below(name))
     }
 }
 
@@ -455,14 +448,10 @@ mod tests {
             proxy: proxy.map(|proxy| proxy.parse().unwrap()),
         };
         let proxy = || Some("http://proxy.test:3128".parse().unwrap());
-        let https = Https::new(vantage(None), &[], Hosts::Any).or_by(proxy(), "corp.test, .local.test");
-        for (host, direct) in
-            [("corp.test", true), ("id.corp.test", true), ("notcorp.test", false), ("a.local.test", true), ("id.test", false)]
-        {
-            assert_eq!(https.goes_direct(host), direct, "{host}");
-        }
+        let by = |https: &Https, host: &str| https.vantage_for(host).proxy.map(|proxy| proxy.host);
+        let https = Https::new(vantage(None), &[], Hosts::Any).or_by(proxy(), "corp.test");
+        assert_eq!((by(&https, "id.corp.test"), by(&https, "id.test")), (None, Some("proxy.test".to_owned())));
         let https = Https::new(vantage(Some("socks5://egress.test")), &[], Hosts::Any).or_by(proxy(), "*");
-        assert!(!https.goes_direct("corp.test"));
-        assert_eq!(https.vantage.proxy.unwrap().host, "egress.test");
+        assert_eq!(by(&https, "corp.test").unwrap(), "egress.test");
     }
 }

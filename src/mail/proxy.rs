@@ -1,8 +1,10 @@
 //! The way out through an egress proxy: SOCKS5 (RFC 1928) or HTTP CONNECT (RFC 9110 section 9.3.6). The proxy resolves the name.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,6 +26,27 @@ pub struct Proxy {
     /// Its own port.
     pub port: u16,
     login: Option<(String, SecretString)>,
+}
+
+/// Who is reached without the proxy that the environment names.
+#[derive(Clone, Debug)]
+pub struct Direct(Arc<Matcher>);
+
+impl Direct {
+    /// As in the environment variable `NO_PROXY`: names, which also stand for what is below them, addresses and networks, with commas
+    /// between, or `*`.
+    #[must_use]
+    pub fn new(written: &str) -> Self {
+        // Which proxy it is that they are not reached by is of no interest.
+        Self(Arc::new(Matcher::builder().all("http://proxy").no(written).build()))
+    }
+
+    /// Whether this name or address is one of them.
+    #[must_use]
+    pub fn names(&self, host: &str) -> bool {
+        let url = format!("https://{}", authority(host, 443)).parse::<Uri>();
+        url.is_ok_and(|url| self.0.intercept(&url).is_none())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,5 +223,29 @@ fn refusal(code: u8) -> &'static str {
         6 => "TTL expired",
         7 | 8 => "it does not know the request",
         _ => "general failure",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_reached_directly_is_named_as_in_no_proxy() {
+        let direct = Direct::new("corp.test, .local.test,, 10.0.0.0/8,fd00::/8,192.0.2.7");
+        for (host, is_named) in [
+            ("corp.test", true),
+            ("id.corp.test", true),
+            ("notcorp.test", false),
+            ("a.local.test", true),
+            ("id.test", false),
+            ("10.1.2.3", true),
+            ("fd00::1", true),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+        ] {
+            assert_eq!(direct.names(host), is_named, "{host}");
+        }
+        assert!(!Direct::new("").names("corp.test") && Direct::new("*").names("corp.test"));
     }
 }
