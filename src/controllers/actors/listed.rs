@@ -58,10 +58,16 @@ impl Listed {
         }
     }
 
-    /// Those that cannot be read and were not told so yet; from here on they were.
-    pub fn untold(&mut self) -> Vec<Unread> {
-        let untold = self.unread.values_mut().filter(|unread| !unread.is_told);
-        untold.map(|unread| Unread { is_told: std::mem::replace(&mut unread.is_told, true), ..unread.clone() }).collect()
+    /// Those that cannot be read and were not told so yet.
+    pub fn untold(&self) -> Vec<Unread> {
+        self.unread.values().filter(|unread| !unread.is_told).cloned().collect()
+    }
+
+    /// That this one was told so.
+    pub fn told(&mut self, name: &str) {
+        if let Some(unread) = self.unread.get_mut(name) {
+            unread.is_told = true;
+        }
     }
 
     fn read(&mut self, actor: DynamicObject) -> Option<(String, Actor)> {
@@ -159,6 +165,8 @@ mod tests {
         };
         listed.hear(unread(2));
         assert_eq!(listed.untold().len(), 1);
+        assert_eq!(listed.untold().len(), 1, "the telling may have failed");
+        listed.told("dmz");
         listed.hear(unread(2));
         assert!(listed.untold().is_empty(), "it was told");
         listed.hear(unread(3));

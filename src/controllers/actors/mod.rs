@@ -135,8 +135,10 @@ impl Round {
         }
         if self.term.ground.fence.held() {
             for unread in self.listed.untold() {
-                if let Err(error) = self.tell_unread(&unread).await {
-                    tracing::warn!(actor = unread.actor.name_any(), %error, "could not be told that it cannot be read");
+                let name = unread.actor.name_any();
+                match self.tell_unread(&unread).await {
+                    Ok(()) => self.listed.told(&name),
+                    Err(error) => tracing::warn!(actor = name, %error, "could not be told that it cannot be read"),
                 }
             }
         }
