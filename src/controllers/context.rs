@@ -362,7 +362,7 @@ mod tests {
     async fn who_names_an_object_of_another_kind_is_woken_when_that_changes() {
         let World { ctx, mut woken, .. } = world();
         let (mine, other) = (Name::new("team", "mine"), Who::new("EmailProfile", Name::new("team", "inbox")));
-        ctx.dependents.set(&mine, std::collections::BTreeSet::from([other.clone()]));
+        ctx.dependents.set(&mine, [other.clone()]);
         ctx.term.changed(&Who::new("EmailProfile", Name::new("team", "another")));
         assert!(woken.try_recv().is_err());
         ctx.term.changed(&other);

@@ -52,11 +52,18 @@ pub struct Term {
     pub all: watch::Sender<()>,
     draining: AtomicBool,
     ready: OnceCell<()>,
-    accounts: Mutex<HashMap<Who, Vec<Account>>>,
-    /// The objects that nothing stopped when they were looked at last.
-    awake: Mutex<HashSet<Who>>,
+    held: Mutex<HashMap<Who, Held>>,
     // The kinds hold the term: it must not hold them, or none of them would ever be freed.
     kinds: OnceLock<Vec<Weak<dyn Looked>>>,
+}
+
+/// What a term keeps of an object.
+#[derive(Default)]
+struct Held {
+    /// What it logs in to.
+    accounts: Box<[Account]>,
+    /// Whether nothing stopped it when it was looked at last.
+    is_awake: bool,
 }
 
 /// A kind that is looked after, as the term knows it.
@@ -95,8 +102,7 @@ impl Term {
             all: watch::channel(()).0,
             draining: AtomicBool::new(false),
             ready: OnceCell::new(),
-            accounts: Mutex::default(),
-            awake: Mutex::default(),
+            held: Mutex::default(),
             kinds: OnceLock::new(),
             ground,
         }
@@ -161,12 +167,7 @@ impl Term {
 
     /// `who` was looked at: whether it is suspended, paused or in maintenance.
     pub(super) fn looked_at(&self, who: Who, halted: bool) {
-        let mut awake = lock(&self.awake);
-        if halted {
-            awake.remove(&who);
-        } else {
-            awake.insert(who);
-        }
+        lock(&self.held).entry(who).or_default().is_awake = !halted;
     }
 
     /// Whether the object that a refresh token is kept for is to be left alone: it is paused, suspended or gone, was not looked
@@ -175,7 +176,7 @@ impl Term {
     pub fn rests(&self, kept: &Place) -> bool {
         let name = Name::new(&kept.namespace, &kept.owner.name);
         let kind = self.kinds().map(|kind| kind.kind()).find(|kind| *kind == kept.owner.kind);
-        let is_awake = kind.is_some_and(|kind| lock(&self.awake).contains(&Who::new(kind, name)));
+        let is_awake = kind.is_some_and(|kind| lock(&self.held).get(&Who::new(kind, name)).is_some_and(|held| held.is_awake));
         !is_awake || self.ends.is_stopped() || self.paused(&kept.namespace, Timestamp::now()).is_some()
     }
 
@@ -195,20 +196,17 @@ impl Term {
 
     /// `who` logs in to `accounts` (none: it does not log in), and lets so much be sent, if it sends.
     pub fn join(&self, who: &Who, accounts: Vec<Account>, allowance: Option<Allowance<'_>>) {
-        let mut all = lock(&self.accounts);
-        let changed = all.get(who).map_or(&[][..], Vec::as_slice) != accounts;
         let object = who.to_string();
         self.ground.memory.with_budgets(|budgets| match allowance {
             Some(allowance) => budgets.join(&object, allowance),
             None => budgets.leave(&object),
         });
-        if accounts.is_empty() {
-            all.remove(who);
-        } else {
-            all.insert(who.clone(), accounts);
-        }
+        let mut all = lock(&self.held);
+        let known = &mut all.entry(who.clone()).or_default().accounts;
+        let is_one_unused = known.iter().any(|account| !accounts.contains(account));
+        *known = accounts.into();
         drop(all);
-        if changed {
+        if is_one_unused {
             self.forget_unused_accounts();
         }
     }
@@ -218,9 +216,8 @@ impl Term {
         self.limits.forget(who);
         self.ground.metrics.forget(who.kind, &who.name);
         self.ground.memory.with_budgets(|budgets| budgets.leave(&who.to_string()));
-        lock(&self.awake).remove(who);
-        let used = lock(&self.accounts).remove(who).is_some();
-        if used {
+        let held = lock(&self.held).remove(who);
+        if held.is_some_and(|held| !held.accounts.is_empty()) {
             self.forget_unused_accounts();
         }
         self.changed(who);
@@ -229,7 +226,10 @@ impl Term {
     /// Refused logins are remembered for accounts that an object of any kind uses, and for those that a status names: its
     /// object may not have been looked at yet.
     fn forget_unused_accounts(&self) {
-        let mut used: HashSet<String> = lock(&self.accounts).values().flatten().map(|account| account.secret.clone()).collect();
+        let all = lock(&self.held);
+        let mut used: HashSet<String> =
+            all.values().flat_map(|held| &held.accounts).map(|account| account.secret.clone()).collect();
+        drop(all);
         for kind in self.kinds() {
             kind.credentials(&mut |secret| used.extend([secret.to_owned()]));
         }

@@ -6,7 +6,7 @@
 //! each hold one place and wait for another would wait for each other for ever.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Who, lock};
 
 /// What a host is asked for. Each is counted by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
     /// To take mail. Who holds a place here asks for no other.
     Sending,
@@ -55,8 +55,9 @@ struct State {
     in_flight: usize,
     hosts: HashMap<Host, usize>,
     accounts: HashMap<Account, usize>,
-    grants: HashMap<Account, HashMap<Who, usize>>,
-    declared: HashMap<Who, Account>,
+    /// How many connections objects grant to their accounts, the lowest of an account first. None is the least, and grants nothing.
+    grants: BTreeSet<(Account, usize, Option<Who>)>,
+    granted: HashMap<Who, (Account, usize)>,
     waiting: VecDeque<Waiting>,
     kept: HashMap<Who, Target>,
     tickets: u64,
@@ -266,8 +267,8 @@ impl State {
         let of = |count: Option<&usize>| count.copied().unwrap_or_default();
         of(self.hosts.get(&host(target))) < most_per_host
             && account(target).is_none_or(|account| {
-                let granted = self.grants.get(&account).and_then(|grants| grants.values().min()).copied();
-                let granted = granted.map_or(target.connections, |granted| granted.min(target.connections));
+                let lowest = self.grants.range((account.clone(), 0, None)..).next().filter(|(of, ..)| *of == account);
+                let granted = lowest.map_or(target.connections, |(_, granted, _)| target.connections.min(*granted));
                 of(self.accounts.get(&account)) < granted.max(1)
             })
     }
@@ -294,23 +295,20 @@ impl State {
 
     /// Notes what an object grants to its account.
     fn declare(&mut self, who: &Who, target: &Target) {
-        let account = account(target);
-        if self.declared.get(who) != account.as_ref() {
-            self.withdraw(who);
+        let grant = account(target).map(|account| (account, target.connections));
+        if self.granted.get(who) == grant.as_ref() {
+            return;
         }
-        if let Some(account) = account {
-            self.grants.entry(account.clone()).or_default().insert(who.clone(), target.connections);
-            self.declared.insert(who.clone(), account);
+        self.withdraw(who);
+        if let Some((account, connections)) = grant {
+            self.grants.insert((account.clone(), connections, Some(who.clone())));
+            self.granted.insert(who.clone(), (account, connections));
         }
     }
 
     fn withdraw(&mut self, who: &Who) {
-        let Some(account) = self.declared.remove(who) else { return };
-        if let Some(grants) = self.grants.get_mut(&account) {
-            grants.remove(who);
-            if grants.is_empty() {
-                self.grants.remove(&account);
-            }
+        if let Some((account, connections)) = self.granted.remove(who) {
+            self.grants.remove(&(account, connections, Some(who.clone())));
         }
     }
 }

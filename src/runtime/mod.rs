@@ -9,6 +9,7 @@ pub mod kept;
 pub mod key;
 pub mod lease;
 pub mod limits;
+pub mod links;
 pub mod patch;
 pub mod pause;
 pub mod references;

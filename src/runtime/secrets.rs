@@ -3,7 +3,7 @@
 //! the metadata of those in use once a minute.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     fmt::Debug,
     sync::{Arc, Mutex},
     time::Duration,
@@ -18,7 +18,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Name, bounded, lock};
+use super::{Name, bounded, links::Links, lock};
 
 /// How changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -62,14 +62,9 @@ pub struct Uses(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    used: HashMap<Reference, Used>,
-    by: HashMap<Name, BTreeSet<Reference>>,
-}
-
-#[derive(Debug, Default)]
-struct Used {
-    by: BTreeSet<Name>,
-    seen: Seen,
+    links: Links<Name, Reference>,
+    /// What was seen of each that is referred to.
+    seen: HashMap<Reference, Seen>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,36 +84,33 @@ impl Seen {
 impl Uses {
     /// `object` refers to these, and to nothing else any more. To be said before they are read, or a change in between
     /// would be missed.
-    pub fn set(&self, object: &Name, references: BTreeSet<Reference>) {
-        let mut state = lock(&self.0);
-        if state.by.get(object) == Some(&references) {
-            return;
-        }
-        state.drop_user(object);
-        for reference in &references {
-            state.used.entry(reference.clone()).or_default().by.insert(object.clone());
-        }
-        if !references.is_empty() {
-            state.by.insert(object.clone(), references);
+    pub fn set(&self, object: &Name, references: impl IntoIterator<Item = Reference>) {
+        let State { links, seen } = &mut *lock(&self.0);
+        for reference in links.set(object, references) {
+            if links.naming(&reference).next().is_some() {
+                seen.entry(reference).or_default();
+            } else {
+                seen.remove(&reference);
+            }
         }
     }
 
     /// `object` is gone.
     pub fn forget(&self, object: &Name) {
-        lock(&self.0).drop_user(object);
+        self.set(object, []);
     }
 
     /// Everything that is referred to.
     #[must_use]
     pub fn all(&self) -> Vec<Reference> {
-        lock(&self.0).used.keys().cloned().collect()
+        lock(&self.0).seen.keys().cloned().collect()
     }
 
     /// This version of `reference` was read for its content (none: it is not there). It counts as seen only where none was:
     /// others may have read an earlier one, and a later one is news to them.
     pub fn read(&self, reference: &Reference, version: Option<&str>) {
-        if let Some(used) = lock(&self.0).used.get_mut(reference).filter(|used| used.seen == Seen::Never) {
-            used.seen = Seen::of(version);
+        if let Some(seen) = lock(&self.0).seen.get_mut(reference).filter(|seen| **seen == Seen::Never) {
+            *seen = Seen::of(version);
         }
     }
 
@@ -126,27 +118,12 @@ impl Uses {
     /// that is not news. The first sighting is news too, as the object may have read what was there before.
     #[must_use]
     pub fn seen(&self, reference: &Reference, version: Option<&str>) -> Vec<Name> {
-        let seen = Seen::of(version);
-        let mut state = lock(&self.0);
-        let Some(used) = state.used.get_mut(reference) else { return Vec::new() };
-        if used.seen == seen {
-            return Vec::new();
+        let (now, State { links, seen }) = (Seen::of(version), &mut *lock(&self.0));
+        match seen.get_mut(reference).filter(|seen| **seen != now) {
+            Some(seen) => *seen = now,
+            None => return Vec::new(),
         }
-        used.seen = seen;
-        used.by.iter().cloned().collect()
-    }
-}
-
-impl State {
-    fn drop_user(&mut self, object: &Name) {
-        for reference in self.by.remove(object).unwrap_or_default() {
-            if let Some(used) = self.used.get_mut(&reference) {
-                used.by.remove(object);
-                if used.by.is_empty() {
-                    self.used.remove(&reference);
-                }
-            }
-        }
+        links.naming(reference).cloned().collect()
     }
 }
 
@@ -256,8 +233,8 @@ mod tests {
     #[test]
     fn those_who_refer_to_a_changed_secret_look_again_and_nobody_else() {
         let uses = Uses::default();
-        uses.set(&object("a"), BTreeSet::from([secret("relay")]));
-        uses.set(&object("b"), BTreeSet::from([secret("relay"), secret("other")]));
+        uses.set(&object("a"), [secret("relay")]);
+        uses.set(&object("b"), [secret("relay"), secret("other")]);
         assert_eq!(uses.seen(&secret("relay"), Some("1")), [object("a"), object("b")]);
         assert!(uses.seen(&secret("relay"), Some("1")).is_empty(), "a relist brings no news");
         assert_eq!(uses.seen(&secret("relay"), Some("2")).len(), 2);
@@ -269,7 +246,7 @@ mod tests {
     #[test]
     fn seeing_the_version_that_was_read_is_no_news() {
         let uses = Uses::default();
-        uses.set(&object("a"), BTreeSet::from([secret("relay")]));
+        uses.set(&object("a"), [secret("relay")]);
         uses.read(&secret("relay"), Some("5"));
         assert!(uses.seen(&secret("relay"), Some("5")).is_empty());
         assert_eq!(uses.seen(&secret("relay"), Some("6")), [object("a")]);
@@ -279,7 +256,7 @@ mod tests {
     fn a_version_that_one_object_read_is_still_news_to_another_that_read_the_one_before() {
         let uses = Uses::default();
         for name in ["a", "b"] {
-            uses.set(&object(name), BTreeSet::from([secret("relay")]));
+            uses.set(&object(name), [secret("relay")]);
         }
         uses.read(&secret("relay"), Some("5"));
         uses.read(&secret("relay"), Some("6"));
@@ -289,19 +266,18 @@ mod tests {
     #[test]
     fn what_is_no_longer_referred_to_is_forgotten() {
         let uses = Uses::default();
-        uses.set(&object("a"), BTreeSet::from([secret("relay"), secret("ca")]));
-        uses.set(&object("a"), BTreeSet::from([secret("ca")]));
+        uses.set(&object("a"), [secret("relay"), secret("ca")]);
+        uses.set(&object("a"), [secret("ca")]);
         assert_eq!(uses.all(), [secret("ca")]);
         assert!(uses.seen(&secret("relay"), Some("1")).is_empty());
         uses.forget(&object("a"));
         assert!(uses.all().is_empty());
-        assert!(lock(&uses.0).by.is_empty());
     }
 
     #[test]
     fn a_config_map_of_the_same_name_is_another_thing() {
         let uses = Uses::default();
-        uses.set(&object("a"), BTreeSet::from([secret("relay")]));
+        uses.set(&object("a"), [secret("relay")]);
         assert!(uses.seen(&Reference { kind: Kind::ConfigMap, name: Name::new("mail", "relay") }, Some("1")).is_empty());
     }
 }

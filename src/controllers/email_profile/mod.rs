@@ -66,9 +66,9 @@ impl Kind for EmailProfiles {
 
     fn seen(&self, object: &Glance<EmailProfile>) -> Vec<Who> {
         let name = Name::of(object);
-        self.readers.set(&name, object.address().map(|own| address(&name.namespace, own)).into_iter().collect());
+        self.readers.set(&name, object.address().map(|own| address(&name.namespace, own)));
         let named = object.servers().into_iter().map(|name| Who::new(MailServers::KIND, name));
-        self.servers.set(&name, named.collect())
+        self.servers.set(&name, named)
     }
 
     fn gone(&self, name: &Name) -> Vec<Who> {

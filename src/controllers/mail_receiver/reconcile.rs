@@ -107,7 +107,7 @@ pub async fn go(object: MailReceiver, name: &Name, ctx: &Arc<Context>) -> Result
 async fn observe(mut object: MailReceiver, name: &Name, ctx: &Context) -> Result<Sight, Error> {
     let secret = inputs::certificate(&object.spec);
     let secret = secret.map(|secret| Reference { kind: Kind::Secret, name: Name::new(&name.namespace, secret) });
-    ctx.uses.set(name, secret.into_iter().collect());
+    ctx.uses.set(name, secret);
     let (term, around) = (&ctx.term, Around::of(name, ctx));
     let now = around.now;
     let read = Certificate::read(&object.spec, &name.namespace, &ctx.references, &term.ground.key, now.into()).await;

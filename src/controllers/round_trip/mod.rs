@@ -88,7 +88,7 @@ impl Kind for RoundTripPolicies {
         if receiver.is_some() {
             self.replies.are_awaited();
         }
-        self.named.set(&Name::of(object), servers.chain(receiver).chain(profile).collect())
+        self.named.set(&Name::of(object), servers.chain(receiver).chain(profile))
     }
 
     fn gone(&self, name: &Name) -> Vec<Who> {

@@ -276,7 +276,8 @@ async fn actor(
     let (found, outcome) = match note.taken() {
         Taken::Nothing => (None, outcome),
         // It may have been cut off while its mail was being removed.
-        Taken::Found(found, so_far) => {
+        Taken::Found(taken) => {
+            let (found, so_far) = *taken;
             told.report = so_far;
             (Some(found), outcome)
         }

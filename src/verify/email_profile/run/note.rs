@@ -37,7 +37,7 @@ pub(super) enum Taken {
     #[default]
     Nothing,
     /// It was found, with the session until then; it is noted, or is told with the end of the run.
-    Found(Finding, Report),
+    Found(Box<(Finding, Report)>),
     /// It was found when the run might not go on any more (its object changed, it is paused): it is to be found again.
     Lapsed,
 }
@@ -53,7 +53,7 @@ impl<'a> Note<'a> {
 
     async fn take(&self, report: Report, mark: Option<String>, took: Option<Duration>, results: AuthenticationResults) -> bool {
         let found = Finding { received: Timestamp::now(), took, results };
-        *lock(&self.taken) = Taken::Found(found.clone(), report.clone());
+        *lock(&self.taken) = Taken::Found(Box::new((found.clone(), report.clone())));
         let report = ActorReport {
             report,
             mail: self.mail.read(),
