@@ -124,4 +124,6 @@ async fn kubectl_completes_commands_flags_columns_and_names_of_the_cluster() {
     assert_eq!(offers(&["describe", "ms/rel"]), ["ms/relay", ":4"]);
     assert_eq!(offers(&["send", "res"]), ["reserve", ":4"]);
     assert_eq!(offers(&["code", ""]), [":4"]);
+    assert_eq!(offers(&["probe", "--level", ""]), ["Connect", "Authenticate", "Deliver", ":4"]);
+    assert_eq!(offers(&["probe", "--ca-file", ""]), [":0"], "the shell names files");
 }
