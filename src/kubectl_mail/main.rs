@@ -60,7 +60,7 @@ enum Command {
     /// Print the program kubectl_complete-mail, by which kubectl completes `kubectl mail`: put it on your PATH.
     Completion,
     Describe(describe::Describe),
-    Init(init::Init),
+    Init(Box<init::Init>),
     #[command(visible_alias = "ls")]
     List(list::List),
     Login(login::Login),
