@@ -180,26 +180,23 @@ where
     let scope = namespace.map(ToOwned::to_owned);
     // Pages are small, as metadata can be large: kubectl apply keeps a whole Secret in an annotation.
     let events = watcher(api, config.page_size(100)).default_backoff();
-    let mut listed: HashSet<Name> = HashSet::new();
+    // Those in use that the list has not named yet. Not those that it has: a cluster may hold far more than is used.
+    let mut awaited: HashSet<Reference> = HashSet::new();
     events
         .map(move |event| match event {
             Ok(watcher::Event::Init) => {
-                listed.clear();
+                let here = |r: &Reference| r.kind == kind && scope.as_ref().is_none_or(|scope| *scope == r.name.namespace);
+                awaited = uses.all().into_iter().filter(here).collect();
                 Vec::new()
             }
             Ok(watcher::Event::InitApply(object)) => {
-                let name = Name::of(&object);
-                let again = uses.seen(&Reference { kind, name: name.clone() }, object.metadata.resource_version.as_deref());
-                listed.insert(name);
-                again
+                let reference = Reference { kind, name: Name::of(&object) };
+                awaited.remove(&reference);
+                uses.seen(&reference, object.metadata.resource_version.as_deref())
             }
-            // What is used and not on the list was deleted while nobody watched.
+            // They were deleted while nobody watched.
             Ok(watcher::Event::InitDone) => {
-                let here = |r: &Reference| r.kind == kind && scope.as_ref().is_none_or(|scope| *scope == r.name.namespace);
-                let gone = uses.all().into_iter().filter(|r| here(r) && !listed.contains(&r.name));
-                let again = gone.flat_map(|reference| uses.seen(&reference, None)).collect();
-                listed = HashSet::new();
-                again
+                std::mem::take(&mut awaited).into_iter().flat_map(|gone| uses.seen(&gone, None)).collect()
             }
             Ok(watcher::Event::Apply(object)) => {
                 uses.seen(&Reference { kind, name: Name::of(&object) }, object.metadata.resource_version.as_deref())

@@ -87,7 +87,8 @@ async fn resident_after(cluster: &Cluster, operator: &Operator, user: &str, pass
     heard(cluster, user).await;
     cluster.account("account", user, password).await;
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
-    operator.resident()
+    println!("{} RSS {} anon", operator.resident(), operator.resident_data());
+    operator.resident_data()
 }
 
 #[tokio::test]

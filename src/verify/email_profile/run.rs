@@ -29,7 +29,7 @@ use crate::{
         report::LoginOutcome,
     },
 };
-use note::Note;
+use note::{Note, Taken};
 use post::Post;
 use returns::{Reports, came_back, judged, watch_returns};
 pub use stand::{Agent, Noted, Outcome, Stand};
@@ -273,10 +273,17 @@ async fn actor(
     };
     told.mail = post.mail().read();
     told.claimed = permits.has_claimed(&errand.actor);
-    let (found, so_far) = note.taken().unzip();
-    let Some(outcome) = outcome else {
+    let (found, outcome) = match note.taken() {
+        Taken::Nothing => (None, outcome),
         // It may have been cut off while its mail was being removed.
-        (told.awaits, told.found, told.report) = (found.is_none(), found, so_far.unwrap_or(told.report));
+        Taken::Found(found, so_far) => {
+            told.report = so_far;
+            (Some(found), outcome)
+        }
+        Taken::Lapsed => (None, None),
+    };
+    let Some(outcome) = outcome else {
+        (told.awaits, told.found) = (found.is_none(), found);
         return told;
     };
     let_in(opened, &outcome.report);

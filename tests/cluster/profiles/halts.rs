@@ -1,6 +1,8 @@
 //! What stops a run that waits for its mail: a pause, a suspension, a maintenance window, a lost Lease. Nothing goes out
 //! meanwhile, what was known stays known, and it goes on afterwards without a second mail.
 
+use std::time::Duration;
+
 use mailverity::api::v1alpha1::{EmailProfileStatus, ProfileActorState, SUSPEND_UNTIL, State};
 use serde_json::json;
 
@@ -176,4 +178,33 @@ async fn a_change_of_what_a_run_does_not_rest_on_sends_no_second_mail() {
     waiting.cluster.profile_when("box", "the run is taken up under the new spec", taken_up).await;
     waiting.comes();
     waiting.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_change_at_any_moment_of_a_run_costs_no_second_mail_and_leaves_none() {
+    // promise 2
+    let (stack, cluster) = (Stack::get(), Cluster::new("profile-moment").await);
+    let _operator = cluster.operator(&[]).await;
+    let [_, user, _] = mailboxes(&cluster, &stack, "profile-moment").await;
+    relay(&cluster, &stack, json!({})).await;
+    let verification = json!({"senderRef": {"name": "relay"}, "interval": "24h", "timeout": "10m"});
+    cluster.profile("box", mailbox(&stack, &user, json!({"verification": verification}))).await;
+    cluster.profile_condition("box", "Ready", "True", "CodeReceived").await;
+    // A recipient is sent twelve mails an hour, and a change between the charge and the claim uses one up.
+    for round in 1..=9_u64 {
+        let value = format!("round {round}");
+        cluster.ask_profile("box", &value).await;
+        tokio::time::sleep(Duration::from_millis(round * 14)).await;
+        cluster.patch_profile("box", json!({"spec": {"displayName": value}})).await;
+        let done = |status: &EmailProfileStatus| {
+            status.last_handled_verify_request.as_deref() == Some(value.as_str())
+                && status.observed_generation == i64::try_from(round).ok().map(|round| round + 1)
+                && status.actors[0].state == ProfileActorState::Verified
+                && says(status, "Ready", "True", "CodeReceived")
+        };
+        cluster.profile_when("box", &value, done).await;
+        cluster.removed(&stack, &user, RUN).await;
+    }
+    let mails = stack.taken(&user).into_values().collect::<Vec<_>>();
+    assert_eq!(mails, [1; 10], "a run a request, and each its mail");
 }

@@ -27,7 +27,19 @@ pub(super) struct Note<'a> {
     /// What is known of the actor before it has found anything.
     actor: ActorReport,
     mail: Letter,
-    taken: Mutex<Option<(Finding, Report)>>,
+    taken: Mutex<Taken>,
+}
+
+/// What an actor's finding came to.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Taken {
+    /// Nothing was found yet.
+    #[default]
+    Nothing,
+    /// It was found, with the session until then; it is noted, or is told with the end of the run.
+    Found(Finding, Report),
+    /// It was found when the run might not go on any more (its object changed, it is paused): it is to be found again.
+    Lapsed,
 }
 
 impl<'a> Note<'a> {
@@ -35,14 +47,13 @@ impl<'a> Note<'a> {
         Self { setting, permits, actor, mail, taken: Mutex::default() }
     }
 
-    /// What was found, if it was, and the session until then.
-    pub(super) fn taken(&self) -> Option<(Finding, Report)> {
+    pub(super) fn taken(&self) -> Taken {
         lock(&self.taken).clone()
     }
 
     async fn take(&self, report: Report, mark: Option<String>, took: Option<Duration>, results: AuthenticationResults) -> bool {
         let found = Finding { received: Timestamp::now(), took, results };
-        *lock(&self.taken) = Some((found.clone(), report.clone()));
+        *lock(&self.taken) = Taken::Found(found.clone(), report.clone());
         let report = ActorReport {
             report,
             mail: self.mail.read(),
@@ -51,7 +62,11 @@ impl<'a> Note<'a> {
             found: Some(found),
             ..self.actor.clone()
         };
-        self.permits.found(&report).await
+        let may_go = self.permits.found(&report).await;
+        if !may_go && self.permits.logins().still().is_err() {
+            *lock(&self.taken) = Taken::Lapsed;
+        }
+        may_go
     }
 }
 
