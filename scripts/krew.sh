@@ -14,8 +14,9 @@ spec:
   shortDescription: Prove mail settings, now and from where you choose
   description: |
     Lists and describes MailServers, EmailProfiles, RoundTripPolicies and
-    MailReceivers, has them verified at once and follows what is found, pauses and
-    resumes all mail, and leads through logins. Ends with an exit code.
+    MailReceivers, has them verified at once and follows what is found, probes servers
+    and mailboxes from here or from an Actor, pauses and resumes all mail, drafts
+    manifests, and leads through logins. Ends with an exit code.
   caveats: |
     It needs the mailverity operator in the cluster. For the TAB key:
       kubectl mail completion >kubectl_complete-mail

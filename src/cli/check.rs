@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{
-    Error, Exit, alone,
+    Error, Exit, alone, current,
     given::Given,
     interrupt::Interrupt,
     live::{Checker, LEVELS, Target, Way, named},
@@ -161,8 +161,8 @@ impl Check {
             }
         }
         if self.secrets_from_cluster {
-            let client = kube::Client::try_default().await;
-            given = given.or_cluster(Some(client.map_err(|error| Error::Usage(format!("--secrets-from-cluster: {error}")))?));
+            let client = current().await.map_err(|error| Error::Usage(format!("--secrets-from-cluster: {error}")))?;
+            given = given.or_cluster(Some(client));
         }
         Ok(match practice {
             Some(practice) => practice.answer(given),

@@ -1,4 +1,4 @@
-//! An actor's agent, as a person at a shell has it look: through the current cluster, by a task in the Actor's namespace.
+//! An actor's agent, as a person at a shell has it look: through a cluster, by a task in the Actor's namespace.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,17 +32,17 @@ pub struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// The agent of the Actor of this name, with the rights of the current kubeconfig.
+    /// The agent of the Actor of this name in a cluster, or why there is no way to that.
     ///
     /// # Errors
     /// What is wrong with the Actor, or with the way to it, in words for the person who named it.
-    pub async fn find(name: &str) -> Result<Self, Error> {
+    pub async fn find(name: &str, cluster: Result<Client, String>) -> Result<Self, Error> {
         let unusable = |why: String| Error::Usage(format!("--actor {name}: {why}"));
         let refused = |error: ApiError| unusable(error.to_string());
-        let client = Client::try_default().await.map_err(|error| unusable(format!("there is no cluster to ask: {error}")))?;
+        let client = cluster.map_err(|error| unusable(format!("there is no cluster to ask: {error}")))?;
         let actors: Api<Actor> = Api::all(client.clone());
         let actor = bounded(actors.get_opt(name)).await.map_err(refused)?;
-        let actor = actor.ok_or_else(|| unusable("there is no such Actor in the current cluster".to_owned()))?;
+        let actor = actor.ok_or_else(|| unusable("there is no such Actor in the cluster".to_owned()))?;
         let namespace = match (&actor.spec.mode, &actor.spec.task_namespace) {
             (ActorMode::Agent, Some(namespace)) => namespace.clone(),
             _ => return Err(unusable("it has no agent: the operator itself looks for it".to_owned())),
@@ -85,7 +85,7 @@ impl Elsewhere {
             }
         };
         if tokio::time::timeout(TAKEN_BACK, empty).await.is_err() {
-            eprintln!("mailverity: the task could not be taken back; the operator removes it within 15 minutes");
+            eprintln!("the task could not be taken back; the operator removes it within 15 minutes");
         }
     }
 }

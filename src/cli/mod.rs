@@ -1,4 +1,5 @@
-//! The program's subcommands, one file each. What they print, and how they exit, is described in `docs/cli.md`.
+//! The program's subcommands, one file each; [`probe`] is a command of the kubectl plugin, too. What they print, and how they exit, is
+//! described in `docs/cli.md`.
 //!
 //! Nothing is decided here: `check` and `probe` go through [`crate::verify`] as the operator does.
 
@@ -16,7 +17,7 @@ mod live;
 mod operator;
 pub mod output;
 mod practice;
-mod probe;
+pub mod probe;
 mod prove;
 mod reach;
 mod receiver;
@@ -71,6 +72,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is none: whoever reads us has seen enough (`mailverity … | head`).
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// Names the file that an I/O error is about.
     pub(crate) fn about(what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.to_string();
@@ -108,7 +115,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Check(check) => check.run(cli.no_color),
-        Command::Probe(probe) => probe.run(cli.no_color),
+        Command::Probe(probe) => alone(probe.run(cli.no_color, current)),
         Command::Crds(crds) => crds.run(),
         Command::Completions(completions) => completions.run(),
         Command::Docs(docs) => docs.run(),
@@ -122,13 +129,17 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(exit) => exit.into(),
-        // Whoever reads us has seen enough (`mailverity … | head`).
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Exit::Good.into(),
+        Err(error) if error.is_enough() => Exit::Good.into(),
         Err(error) => {
             eprintln!("mailverity: {error}");
             Exit::Bad.into()
         }
     }
+}
+
+/// The cluster of the current kubeconfig, or of the pod that this is.
+async fn current() -> Result<kube::Client, String> {
+    kube::Client::try_default().await.map_err(|error| error.to_string())
 }
 
 /// Runs what needs no second thread.

@@ -1,13 +1,14 @@
-//! `mailverity probe`: the staged check of a server or a mailbox that no manifest describes.
+//! `mailverity probe` and `kubectl mail probe`: the staged check of a server or a mailbox that no manifest describes.
 
 use std::{fs, io::Read, path::PathBuf};
 
 use clap::Args;
+use kube::Client;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::{
-    Error, Exit, alone,
+    Error, Exit,
     elsewhere::Elsewhere,
     given::Given,
     interrupt::Interrupt,
@@ -82,7 +83,7 @@ pub struct Probe {
     timeout: String,
     /// Have it checked by the agent of this Actor, through the current cluster: it needs the right to create ActorTasks and
     /// Secrets in the Actor's taskNamespace. A password goes there for as long as the check takes.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["nameservers", "egress_proxy"])]
+    #[arg(long, value_name = "ACTOR", conflicts_with_all = ["nameservers", "egress_proxy"])]
     actor: Option<String>,
     #[command(flatten)]
     way: Way,
@@ -95,7 +96,11 @@ pub struct Probe {
 const HERE: &str = "command-line";
 
 impl Probe {
-    pub(super) fn run(self, no_color: bool) -> Result<Exit, Error> {
+    /// Checks what the flags name, and prints what was found. With --actor `cluster` leads to the Actor, or says why there is no way.
+    ///
+    /// # Errors
+    /// Flags that make no sense together, a file that cannot be read, an Actor whose agent cannot be asked.
+    pub async fn run(self, no_color: bool, cluster: impl AsyncFnOnce() -> Result<Client, String>) -> Result<Exit, Error> {
         let spec = self.spec()?;
         let mut given = Given::default();
         let secret = match (&self.password_file, &self.token_file) {
@@ -118,34 +123,31 @@ impl Probe {
         let target = Target { namespace: HERE, name: HERE, spec: &spec };
         let is_token = self.token_file.is_some();
         let place = self.mailbox()?;
-        let report = alone(async {
-            let elsewhere = match &self.actor {
-                Some(name) => Some(Elsewhere::find(name).await?),
-                None => None,
-            };
-            let interrupt = if elsewhere.is_some() { Interrupt::listen()? } else { Interrupt::never() };
-            let checker = Checker::new(vantage, self.level).until(interrupt).by(elsewhere);
-            let adjust = |inputs: &mut Inputs| {
-                if let (Some(login), Some((value, flag))) = (&mut inputs.login, secret) {
-                    // Hints speak of a Secret; here it is a file.
-                    login.secret = format!("given by {flag}");
-                    if is_token {
-                        let user = login.credential.user().to_owned();
-                        login.credential = Credential::Token { user, token: SecretString::from(value) };
-                    }
+        let elsewhere = match &self.actor {
+            Some(name) => Some(Elsewhere::find(name, cluster().await).await?),
+            None => None,
+        };
+        let interrupt = if elsewhere.is_some() { Interrupt::listen()? } else { Interrupt::never() };
+        let checker = Checker::new(vantage, self.level).until(interrupt).by(elsewhere);
+        let adjust = |inputs: &mut Inputs| {
+            if let (Some(login), Some((value, flag))) = (&mut inputs.login, secret) {
+                // Hints speak of a Secret; here it is a file.
+                login.secret = format!("given by {flag}");
+                if is_token {
+                    let user = login.credential.user().to_owned();
+                    login.credential = Credential::Token { user, token: SecretString::from(value) };
                 }
-            };
-            let report = match place {
-                None => checker.check(&target, &given, adjust).await,
-                Some(Place { protocol, .. }) => {
-                    let mailbox = self.mailbox.as_deref().unwrap_or("INBOX");
-                    checker.check_mailbox(&target, (protocol, mailbox), &given, adjust).await
-                }
-            };
-            checker.end().await;
-            Ok::<_, Error>(report)
-        });
-        let outcome = Outcome { report: report?, ..Outcome::default() };
+            }
+        };
+        let report = match place {
+            None => Box::pin(checker.check(&target, &given, adjust)).await,
+            Some(Place { protocol, .. }) => {
+                let mailbox = self.mailbox.as_deref().unwrap_or("INBOX");
+                Box::pin(checker.check_mailbox(&target, (protocol, mailbox), &given, adjust)).await
+            }
+        };
+        checker.end().await;
+        let outcome = Outcome { report, ..Outcome::default() };
         let verified = outcome.verdict() == Some(Verdict::Verified);
         output::print(self.output, &[outcome], no_color)?;
         Ok(if verified { Exit::Good } else { Exit::Unverified })

@@ -1,5 +1,6 @@
-//! `kubectl mail`: what people ask of mailverity's objects in a cluster, a file or folder a command. Nothing is decided here, and no
-//! mail is sent from here: it reads objects, and what it writes is for the operator to heed.
+//! `kubectl mail`: what people ask of mailverity's objects in a cluster, a file or folder a command. Nothing is decided here: it reads
+//! objects, and what it writes is for the operator to heed. Mail servers are spoken to by `probe` alone, which is that of
+//! [`mailverity::cli`].
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -20,6 +21,7 @@ mod object;
 mod out;
 mod pause;
 mod plan;
+mod probe;
 mod reset;
 mod seen;
 mod send;
@@ -33,21 +35,11 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mailverity::cli::Exit;
 
 use connect::Connect;
 use kind::Kind;
 use target::Target;
-
-/// How a command ended, as scripts see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Exit {
-    /// Verified, or done: 0.
-    Good,
-    /// Not verified, or not there yet: 1.
-    Unverified,
-    /// It cannot be done: 2, as clap exits too.
-    Bad,
-}
 
 /// Why a command could not do its work; it ends in exit code 2.
 type Error = Box<dyn std::error::Error>;
@@ -68,12 +60,13 @@ enum Command {
     /// Print the program kubectl_complete-mail, by which kubectl completes `kubectl mail`: put it on your PATH.
     Completion,
     Describe(describe::Describe),
-    Init(init::Init),
+    Init(Box<init::Init>),
     #[command(visible_alias = "ls")]
     List(list::List),
     Login(login::Login),
     Pause(pause::Pause),
     Plan(plan::Plan),
+    Probe(Box<probe::Probe>),
     Reset(reset::Reset),
     Resume(pause::Resume),
     Send(send::Send),
@@ -90,7 +83,7 @@ fn main() -> ExitCode {
         eprintln!("kubectl-mail: {}", connect::words(&*error));
         Exit::Bad
     });
-    ExitCode::from(exit as u8)
+    exit.into()
 }
 
 async fn run() -> Result<Exit, Error> {
@@ -108,6 +101,7 @@ async fn run() -> Result<Exit, Error> {
         Command::Login(login) => login.run(&cli.connect).await,
         Command::Pause(pause) => pause.run(&cli.connect).await,
         Command::Plan(plan) => plan.run(&cli.connect).await,
+        Command::Probe(probe) => probe.run(&cli.connect).await,
         Command::Reset(reset) => reset.run(&cli.connect).await,
         Command::Resume(resume) => resume.run(&cli.connect).await,
         Command::Send(send) => send.run(&cli.connect).await,

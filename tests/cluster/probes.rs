@@ -1,8 +1,12 @@
-//! `probe --actor`: a server and a mailbox looked at by an agent elsewhere, asked by a person at a shell.
+//! `probe --actor`, of `mailverity` and of the kubectl plugin: a server and a mailbox looked at by an agent elsewhere, asked by a person at
+//! a shell.
+
+use std::process::Command;
 
 use serde_json::Value;
 
 use super::{
+    plugin::{Ran as Told, administrator, mail_beside},
     support::{
         cluster::signal,
         command::{Folder, Ran, run_in, start},
@@ -26,6 +30,14 @@ impl Three {
         let ran = tokio::task::spawn_blocking(run).await.unwrap();
         drop(folder);
         ran
+    }
+
+    /// The same by the plugin, which is told of the cluster by kubectl's flags alone.
+    async fn probe_by_plugin(&self, args: &[&str], password: &str) -> Told {
+        let folder = Folder::new();
+        let (ca, secret) = (folder.file("ca.pem", self.stack.ca()), folder.file("password", password));
+        let ends = ["--ca-file", &ca, "--username", &self.user, "--password-file", &secret, "-o", "json"];
+        mail_beside(&self.cluster, &[&["probe"], args, &ends].concat(), async {}).await.0
     }
 }
 
@@ -74,6 +86,49 @@ async fn an_agent_probes_a_server_and_a_mailbox_for_whoever_may_give_it_tasks() 
     three.cluster.shows_no_secret().await;
     operator.shows_no_secret().await;
     agent.shows_no_secret().await;
+}
+
+#[tokio::test]
+async fn the_plugin_probes_by_the_agent_of_the_cluster_that_kubectls_flags_name_and_prints_the_same() {
+    let three = Three::new("probes-plugin").await;
+    let _operator = three.cluster.operator(&["--name", &three.cluster.namespace]).await;
+    let agent = three.cluster.agent(&three.near, &three.near, &[]).await;
+    let right = leaks::password("probes-plugin");
+    let url = format!("imaps://localhost:{}", three.stack.port("IMAPS_PORT"));
+
+    let ran = three.probe_by_plugin(&[&url, "--actor", &three.near], &right).await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+    assert!(agent.log().contains("probe by command-line"), "it was the agent");
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let other = three.probe(&[&url, "--actor", &three.near], &right).await.json();
+    let said = |report: &Value| report.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!((said(&report), stages(&report)), (said(&other), stages(&other)), "{report:#}");
+    for name in ["result", "endpoint", "level", "mailbox", "capabilities", "tls"] {
+        assert_eq!(report[name], other[name], "{name}");
+    }
+
+    let ran = three.probe_by_plugin(&[&url, "--actor", &three.near], &leaks::password("probes-plugin-wrong")).await;
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &report["reason"], &report["stage"]), (1, &"AuthenticationFailed".into(), &"AUTH".into()));
+    for (args, words) in [
+        (&["--actor", "nobody"][..], "kubectl-mail: --actor nobody: there is no such Actor"),
+        (&["--actor", "nobody", "--context", "nowhere"], "kubectl-mail: --actor nobody: there is no cluster to ask: "),
+        (&["--level", "Deliver"], "kubectl-mail: --level Deliver, --from, --to and --helo go with smtp://"),
+    ] {
+        let ran = three.probe_by_plugin(&[&[url.as_str()], args].concat(), &right).await;
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+        assert!(ran.err.starts_with(words), "{}", ran.err);
+    }
+    // From here, where no cluster is asked for anything.
+    let ran = three.probe_by_plugin(&[&url, "--context", "nowhere"], &right).await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+
+    // At the TAB key.
+    let mut plugin = Command::new(env!("CARGO_BIN_EXE_kubectl-mail"));
+    plugin.arg("__complete").arg("--kubeconfig").arg(administrator()).args(["probe", "--actor", &three.near]);
+    let offered = String::from_utf8(plugin.output().unwrap().stdout).unwrap();
+    assert!(offered.starts_with(&three.near) && offered.ends_with("\n:4\n"), "{offered}");
+    three.nothing_is_left().await;
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use clap::{Arg, Command, CommandFactory};
 use self::{names::Names, place::Place};
 use super::{Cli, Error, Exit, Kind, list, out};
 
-/// What may follow: nothing that is a file (a directive of cobra, which kubectl understands).
+/// What may follow: what the shell itself offers, which is files (a directive of cobra, which kubectl understands).
+const FILES: u8 = 0;
+/// Nothing that is a file.
 const NO_FILES: u8 = 4;
 /// The same, and no blank is put behind it.
 const GOES_ON: u8 = 4 | 2;
@@ -100,6 +102,7 @@ async fn values(argument: &Arg, place: &Place<'_>, word: &str) -> (Candidates, u
         "[KIND/]NAME" | "KIND/NAME" | "KIND[/NAME]" => names.targets(word).await,
         "[ms/]NAME" | "MAILSERVER" => names.of(Kind::MailServer, "").await,
         "EMAILPROFILE" => names.of(Kind::EmailProfile, "").await,
+        "FILE" => return (Vec::new(), FILES),
         "ACTOR" => names.of(Kind::Actor, "").await,
         _ => Vec::new(),
     };

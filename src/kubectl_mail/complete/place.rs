@@ -97,6 +97,8 @@ mod tests {
         is("verify -n", "verify", "namespace", "");
         is("send relay --to", "send", "to", "");
         is("send relay", "send", "", "");
+        is("probe --actor", "probe", "actor", "");
+        is("probe --level Connect", "probe", "url", "");
         is("init ms --host smtp.a", "mailserver", "", "");
         is("list --unknown", "list", "kinds", "");
     }

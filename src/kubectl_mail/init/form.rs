@@ -1,6 +1,6 @@
 //! Answers: from flags, else from a person, else what is usual.
 
-use std::io;
+use std::{fmt::Debug, io};
 
 use crate::Error;
 
@@ -66,10 +66,31 @@ impl<'a> Form<'a> {
         }
     }
 
+    /// One of these, as values of the API or of our own: the usual one where nobody says another. Where there is only that, nobody is asked.
+    pub fn one<T: Copy + Debug>(&self, given: Option<String>, question: &str, usual: T, others: &[T]) -> Result<T, Error> {
+        let all: Vec<T> = [&[usual], others].concat();
+        let names: Vec<String> = all.iter().map(|value| format!("{value:?}")).collect();
+        let silent = Form::new(None);
+        let form = if others.is_empty() { &silent } else { self };
+        let chosen = form.choice(given, question, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let found = names.iter().zip(&all).find(|(name, _)| Some(*name) == chosen.as_ref());
+        Ok(found.map_or(usual, |(_, value)| *value))
+    }
+
     /// The object's name; one that is made of `from` if nobody says another.
     pub fn name(&self, given: Option<String>, from: &str) -> Result<String, Error> {
         let usual = name_of(from);
         Ok(self.usual(given, "Name of the object", &usual)?.unwrap_or(usual))
+    }
+
+    /// Fails where something was said that nothing is made of: each flag, and whether it is left over.
+    pub fn all_used(flags: &[(&str, bool)]) -> Result<(), Error> {
+        let left: Vec<&str> = flags.iter().filter(|(_, is_left)| *is_left).map(|(flag, _)| *flag).collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("there is no use for {} beside what else is said", left.join(", ")).into())
+        }
     }
 
     /// Fails where something that must be said was not.
@@ -130,6 +151,24 @@ mod tests {
         assert_eq!(form.choice(Some("tls".to_owned()), "Security", &choices).unwrap(), None);
         assert_eq!(form.choice(None, "Security", &choices).unwrap(), None);
         assert!(form.choice(Some("ssl".to_owned()), "Security", &choices).is_err());
+    }
+
+    #[test]
+    fn a_choice_of_one_is_not_asked_for() {
+        let nobody = |question: &str, _: &str| Err(io::Error::other(question.to_owned()));
+        let form = Form::new(Some(&nobody));
+        assert_eq!(form.one(None, "Number", 1, &[]).unwrap(), 1);
+        assert!(form.one(Some("2".to_owned()), "Number", 1, &[]).is_err());
+        let ask = |_: &str, usual: &str| Ok(usual.to_owned());
+        assert_eq!(Form::new(Some(&ask)).one(None, "Number", 1, &[2]).unwrap(), 1);
+        assert_eq!(Form::new(None).one(Some("2".to_owned()), "Number", 1, &[2]).unwrap(), 2);
+    }
+
+    #[test]
+    fn what_was_said_and_is_not_used_is_told() {
+        assert!(Form::all_used(&[("--host", false)]).is_ok());
+        let error = Form::all_used(&[("--host", true), ("--port", false), ("--ca", true)]).unwrap_err();
+        assert_eq!(error.to_string(), "there is no use for --host, --ca beside what else is said");
     }
 
     #[test]

@@ -36,6 +36,6 @@ impl Flags {
             ("expectedMX", mx.map(Into::into)),
             ("tls", certificate.map(|name| json!({"mode": "Opportunistic", "certificateRef": {"name": name}}))),
         ]);
-        Ok(Draft { kind: Kind::MailReceiver, name, spec: spec.unwrap_or_default(), secret: None })
+        Ok(Draft { kind: Kind::MailReceiver, name, spec: spec.unwrap_or_default(), steps: Vec::new(), sign_in: None })
     }
 }

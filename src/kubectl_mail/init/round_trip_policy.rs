@@ -60,6 +60,6 @@ impl Flags {
             ("interval", interval.map(Into::into)),
             ("receive", Some(receive)),
         ]);
-        Ok(Draft { kind: Kind::RoundTripPolicy, name, spec: spec.unwrap_or_default(), secret: None })
+        Ok(Draft { kind: Kind::RoundTripPolicy, name, spec: spec.unwrap_or_default(), steps: Vec::new(), sign_in: None })
     }
 }

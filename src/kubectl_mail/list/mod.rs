@@ -12,7 +12,7 @@ use serde_json::json;
 use self::{column::Column, filter::Pattern};
 use crate::{Connect, Error, Exit, Kind, object::Object, out, table, time};
 
-/// List MailServers, EmailProfiles, RoundTripPolicies and MailReceivers: all, or those that pass filters.
+/// List MailServers, EmailProfiles, RoundTripPolicies and MailReceivers: all, or those that pass filters; the last edited first.
 ///
 /// Columns: namespace, kind, name, address, state, ready, reason, age, host, target, title, editor, edited, id. Exit codes: 0 listed,
 /// also where there is nothing; 2 bad usage, or the API server refuses.
@@ -31,9 +31,10 @@ pub struct List {
     /// Show only what was edited not longer ago: all, minute, hour, day, week, month, year, or a duration such as 90m or 2d.
     #[arg(long, value_name = "DURATION", value_parser = within)]
     edited_within: Option<Within>,
-    /// Sort by this column: edited puts the last edit first, age the youngest, all others go by the alphabet.
-    #[arg(long, value_name = "COLUMN")]
-    sort: Option<Column>,
+    /// Sort by this column: edited puts the last edit first, age the youngest, all others go by the alphabet. What is alike in it goes by
+    /// namespace and name.
+    #[arg(long, value_name = "COLUMN", default_value = "edited")]
+    sort: Column,
     /// Turn the order around.
     #[arg(long)]
     reverse: bool,
@@ -122,13 +123,12 @@ impl List {
     }
 
     fn order(&self, objects: &mut [Object], now: Timestamp) {
-        // Those that are alike in the column stand as they would without it.
-        objects.sort_by_cached_key(|object| (object.namespace(), object.kind, object.name()));
+        // What is alike in the column stands the same way each time: sorting by it keeps this order.
+        objects.sort_by_cached_key(|object| (object.namespace(), object.name(), object.kind));
         match self.sort {
-            None => {}
-            Some(Column::Edited) => objects.sort_by_cached_key(|object| std::cmp::Reverse(object.edit().map(|edit| edit.at))),
-            Some(Column::Age) => objects.sort_by_cached_key(|object| std::cmp::Reverse(object.created())),
-            Some(column) => objects.sort_by_cached_key(|object| column.cell(object, now).to_lowercase()),
+            Column::Edited => objects.sort_by_cached_key(|object| std::cmp::Reverse(object.edit().map(|edit| edit.at))),
+            Column::Age => objects.sort_by_cached_key(|object| std::cmp::Reverse(object.created())),
+            column => objects.sort_by_cached_key(|object| column.cell(object, now).to_lowercase()),
         }
         if self.reverse {
             objects.reverse();
@@ -215,23 +215,49 @@ mod tests {
 
     #[test]
     fn all_filters_must_hold() {
-        assert_eq!(names(&["--filter", "reason=refused,succ"]), ["a-relay", "b-relay"]);
+        assert_eq!(names(&["--filter", "reason=refused,succ"]), ["b-relay", "a-relay"]);
         assert_eq!(names(&["--filter", "address=B.EXAMPLE", "--filter", "kind=mailserver"]), ["b-relay"]);
         assert_eq!(names(&["--filter", "ready=!true"]), ["a-relay", "echo"], "what has no value holds no text");
     }
 
     #[test]
-    fn the_last_edit_comes_first_and_the_rest_goes_by_the_alphabet() {
-        assert_eq!(names(&[]), ["a-relay", "b-relay", "echo"]);
-        assert_eq!(names(&["--sort", "edited"]), ["b-relay", "a-relay", "echo"]);
+    fn the_last_edit_comes_first_if_nothing_else_is_said() {
+        assert_eq!(names(&[]), ["b-relay", "a-relay", "echo"]);
+        assert_eq!(names(&["--sort", "edited"]), names(&[]));
+        assert_eq!(names(&["--reverse"]), ["echo", "a-relay", "b-relay"]);
+    }
+
+    #[test]
+    fn other_columns_go_by_the_alphabet_and_what_is_alike_by_namespace_and_name() {
+        assert_eq!(names(&["--sort", "name"]), ["a-relay", "b-relay", "echo"]);
+        assert_eq!(names(&["--sort", "kind"]), ["a-relay", "b-relay", "echo"]);
         assert_eq!(names(&["--sort", "age", "--reverse"]), ["echo", "a-relay", "b-relay"]);
         assert_eq!(names(&["--sort", "reason"]), ["echo", "a-relay", "b-relay"]);
     }
 
     #[test]
+    fn what_was_edited_in_the_same_second_goes_by_namespace_and_name() {
+        let placed = |namespace: &str, kind, name: &str| {
+            let mut placed = object(kind, name, &json!({}), &json!({}));
+            placed.raw.metadata.namespace = Some(namespace.to_owned());
+            placed
+        };
+        let mut objects = vec![
+            placed("b", Kind::MailServer, "a"),
+            placed("a", Kind::MailServer, "z"),
+            placed("a", Kind::RoundTripPolicy, "b"),
+            placed("a", Kind::EmailProfile, "z"),
+        ];
+        list(&[]).order(&mut objects, Timestamp::UNIX_EPOCH);
+        let order: Vec<_> =
+            objects.iter().map(|object| format!("{}/{} {}", object.namespace(), object.name(), object.kind)).collect();
+        assert_eq!(order, ["a/b RoundTripPolicy", "a/z MailServer", "a/z EmailProfile", "b/a MailServer"]);
+    }
+
+    #[test]
     fn an_edit_within_a_time_is_counted_from_now() {
         assert_eq!(names(&["--edited-within", "hour"]), ["b-relay"]);
-        assert_eq!(names(&["--edited-within", "2d"]), ["a-relay", "b-relay", "echo"]);
+        assert_eq!(names(&["--edited-within", "2d"]), ["b-relay", "a-relay", "echo"]);
         assert_eq!(names(&["--edited-within", "30m"]), Vec::<String>::new());
         assert_eq!(names(&["--edited-within", "all"]).len(), 3);
     }
@@ -248,15 +274,15 @@ mod tests {
             lines,
             [
                 "KIND              NAME      ADDRESS          STATE    READY   REASON              AGE",
-                "MailServer        a-relay   smtp.a.example   Active   False   ConnectionRefused   2d",
                 "MailServer        b-relay   smtp.b.example   Active   True    Succeeded           60m",
+                "MailServer        a-relay   smtp.a.example   Active   False   ConnectionRefused   2d",
                 "RoundTripPolicy   echo      echo@b.example   -        -       -                   2d",
             ]
         );
         let wide = list(&["-A", "-o", "wide"]).told(&objects, now).unwrap();
         assert!(wide.starts_with("NAMESPACE   KIND ") && wide.contains("EDITED") && wide.contains("u-1"), "{wide}");
         let name = list(&["-o", "name"]).told(&objects[..1], now).unwrap();
-        assert_eq!(name, "mailserver.mailverity.dev/a-relay\n");
+        assert_eq!(name, "mailserver.mailverity.dev/b-relay\n");
     }
 
     #[test]

@@ -33,7 +33,7 @@ async fn what_there_is_is_listed_filtered_and_sorted_by_who_may_view() {
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{args:?}");
         ran.out
     };
-    let table = list(&[]);
+    let table = list(&["--sort", "kind"]);
     println!("{table}");
     let port = format!("localhost:{}", stack.port("SMTP_PORT"));
     let rows: Vec<Vec<&str>> = cells(&table).into_iter().map(|mut row| row.drain(..6).collect()).collect();
@@ -47,7 +47,7 @@ async fn what_there_is_is_listed_filtered_and_sorted_by_who_may_view() {
         ]
     );
     assert_eq!(
-        list(&["-o", "name", "--filter", "reason=!REFUSED&s"]),
+        list(&["-o", "name", "--sort", "kind", "--filter", "reason=!REFUSED&s"]),
         "mailserver.mailverity.dev/relay\nroundtrippolicy.mailverity.dev/echo\n"
     );
     assert_eq!(
@@ -58,10 +58,9 @@ async fn what_there_is_is_listed_filtered_and_sorted_by_who_may_view() {
 
     // A request is no edit; a new spec is one, and is told with who wrote it.
     super::mail(&cluster, &["verify", "ms/relay"]);
-    assert_eq!(
-        list(&["ms", "-o", "name", "--sort", "edited"]),
-        "mailserver.mailverity.dev/broken\nmailserver.mailverity.dev/relay\n"
-    );
+    let edited = "mailserver.mailverity.dev/broken\nmailserver.mailverity.dev/relay\n";
+    assert_eq!(list(&["ms", "-o", "name"]), edited, "the last edit comes first if nothing else is said");
+    assert_eq!(list(&["ms", "-o", "name", "--sort", "edited"]), edited);
     let wide = list(&["-o", "wide", "--filter", "name=relay"]);
     let row = wide.lines().nth(1).unwrap();
     assert!(row.contains("   The office   tests    20"), "{wide}");

@@ -15,9 +15,35 @@ use crate::{
     support::{cluster::Cluster, stack::Stack},
 };
 
+/// Accounts with access tokens, and mailboxes by the APIs of Microsoft and Google: each way once.
+const BY_TOKEN: [&str; 14] = [
+    "ms --host smtp.office365.com --sender a@corp.example --login Microsoft365 --tenant-id t --client-id c --client-secret app",
+    "ms --host smtp.office365.com --sender a@corp.example --login Microsoft365 --tenant-id t --client-id c --client-secret app \
+     --client Certificate --cloud USGov --test-to b@corp.example",
+    "ms --host smtp.office365.com --sender a@corp.example --login Microsoft365 --tenant-id t --client-id c --client WorkloadIdentity",
+    "ms --host smtp.office365.com --sender a@corp.example --login Microsoft365 --tenant-id t --client-id c --grant DeviceCode \
+     --token-secret kept",
+    "ms --host smtp.gmail.com --sender a@corp.example --login Google --client-secret robot",
+    "ms --host smtp.gmail.com --sender a@corp.example --login Google --client WorkloadIdentity \
+     --client-id robot@p.iam.gserviceaccount.com --audience //iam.googleapis.com/projects/1",
+    "ms --host smtp.corp.example --sender a@corp.example --login Custom --client-id c --token-url https://login.corp.example/token \
+     --grant RefreshToken --auth-url https://login.corp.example/auth --token-secret kept --scope mail,offline_access",
+    "emp --address box@corp.example --sender relay --login Microsoft365 --tenant-id t --client-id c --grant RefreshToken --token-secret kept",
+    "emp --address box@corp.example --sender relay --protocol POP3 --login Google --grant RefreshToken --client-id c --client-secret app \
+     --token-secret kept",
+    "emp --address box@corp.example --sender relay --host imap.corp.example --login Custom --client-id c --client-secret app \
+     --token-url https://login.corp.example/token --grant DeviceCode --device-url https://login.corp.example/device --client Secret \
+     --token-secret kept --scope offline_access",
+    "emp --address box@corp.example --sender relay --protocol MicrosoftGraph --tenant-id t --client-id c --client-secret app",
+    "emp --address box@corp.example --manual --protocol MicrosoftGraph --tenant-id t --client-id c --client WorkloadIdentity --username u@corp.example",
+    "emp --address box@corp.example --sender relay --protocol GmailAPI --client-id 112233445566778899000 --client-secret robot",
+    "emp --address box@corp.example --sender relay --protocol GmailAPI --grant RefreshToken --client-id c --client-secret app --token-secret kept",
+];
+
 #[tokio::test]
 async fn a_manifest_that_is_drafted_passes_the_check_and_the_api_server() {
     let cluster = Cluster::new("plugin-init").await;
+    let by_token = BY_TOKEN.map(|line| line.split_whitespace().collect::<Vec<_>>());
     for (number, args) in [
         &["ms", "--host", "smtp.corp.example", "--sender", "alerts@corp.example"][..],
         &[
@@ -75,10 +101,11 @@ async fn a_manifest_that_is_drafted_passes_the_check_and_the_api_server() {
         &["rtp", "--to", "echo@partner.example", "--answers-to", "mr/in", "--body", "Please answer."],
         &["mr", "--domain", "in.corp.example,in2.corp.example", "--expected-mx", "mx.corp.example", "--certificate", "tls"],
     ]
-    .iter()
+    .into_iter()
+    .chain(by_token.iter().map(Vec::as_slice))
     .enumerate()
     {
-        let ran = mail(&cluster, &[&["init"], *args].concat());
+        let ran = mail(&cluster, &[&["init"], args].concat());
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{args:?}");
         let file = cluster.dir().join(format!("draft-{number}.yaml"));
         fs::write(&file, &ran.out).unwrap();
@@ -88,6 +115,9 @@ async fn a_manifest_that_is_drafted_passes_the_check_and_the_api_server() {
     }
     let ran = mail(&cluster, &["init", "ms", "--host", "smtp.corp.example"]);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (2, "", "kubectl-mail: there is nobody to ask: say --sender\n"));
+    let ran = mail(&cluster, &["init", "emp", "--protocol", "MicrosoftGraph", "--manual"]);
+    let words = "kubectl-mail: there is nobody to ask: say --address, --tenant-id, --client-secret, --client-id\n";
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (2, "", words));
 }
 
 /// What kubectl itself offers for these words, with the directive last.
@@ -124,4 +154,6 @@ async fn kubectl_completes_commands_flags_columns_and_names_of_the_cluster() {
     assert_eq!(offers(&["describe", "ms/rel"]), ["ms/relay", ":4"]);
     assert_eq!(offers(&["send", "res"]), ["reserve", ":4"]);
     assert_eq!(offers(&["code", ""]), [":4"]);
+    assert_eq!(offers(&["probe", "--level", ""]), ["Connect", "Authenticate", "Deliver", ":4"]);
+    assert_eq!(offers(&["probe", "--ca-file", ""]), [":0"], "the shell names files");
 }
