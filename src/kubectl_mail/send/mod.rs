@@ -68,8 +68,9 @@ impl Send {
         let original = self.server.get(&client, &namespace).await?;
         let api = Kind::MailServer.api(&client, Some(&namespace));
         sweep(&api).await?;
-        let wanted = errand::Wanted { to: &self.to, subject: self.subject.as_deref(), actor: self.actor.as_deref() };
-        let manifest = errand::manifest(&original, &wanted)?;
+        let (subject, actor) = (self.subject.as_deref(), self.actor.as_deref());
+        let wanted = errand::Wanted { to: &self.to, subject, actor, patience: self.timeout };
+        let manifest = errand::manifest(&original, &wanted, Timestamp::now())?;
         let (mut interrupted, mut told_to_end) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut hung_up = signal(SignalKind::hangup())?;
         let errand = Target { kind: Kind::MailServer, name: manifest.metadata.name.clone().unwrap_or_default() };
