@@ -33,10 +33,10 @@ pub enum SignIn {
 pub(super) fn comments(draft: &Draft, connect: &Connect) -> String {
     let cluster = connect.cluster();
     let place = connect.named().map(|namespace| format!(" -n {namespace}")).unwrap_or_default() + &cluster;
-    let mut text: String = draft.steps.iter().map(|step| step.comment(&place)).collect();
-    text += &format!("# Then: mailverity check -f THIS.yaml && kubectl{cluster} apply -f THIS.yaml\n");
+    let steps: String = draft.steps.iter().map(|step| step.comment(&place)).collect();
+    let check = format!("# Then: mailverity check -f THIS.yaml && kubectl{cluster} apply -f THIS.yaml\n");
     let target = format!("{}/{}", draft.kind.singular(), draft.name);
-    text + &match &draft.sign_in {
+    let last = match &draft.sign_in {
         None => format!("# And: kubectl mail{place} wait {target}\n"),
         Some(SignIn::Consent(secret)) => {
             let why =
@@ -47,7 +47,8 @@ pub(super) fn comments(draft: &Draft, connect: &Connect) -> String {
             let why = "# And, for a person to sign in with a code; the operator, started with --token-secrets, makes";
             format!("{why} Secret {secret}:\n#   kubectl mail{place} login {target}\n")
         }
-    }
+    };
+    steps + &check + &last
 }
 
 impl Step {
