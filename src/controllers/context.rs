@@ -379,7 +379,8 @@ mod tests {
         let name = Name::new("team", "mine");
         let owner = Owner { kind: "MailServer".to_owned(), name: name.name.clone(), uid: String::new() };
         let place = Place { namespace: name.namespace.clone(), name: "signed-in".to_owned(), owner };
-        let (rests, looks) = (|| ctx.term.rests(&place), |halted| ctx.term.looked_at(Context::<MailServers>::who(&name), halted));
+        let (rests, looks) =
+            (|| ctx.term.rests(&place), |halted| ctx.term.looked_at(&Context::<MailServers>::who(&name), halted));
         assert!(rests());
         looks(false);
         assert!(!rests());

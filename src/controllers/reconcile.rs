@@ -67,11 +67,11 @@ async fn go<K: Kind>(name: &Name, ctx: &Arc<Context<K>>) -> Result<Option<Durati
     match object.0 {
         Ok(object) => {
             let (around, who) = (Around::of(name, ctx), Context::<K>::who(name));
-            ctx.term.looked_at(who, around.object::<K>(&object).brakes().is_pulled());
+            ctx.term.looked_at(&who, around.object::<K>(&object).brakes().is_pulled());
             K::go(object, name, ctx).await
         }
         Err(invalid) => {
-            ctx.term.looked_at(Context::<K>::who(name), true);
+            ctx.term.looked_at(&Context::<K>::who(name), true);
             ctx.checks.cancel(name);
             ctx.term.limits.pass(&Context::<K>::who(name));
             malformed::tell(name, &invalid.error, ctx).await?;

@@ -166,8 +166,18 @@ impl Term {
     }
 
     /// `who` was looked at: whether it is suspended, paused or in maintenance.
-    pub(super) fn looked_at(&self, who: Who, halted: bool) {
-        lock(&self.held).entry(who).or_default().is_awake = !halted;
+    pub(super) fn looked_at(&self, who: &Who, halted: bool) {
+        self.keep(who, |held| held.is_awake = !halted);
+    }
+
+    fn keep<T>(&self, who: &Who, change: impl FnOnce(&mut Held) -> T) -> T {
+        let mut all = lock(&self.held);
+        let mut held = all.remove(who).unwrap_or_default();
+        let changed = change(&mut held);
+        if held.is_awake || !held.accounts.is_empty() {
+            all.insert(who.clone(), held);
+        }
+        changed
     }
 
     /// Whether the object that a refresh token is kept for is to be left alone: it is paused, suspended or gone, was not looked
@@ -201,11 +211,10 @@ impl Term {
             Some(allowance) => budgets.join(&object, allowance),
             None => budgets.leave(&object),
         });
-        let mut all = lock(&self.held);
-        let known = &mut all.entry(who.clone()).or_default().accounts;
-        let is_one_unused = known.iter().any(|account| !accounts.contains(account));
-        *known = accounts.into();
-        drop(all);
+        let is_one_unused = self.keep(who, |held| {
+            let known = std::mem::replace(&mut held.accounts, accounts.into());
+            known.iter().any(|account| !held.accounts.contains(account))
+        });
         if is_one_unused {
             self.forget_unused_accounts();
         }

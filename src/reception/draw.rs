@@ -55,8 +55,8 @@ pub(super) struct Drawn {
 
 /// What decides who has a domain.
 pub(super) fn age(receiver: &MailReceiver) -> Age {
-    let Name { namespace, name } = Name::of(receiver);
-    (receiver.creation_timestamp().map_or(Timestamp::MAX, |made| made.0), namespace, name)
+    let name = Name::of(receiver);
+    (receiver.creation_timestamp().map_or(Timestamp::MAX, |made| made.0), name.namespace.clone(), name.name.clone())
 }
 
 /// Makes the rules.

@@ -43,7 +43,7 @@ pub(super) struct Probe {
 impl Policy {
     /// What is to be kept; nothing of one whose answers come to a mailbox, or that has sent nothing.
     fn of(policy: &RoundTripPolicy) -> Option<Self> {
-        let Name { namespace, name } = Name::of(policy);
+        let own = Name::of(policy);
         let receiver = policy.spec.receive.receiver_ref.as_ref()?;
         let status = policy.status.as_ref()?;
         let in_flight = status.in_flight.as_ref().and_then(|probe| Some((probe.id.parse().ok()?, probe.from.clone())));
@@ -53,8 +53,12 @@ impl Policy {
         }
         let spec = &policy.spec;
         Some(Self {
-            receiver: Name::new(receiver.namespace.as_deref().unwrap_or(&namespace), &receiver.name),
-            reference: PolicyRef { uid: policy.uid().unwrap_or_default(), namespace, name },
+            receiver: Name::new(receiver.namespace.as_deref().unwrap_or(&own.namespace), &receiver.name),
+            reference: PolicyRef {
+                uid: policy.uid().unwrap_or_default(),
+                namespace: own.namespace.clone(),
+                name: own.name.clone(),
+            },
             spec: RoundTripPolicySpec {
                 to: spec.to.clone(),
                 from: spec.from.clone(),

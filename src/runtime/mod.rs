@@ -18,7 +18,8 @@ pub mod secrets;
 pub mod stop;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -28,26 +29,38 @@ pub const API_TIMEOUT: Duration = Duration::from_secs(10);
 /// The field manager of everything that the operator writes.
 pub const FIELD_MANAGER: &str = "mailverity-operator";
 
-/// An object of one kind by namespace and name.
+/// An object of one kind by namespace and name. A clone is the same in memory: much is kept by name, and of many objects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name {
-    /// Its namespace.
+pub struct Name(Arc<Parts>);
+
+/// The parts of a [`Name`].
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Parts {
+    /// The object's namespace.
     pub namespace: String,
     /// Its name in there.
     pub name: String,
+}
+
+impl Deref for Name {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl Name {
     /// The object `name` in `namespace`.
     #[must_use]
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self(Arc::new(Parts { namespace: namespace.into(), name: name.into() }))
     }
 
     /// The name in an object's metadata; empty parts where it has none.
     #[must_use]
     pub fn of(object: &impl kube::ResourceExt) -> Self {
-        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+        Self::new(object.namespace().unwrap_or_default(), object.name_any())
     }
 }
 

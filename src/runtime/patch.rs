@@ -45,17 +45,17 @@ impl Teller {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
-        let Name { namespace, name } = Name::of(seen);
-        let metadata = serde_json::json!({ "name": name, "uid": seen.uid(), "resourceVersion": seen.resource_version() });
+        let name = Name::of(seen);
+        let metadata = serde_json::json!({ "name": name.name, "uid": seen.uid(), "resourceVersion": seen.resource_version() });
         let body = serde_json::json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
             "metadata": metadata,
             "status": status,
         });
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let api: Api<K> = Api::namespaced(self.client.clone(), &name.namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        bounded(api.patch_status(&name, &params, &Patch::Apply(&body))).await
+        bounded(api.patch_status(&name.name, &params, &Patch::Apply(&body))).await
     }
 
     /// The same for an object that is in no namespace.
@@ -88,14 +88,14 @@ impl Teller {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
-        let Name { namespace, name } = Name::of(seen);
+        let name = Name::of(seen);
         let body = serde_json::json!({
             "metadata": { "uid": seen.uid(), "resourceVersion": seen.resource_version() },
             "status": status,
         });
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let api: Api<K> = Api::namespaced(self.client.clone(), &name.namespace);
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        bounded(api.patch_status(&name, &params, &Patch::Merge(&body))).await
+        bounded(api.patch_status(&name.name, &params, &Patch::Merge(&body))).await
     }
 
     /// Tells an Event about `object`. Its loss is logged and nothing more: the condition says the same.

@@ -5,6 +5,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::Debug,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Name, bounded, links::Links, lock};
+use super::{Name, Parts, bounded, links::Links, lock};
 
 /// How changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -157,23 +158,25 @@ where
     let scope = namespace.map(ToOwned::to_owned);
     // Pages are small, as metadata can be large: kubectl apply keeps a whole Secret in an annotation.
     let events = watcher(api, config.page_size(100)).default_backoff();
-    // Those in use that the list has not named yet. Not those that it has: a cluster may hold far more than is used.
-    let mut awaited: HashSet<Reference> = HashSet::new();
+    // Hashes of the names on the list, and not the names: a cluster may hold far more than is used.
+    let (mut listed, hasher) = (HashSet::new(), RandomState::new());
     events
         .map(move |event| match event {
             Ok(watcher::Event::Init) => {
-                let here = |r: &Reference| r.kind == kind && scope.as_ref().is_none_or(|scope| *scope == r.name.namespace);
-                awaited = uses.all().into_iter().filter(here).collect();
+                listed.clear();
                 Vec::new()
             }
             Ok(watcher::Event::InitApply(object)) => {
                 let reference = Reference { kind, name: Name::of(&object) };
-                awaited.remove(&reference);
+                listed.insert(hasher.hash_one(&reference.name));
                 uses.seen(&reference, object.metadata.resource_version.as_deref())
             }
-            // They were deleted while nobody watched.
+            // What is used and not on the list was deleted while nobody watched.
             Ok(watcher::Event::InitDone) => {
-                std::mem::take(&mut awaited).into_iter().flat_map(|gone| uses.seen(&gone, None)).collect()
+                let listed = std::mem::take(&mut listed);
+                let here = |r: &Reference| r.kind == kind && scope.as_ref().is_none_or(|scope| *scope == r.name.namespace);
+                let gone = uses.all().into_iter().filter(|r| here(r) && !listed.contains(&hasher.hash_one(&r.name)));
+                gone.flat_map(|reference| uses.seen(&reference, None)).collect()
             }
             Ok(watcher::Event::Apply(object)) => {
                 uses.seen(&Reference { kind, name: Name::of(&object) }, object.metadata.resource_version.as_deref())
@@ -194,7 +197,7 @@ pub fn looked_at(client: &Client, uses: &Uses) -> impl Stream<Item = Name> + Sen
         tokio::time::sleep(LOOK).await;
         let mut again = Vec::new();
         for reference in uses.all() {
-            let Name { namespace, name } = &reference.name;
+            let Parts { namespace, name } = &*reference.name;
             let version = match reference.kind {
                 Kind::Secret => version::<Secret>(&client, namespace, name).await,
                 Kind::ConfigMap => version::<ConfigMap>(&client, namespace, name).await,

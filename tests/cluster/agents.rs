@@ -32,7 +32,7 @@ use super::support::{
     stack::Stack,
 };
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(90);
 const HEADER: &str = "tests/uid/run";
 
 /// The operator's side: a task namespace and a user whose mailbox is looked at.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{cluster::Cluster, stack::Stack};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Cluster {
     pub fn profiles(&self) -> Api<EmailProfile> {

@@ -13,8 +13,10 @@ use crate::{Error, Kind, object::Object};
 
 /// What it is known by, where it was left behind.
 pub const LABEL: &str = "mailverity.dev/errand=send";
-/// One that is older was left behind: no mail takes so long.
-pub const LEFT_BEHIND: Duration = Duration::from_hours(1);
+/// The longest that one waits for a mail, which is what a budget that is used up may take, and more.
+pub const MOST: Duration = Duration::from_hours(12);
+/// One that is older was left behind: nobody waits for it.
+pub const LEFT_BEHIND: Duration = Duration::from_hours(24);
 /// A year, so that its interval brings no second mail.
 const INTERVAL: &str = "8760h";
 const YEAR: Duration = Duration::from_hours(8760);

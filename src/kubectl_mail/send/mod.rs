@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::errand::{LABEL, LEFT_BEHIND};
+use self::errand::{LABEL, LEFT_BEHIND, MOST};
 use super::{Connect, Error, Exit, Kind, Target, describe, object::Object, verify::EVERY};
 
 /// Send one mail through a MailServer, and tell what the server said.
@@ -45,8 +45,8 @@ pub struct Send {
     /// The Actor that sends it; the first of the MailServer's own if absent, else the operator.
     #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
-    /// Wait no longer.
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = crate::time::duration)]
+    /// Wait no longer; at most 12h.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = patience)]
     timeout: Duration,
 }
 
@@ -60,6 +60,11 @@ fn server(text: &str) -> Result<Target, String> {
     } else {
         Err("a mail is sent through a MailServer: NAME or ms/NAME".to_owned())
     }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let patience = crate::time::duration(text)?;
+    if patience <= MOST { Ok(patience) } else { Err("a mail is waited for 12h at most".to_owned()) }
 }
 
 impl Send {
@@ -222,5 +227,7 @@ mod tests {
         assert_eq!(server("relay").unwrap().to_string(), "mailserver/relay");
         assert_eq!(server("ms/relay").unwrap().to_string(), "mailserver/relay");
         assert!(server("emp/box").is_err() && server("ms/").is_err());
+        assert_eq!(patience("12h"), Ok(MOST));
+        assert!(patience("13h").is_err(), "the next `send` would take it for one that was left behind");
     }
 }
