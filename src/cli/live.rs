@@ -153,6 +153,12 @@ impl Checker {
         self
     }
 
+    /// Which right was missing to have somebody else look, in the API server's words.
+    #[must_use]
+    pub fn denied(&self) -> Option<String> {
+        self.elsewhere.as_ref()?.agent.denied().map(str::to_owned)
+    }
+
     /// Leaves nothing behind.
     pub async fn end(self) {
         if let Some(elsewhere) = self.elsewhere {

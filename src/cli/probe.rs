@@ -25,7 +25,7 @@ use crate::{
 /// Check a mail server stage by stage: DNS, TCP, greeting, TLS, login and, if asked for, one mail; or a mailbox: the same
 /// up to the login, and the mailbox opened. Nothing in a mailbox is changed.
 ///
-/// Exit codes: 0 verified, 1 unverified, 2 bad usage.
+/// Exit codes: 0 verified, 1 unverified, 2 bad usage, or no way to the Actor's agent or no right to ask it.
 ///
 /// A password is read from a file or from standard input, never from the command line.
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ impl Probe {
     /// Checks what the flags name, and prints what was found. With --actor `cluster` leads to the Actor, or says why there is no way.
     ///
     /// # Errors
-    /// Flags that make no sense together, a file that cannot be read, an Actor whose agent cannot be asked.
+    /// Flags that make no sense together, a file that cannot be read, an Actor whose agent cannot be asked, or may not be by these rights.
     pub async fn run(self, no_color: bool, cluster: impl AsyncFnOnce() -> Result<Client, String>) -> Result<Exit, Error> {
         let spec = self.spec()?;
         let mut given = Given::default();
@@ -146,7 +146,11 @@ impl Probe {
                 Box::pin(checker.check_mailbox(&target, (protocol, mailbox), &given, adjust)).await
             }
         };
+        let denied = checker.denied();
         checker.end().await;
+        if let (Some(name), Some(denied)) = (&self.actor, denied) {
+            return Err(Error::Usage(format!("--actor {name}: its agent may be given no task: {denied}")));
+        }
         let outcome = Outcome { report, ..Outcome::default() };
         let verified = outcome.verdict() == Some(Verdict::Verified);
         output::print(self.output, &[outcome], no_color)?;

@@ -39,6 +39,13 @@ impl Connect {
         self.namespace.as_deref()
     }
 
+    /// The flags of the cluster as they were given, each behind a blank, for a command line that a person is to run.
+    pub fn cluster(&self) -> String {
+        let kubeconfig = self.kubeconfig.as_ref().map(|file| file.display().to_string());
+        let said = [("--context", self.context.clone()), ("--kubeconfig", kubeconfig)];
+        said.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", word(&value?)))).collect()
+    }
+
     /// A client, and the namespace that is meant. It goes by the proxy that the kubeconfig names, else by that of the environment, as
     /// kubectl does.
     pub async fn client(&self) -> Result<(Client, String), Error> {
@@ -65,6 +72,12 @@ impl Connect {
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         Ok((Client::try_from(config)?, namespace))
     }
+}
+
+/// A text as one word of a shell.
+fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The proxy that a kubeconfig names for the cluster of this context, or of its current one.
@@ -119,6 +132,14 @@ mod tests {
         }
         let error = of_environment(&"https://api.corp.test".parse().unwrap(), "http://me:hunter 2@proxy.test", "").unwrap_err();
         assert!(!error.to_string().contains("hunter"), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_a_person_is_to_run_names_the_cluster_that_was_named() {
+        assert_eq!(Connect::to(Some("mail"), None, None).cluster(), "");
+        let plain = Connect::to(None, Some("arn:aws:eks:eu:1:cluster/a"), Some("/home/me/.kube/config"));
+        assert_eq!(plain.cluster(), " --context arn:aws:eks:eu:1:cluster/a --kubeconfig /home/me/.kube/config");
+        assert_eq!(Connect::to(None, Some("it's a; b"), None).cluster(), r" --context 'it'\''s a; b'");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Connect, Error, Exit, connect::words};
 /// up to the login, and the mailbox opened. Nothing in a mailbox is changed. From this machine, or with --actor from where an Actor's
 /// agent stands.
 ///
-/// Exit codes: 0 verified, 1 unverified, 2 bad usage.
+/// Exit codes: 0 verified, 1 unverified, 2 bad usage, or no way to the Actor's agent or no right to ask it.
 ///
 /// A password is read from a file or from standard input, never from the command line.
 #[derive(Args, Debug)]

@@ -1,12 +1,12 @@
 //! `probe --actor`, of `mailverity` and of the kubectl plugin: a server and a mailbox looked at by an agent elsewhere, asked by a person at
 //! a shell.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    plugin::{Ran as Told, administrator, mail_beside},
+    plugin::{Ran as Told, administrator, mail_as, mail_beside},
     support::{
         cluster::signal,
         command::{Folder, Ran, run_in, start},
@@ -18,15 +18,18 @@ use super::{
 impl Three {
     /// Probes as an administrator would.
     async fn probe(&self, args: &[&str], password: &str) -> Ran {
+        self.probe_as(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap(), args, password).await
+    }
+
+    /// Probes as the person of this kubeconfig.
+    async fn probe_as(&self, kubeconfig: &str, args: &[&str], password: &str) -> Ran {
         let folder = Folder::new();
         let (ca, secret) = (folder.file("ca.pem", self.stack.ca()), folder.file("password", password));
         let ends = ["--ca-file", &ca, "--username", &self.user, "--password-file", &secret, "-o", "json"];
         let args: Vec<String> = ["probe"].iter().chain(args).chain(&ends).map(|arg| (*arg).to_owned()).collect();
         // The test's own proxies and agents go on meanwhile.
-        let run = move || {
-            let kubeconfig = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
-            run_in(&kubeconfig, &args.iter().map(String::as_str).collect::<Vec<_>>(), "")
-        };
+        let kubeconfig = kubeconfig.to_owned();
+        let run = move || run_in(&kubeconfig, &args.iter().map(String::as_str).collect::<Vec<_>>(), "");
         let ran = tokio::task::spawn_blocking(run).await.unwrap();
         drop(folder);
         ran
@@ -38,6 +41,14 @@ impl Three {
         let (ca, secret) = (folder.file("ca.pem", self.stack.ca()), folder.file("password", password));
         let ends = ["--ca-file", &ca, "--username", &self.user, "--password-file", &secret, "-o", "json"];
         mail_beside(&self.cluster, &[&["probe"], args, &ends].concat(), async {}).await.0
+    }
+
+    /// The same as the person of this kubeconfig.
+    fn probe_by_plugin_as(&self, kubeconfig: &str, args: &[&str], password: &str) -> Told {
+        let folder = Folder::new();
+        let (ca, secret) = (folder.file("ca.pem", self.stack.ca()), folder.file("password", password));
+        let ends = ["--ca-file", &ca, "--username", &self.user, "--password-file", &secret, "-o", "json"];
+        mail_as(&self.cluster, Path::new(kubeconfig), &[&["probe"], args, &ends].concat())
     }
 }
 
@@ -128,6 +139,51 @@ async fn the_plugin_probes_by_the_agent_of_the_cluster_that_kubectls_flags_name_
     plugin.arg("__complete").arg("--kubeconfig").arg(administrator()).args(["probe", "--actor", &three.near]);
     let offered = String::from_utf8(plugin.output().unwrap().stdout).unwrap();
     assert!(offered.starts_with(&three.near) && offered.ends_with("\n:4\n"), "{offered}");
+    three.nothing_is_left().await;
+}
+
+/// A person who may look for the Actor and its agent, and may do this beside it in the agent's namespace.
+async fn person(three: &Three, name: &str, rules: Value) -> String {
+    let (cluster, kind) = (&three.cluster, "rbac.authorization.k8s.io");
+    cluster.apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})).await;
+    let subjects = json!([{"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}]);
+    let everywhere = format!("{name}-{}", cluster.namespace);
+    let actors = json!([{"apiGroups": ["mailverity.dev"], "resources": ["actors"], "verbs": ["get"]}]);
+    let mut here = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]}]);
+    here.as_array_mut().unwrap().extend(rules.as_array().unwrap().iter().cloned());
+    for (role, name, namespace, rules) in
+        [("ClusterRole", everywhere.as_str(), None, &actors), ("Role", name, Some(three.near.as_str()), &here)]
+    {
+        let api = format!("{kind}/v1");
+        let metadata = json!({"name": name});
+        cluster.apply_at(&json!({"apiVersion": api, "kind": role, "metadata": metadata, "rules": rules}), namespace).await;
+        let reference = json!({"apiGroup": kind, "kind": role, "name": name});
+        let binding = json!({"apiVersion": api, "kind": format!("{role}Binding"), "metadata": metadata,
+            "roleRef": reference, "subjects": subjects});
+        cluster.apply_at(&binding, namespace).await;
+    }
+    cluster.config_of(name, &cluster.namespace).await.display().to_string()
+}
+
+#[tokio::test]
+async fn a_probe_by_whoever_may_give_an_agent_no_task_is_bad_usage_and_names_the_right() {
+    let three = Three::new("probes-denied").await;
+    let _operator = three.cluster.operator(&["--name", &three.cluster.namespace]).await;
+    let _agent = three.cluster.agent(&three.near, &three.near, &[]).await;
+    let secret = leaks::password("probes-denied");
+    let tasks = json!({"apiGroups": ["mailverity.dev"], "resources": ["actortasks"], "verbs": ["*"]});
+    for (name, rules, right) in [("nothing", json!([]), "actortasks"), ("tasks", json!([tasks]), "secrets")] {
+        let config = person(&three, name, rules).await;
+        let url = format!("imaps://localhost:{}", three.stack.port("IMAPS_PORT"));
+        let said = format!("--actor {}: its agent may be given no task: ", three.near);
+        let words = format!("cannot create resource \"{right}\"");
+        let ran = three.probe_as(&config, &[&url, "--actor", &three.near], &secret).await;
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.contains(&said) && ran.err.contains(&words), "{}", ran.err);
+        let ran = three.probe_by_plugin_as(&config, &[&url, "--actor", &three.near], &secret);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.contains(&said) && ran.err.contains(&words), "{}", ran.err);
+    }
     three.nothing_is_left().await;
 }
 

@@ -4,7 +4,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -59,6 +59,8 @@ pub struct TaskAgent {
     work: Work,
     seed: String,
     given: AtomicU32,
+    /// What the API server said where it lets nobody give it work with our rights.
+    denied: OnceLock<String>,
 }
 
 /// What an agent is given work for.
@@ -95,12 +97,17 @@ impl TaskAgent {
     pub fn new(client: Client, roster: Arc<Roster>, key: &Key, actor: Actor, work: Work) -> Self {
         let name = actor.name_any();
         let seed = key.hash(&[b"task", work.uid.as_bytes(), work.part.as_bytes(), name.as_bytes()]);
-        Self { client, roster, actor, work, seed, given: AtomicU32::new(0) }
+        Self { client, roster, actor, work, seed, given: AtomicU32::new(0), denied: OnceLock::new() }
     }
 
     /// Whom it works for.
     pub(super) fn work(&self) -> &Work {
         &self.work
+    }
+
+    /// Which right is missing to give it work, in the API server's words; none as far as is known.
+    pub fn denied(&self) -> Option<&str> {
+        self.denied.get().map(String::as_str)
     }
 
     /// Why it can be given no work now, if it cannot.
@@ -201,6 +208,9 @@ impl TaskAgent {
     }
 
     fn unmade(&self, error: &ApiError) -> Diagnosis {
+        if error.is_forbidden() {
+            self.denied.get_or_init(|| error.to_string());
+        }
         self.late(&format!("its task could not be written: {error}"))
     }
 }

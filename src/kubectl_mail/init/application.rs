@@ -2,7 +2,7 @@
 //! and Google. Next: `client`, how it proves itself.
 
 use clap::Args;
-use mailverity::api::v1alpha1::{Grant, OAuth2Provider};
+use mailverity::api::v1alpha1::{Cloud, Grant, OAuth2Provider};
 use serde_json::json;
 
 use super::{
@@ -45,7 +45,7 @@ pub struct Application {
     #[arg(long, value_name = "URL")]
     auth_url: Option<String>,
     /// OAuth2 of a provider of your own: a scope; for several repeat it, or use commas.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long)]
     scope: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl Application {
         }
         let (mut steps, mut sign_in) = (Vec::from_iter(step), None);
         if matches!(grant, Grant::DeviceCode | Grant::RefreshToken) {
-            let secret = form.need("--token-secret", self.token_secret.take(), "Secret that keeps the refresh token")?;
+            let secret = form.secret("--token-secret", self.token_secret.take(), "Secret that keeps the refresh token")?;
             fields.push(("tokenSecretName", Some(secret.as_str().into())));
             let has_page = provider != OAuth2Provider::Custom || fields.iter().any(|(name, url)| *name == PAGE && url.is_some());
             match grant {
@@ -104,11 +104,19 @@ impl Application {
         Ok(Answers { grant, fields, steps, sign_in })
     }
 
+    /// Microsoft's cloud. What is answered is as good as a flag: it is asked for once.
+    pub(super) fn cloud(&mut self, form: &Form<'_>) -> Result<Cloud, Error> {
+        let cloud = form.one(self.cloud.take(), "Microsoft's cloud", Cloud::Public, &[Cloud::China, Cloud::USGov])?;
+        self.cloud = Some(format!("{cloud:?}"));
+        Ok(cloud)
+    }
+
     /// What Microsoft's preset leaves open.
     fn of_microsoft(&mut self, form: &mut Form<'_>) -> Result<Vec<Field>, Error> {
         let tenant = form.need("--tenant-id", self.tenant_id.take(), "Directory (tenant ID)")?;
-        let cloud = form.choice(self.cloud.take(), "Microsoft's cloud", &["Public", "China", "USGov"])?;
-        Ok(vec![("tenantID", Some(tenant.into())), ("cloud", cloud.map(Into::into))])
+        let cloud = Some(self.cloud(form)?).filter(|cloud| *cloud != Cloud::default());
+        self.cloud = None;
+        Ok(vec![("tenantID", Some(tenant.into())), ("cloud", cloud.map(|cloud| json!(cloud)))])
     }
 
     /// What a provider without a preset has to be known by.
@@ -123,10 +131,8 @@ impl Application {
             let question = "URL of the page where people consent; empty if the refresh token is had by other ways";
             fields.push((PAGE, form.may(self.auth_url.take(), question)?.map(Into::into)));
         }
-        let scopes = (!self.scope.is_empty()).then(|| std::mem::take(&mut self.scope).join(","));
-        let scopes = form.may(scopes, "Scopes, with commas between; empty for none")?;
-        let scopes = scopes.map(|scopes| json!(scopes.split(',').map(str::trim).collect::<Vec<_>>()));
-        fields.push(("scopes", scopes));
+        let scopes = form.may_words(&std::mem::take(&mut self.scope), "Scopes, with commas between; empty for none")?;
+        fields.push(("scopes", (!scopes.is_empty()).then(|| json!(scopes))));
         Ok(fields)
     }
 

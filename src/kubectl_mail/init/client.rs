@@ -56,7 +56,7 @@ impl Client {
                 ("serviceAccountKeyRef", "Secret with the service account's JSON key, key.json", Step::ServiceAccountKey)
             }
         };
-        let name = form.need("--client-secret", self.held_in.take(), question)?;
+        let name = form.secret("--client-secret", self.held_in.take(), question)?;
         Ok((proof, Some(json!({field: {"name": name}})), Some(step(name))))
     }
 

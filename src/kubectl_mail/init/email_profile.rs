@@ -1,7 +1,7 @@
 //! An `EmailProfile`.
 
 use clap::Args;
-use mailverity::api::v1alpha1::{Grant, MailboxProtocol};
+use mailverity::api::v1alpha1::{Cloud, Grant, MailProvider, MailboxProtocol};
 use serde_json::json;
 
 use super::{
@@ -26,7 +26,8 @@ pub struct Flags {
     /// How the mailbox is read.
     #[arg(long, value_parser = ["IMAP", "POP3", "MicrosoftGraph", "GmailAPI"], ignore_case = true)]
     protocol: Option<String>,
-    /// The name or IP address of the server that has the mailbox; with --login Microsoft365 or Google theirs if absent.
+    /// The name or IP address of the server that has the mailbox; with --login Microsoft365 (of cloud
+    /// Public) or Google theirs if absent.
     #[arg(long)]
     host: Option<String>,
     /// Its port, if not the usual one.
@@ -83,12 +84,17 @@ impl Flags {
     fn by_server(&mut self, form: &mut Form<'_>, address: &str) -> Result<Reached, Error> {
         const HOST: &str = "Name or IP address of the server that has it";
         let way = self.login.way(form)?;
-        let host = match way.servers() {
+        let known = match way.servers() {
+            // What a provider fills in are the servers of this cloud alone.
+            Some(MailProvider::Microsoft365) if self.login.application.cloud(form)? != Cloud::Public => None,
+            servers => servers,
+        };
+        let host = match known {
             None => Some(form.need("--host", self.host.take(), HOST)?),
             Some(provider) => form.may(self.host.take(), &format!("{HOST}; empty for that of {provider:?}"))?,
         };
         // Which is told of by its name alone.
-        let provider = way.servers().filter(|_| host.is_none());
+        let provider = known.filter(|_| host.is_none());
         let server = if let Some(host) = host {
             let security = form.choice(self.security.take(), "Security", &["TLS", "StartTLS", "None"])?;
             let port = form.may(self.port.take(), "Port, if not the usual one (993 or 143, 995 or 110)")?;

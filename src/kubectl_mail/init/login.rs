@@ -58,9 +58,9 @@ impl Login {
     pub(super) fn account(&mut self, form: &mut Form<'_>, way: Way, address: &str, must: bool) -> Result<Account, Error> {
         let Some(provider) = way.provider() else {
             let secret = if must {
-                Some(form.need("--secret", self.secret.take(), "Secret with username and password")?)
+                Some(form.secret("--secret", self.secret.take(), "Secret with username and password")?)
             } else {
-                form.may(self.secret.take(), "Secret with username and password; empty for no login")?
+                form.may_secret("--secret", self.secret.take(), "Secret with username and password; empty for no login")?
             };
             return Ok(secret.map(|name| Account::by_password(&name)).unwrap_or_default());
         };

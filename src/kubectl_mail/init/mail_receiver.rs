@@ -13,7 +13,7 @@ pub struct Flags {
     #[arg(long)]
     name: Option<String>,
     /// A domain that mail is taken for; for several repeat it, or use commas.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long)]
     domain: Vec<String>,
     /// The name that the domains' MX records must name.
     #[arg(long, value_name = "HOST")]
@@ -25,12 +25,11 @@ pub struct Flags {
 
 impl Flags {
     pub(super) fn draft(self, form: &mut Form<'_>) -> Result<Draft, Error> {
-        let given = (!self.domain.is_empty()).then(|| self.domain.join(","));
-        let domains = form.need("--domain", given, "Domains that mail is taken for, with commas between")?;
-        let domains: Vec<&str> = domains.split(',').map(str::trim).collect();
+        let domains = form.words("--domain", &self.domain, "Domains that mail is taken for, with commas between")?;
         let mx = form.may(self.expected_mx, "Name that their MX records must name; empty not to look")?;
-        let certificate = form.may(self.certificate, "Secret with a certificate for STARTTLS; empty for none")?;
-        let name = form.name(self.name, domains.first().copied().unwrap_or_default())?;
+        let certificate =
+            form.may_secret("--certificate", self.certificate, "Secret with a certificate for STARTTLS; empty for none")?;
+        let name = form.name(self.name, domains.first().map_or("", String::as_str))?;
         let spec = block(&[
             ("domains", Some(json!(domains))),
             ("expectedMX", mx.map(Into::into)),

@@ -67,7 +67,7 @@ impl Init {
         let mut form = Form::new(asks);
         let draft = self.kind.draft(&mut form)?;
         form.done()?;
-        out::text(&draft.manifest(connect.named())?)?;
+        out::text(&draft.manifest(connect)?)?;
         Ok(Exit::Good)
     }
 }
@@ -85,15 +85,14 @@ impl Of {
 
 impl Draft {
     /// As YAML, with what else is to be done above it.
-    fn manifest(&self, namespace: Option<&str>) -> Result<String, Error> {
+    fn manifest(&self, connect: &Connect) -> Result<String, Error> {
         let resource = self.kind.resource();
         let mut metadata = json!({"name": self.name});
-        if let Some(namespace) = namespace {
+        if let Some(namespace) = connect.named() {
             metadata["namespace"] = namespace.into();
         }
-        let place = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
         let object = json!({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": self.spec});
-        Ok(step::comments(self, &place) + &serde_yaml::to_string(&object)?)
+        Ok(step::comments(self, connect) + &serde_yaml::to_string(&object)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What else is to be done for a manifest, as comments above it: the Secrets that it names, then what to run. No value of a Secret is asked
 //! for, and none is printed.
 
-use super::Draft;
+use super::{Connect, Draft};
 
 /// Something that has to be there before the object works, by the name of its Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +29,14 @@ pub enum SignIn {
     Code(String),
 }
 
-/// The comments for a draft, in the namespace of `place`: empty, or ` -n NAMESPACE`.
-pub(super) fn comments(draft: &Draft, place: &str) -> String {
-    let mut text: String = draft.steps.iter().map(|step| step.comment(place)).collect();
-    text += "# Then: mailverity check -f THIS.yaml && kubectl apply -f THIS.yaml\n";
+/// The comments for a draft, with the namespace and the cluster that were named in each command. The manifest itself has the namespace.
+pub(super) fn comments(draft: &Draft, connect: &Connect) -> String {
+    let cluster = connect.cluster();
+    let place = connect.named().map(|namespace| format!(" -n {namespace}")).unwrap_or_default() + &cluster;
+    let steps: String = draft.steps.iter().map(|step| step.comment(&place)).collect();
+    let check = format!("# Then: mailverity check -f THIS.yaml && kubectl{cluster} apply -f THIS.yaml\n");
     let target = format!("{}/{}", draft.kind.singular(), draft.name);
-    text + &match &draft.sign_in {
+    let last = match &draft.sign_in {
         None => format!("# And: kubectl mail{place} wait {target}\n"),
         Some(SignIn::Consent(secret)) => {
             let why =
@@ -45,7 +47,8 @@ pub(super) fn comments(draft: &Draft, place: &str) -> String {
             let why = "# And, for a person to sign in with a code; the operator, started with --token-secrets, makes";
             format!("{why} Secret {secret}:\n#   kubectl mail{place} login {target}\n")
         }
-    }
+    };
+    steps + &check + &last
 }
 
 impl Step {
@@ -53,11 +56,11 @@ impl Step {
         let generic = "create secret generic";
         let (what, command) = match self {
             Self::Password(name) => (
-                "The account, with its password in a file, so that no history has it",
+                "The account, with its password in a file, so that no history has it, and no newline at its end (printf %s)",
                 format!("{generic} {name} --from-literal=username=... --from-file=password=..."),
             ),
             Self::ClientSecret(name) => (
-                "The application's client secret, in a file, so that no history has it",
+                "The application's client secret, in a file, so that no history has it, and no newline at its end (printf %s)",
                 format!("{generic} {name} --from-file=clientSecret=..."),
             ),
             Self::Certificate(name) => {
@@ -71,7 +74,7 @@ impl Step {
                 "create serviceaccount mailverity-mail".to_owned(),
             ),
             Self::RefreshToken(name) => (
-                "The refresh token, in a file, so that no history has it",
+                "The refresh token, in a file, so that no history has it, and no newline at its end (printf %s)",
                 format!("{generic} {name} --from-file=refresh_token=..."),
             ),
         };

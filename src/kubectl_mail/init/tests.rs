@@ -18,11 +18,15 @@ fn made(args: &[&str], asks: Option<form::Ask<'_>>) -> Result<Value, String> {
 
 /// The same as it is printed.
 fn text(args: &[&str], asks: Option<form::Ask<'_>>) -> Result<String, String> {
+    text_for(&Connect::to(Some("mail"), None, None), args, asks)
+}
+
+fn text_for(connect: &Connect, args: &[&str], asks: Option<form::Ask<'_>>) -> Result<String, String> {
     let line = Line::try_parse_from([&["init"], args].concat()).map_err(|error| error.to_string())?;
     let mut form = Form::new(asks);
     let draft = line.init.kind.draft(&mut form).map_err(|error| error.to_string())?;
     form.done().map_err(|error| error.to_string())?;
-    draft.manifest(Some("mail")).map_err(|error| error.to_string())
+    draft.manifest(connect).map_err(|error| error.to_string())
 }
 
 const SERVER: &str = "ms --host smtp.a.example --sender alerts@a.example --name relay";
@@ -71,7 +75,7 @@ fn whatever_an_account_is_logged_in_by_the_api_server_takes_the_manifest() {
     ] {
         all.push([&[SERVER, login], rest.as_slice()].concat());
         all.push([&[PROFILE, "--host imap.a.example", login], rest.as_slice()].concat());
-        if login != OWN {
+        if login != OWN && !rest.iter().any(|words| words.contains("--cloud")) {
             all.push([&[PROFILE, "--protocol POP3", login], rest.as_slice()].concat());
         }
     }
@@ -113,6 +117,104 @@ fn an_account_with_oauth2_is_written_as_its_provider_wants_it() {
 }
 
 #[test]
+fn the_servers_of_a_provider_are_left_to_it_only_in_its_public_cloud() {
+    let microsoft = [PROFILE, MICROSOFT, "--client-secret app"];
+    let public = spec(&printed(&[&microsoft[..], &["--cloud public"]].concat()));
+    assert_eq!((&public["provider"], &public["server"]), (&"Microsoft365".into(), &Value::Null));
+    assert_eq!(public["account"]["oauth2"]["cloud"], Value::Null);
+    for cloud in ["China", "USGov"] {
+        let flag = format!("--cloud {cloud}");
+        let words = [&microsoft[..], &[flag.as_str()]].concat();
+        assert_eq!(refused(&words), "there is nobody to ask: say --host");
+        let named = spec(&printed(&[&words[..], &["--host imap.a.example"]].concat()));
+        assert_eq!((&named["provider"], &named["server"]), (&Value::Null, &json!({"host": "imap.a.example"})));
+        assert_eq!(named["account"]["oauth2"]["cloud"], cloud);
+    }
+    // A person is asked for the cloud once, before the host.
+    let asked = std::cell::RefCell::new(Vec::new());
+    let answers = |question: &str, fallback: &str| {
+        asked.borrow_mut().push(question.split([':', ';']).next().unwrap_or_default().to_owned());
+        let answer = match question {
+            question if question.starts_with("Microsoft's cloud") => "usgov",
+            question if question.starts_with("Name or IP address") => "outlook.office365.us",
+            _ => fallback,
+        };
+        Ok(answer.to_owned())
+    };
+    let words: Vec<&str> = microsoft.iter().flat_map(|words| words.split_whitespace()).collect();
+    let profile = made(&words, Some(&answers)).unwrap();
+    assert_eq!(profile["spec"]["server"]["host"], "outlook.office365.us");
+    let first = ["Protocol", "Microsoft's cloud", "Name or IP address of the server that has it"];
+    assert_eq!(asked.borrow()[..3], first);
+    assert_eq!(asked.borrow().iter().filter(|question| *question == first[1]).count(), 1, "{asked:?}");
+}
+
+#[test]
+fn a_secret_in_the_place_of_its_name_is_refused_and_not_shown() {
+    const PASTED: &str = "aB8~Q3v.xYz";
+    let pasted = |flag: &str| format!("{flag} {PASTED}");
+    for (flag, words) in [
+        ("--secret", vec![SERVER]),
+        ("--secret", vec![PROFILE, "--host imap.a.example"]),
+        ("--client-secret", vec![SERVER, MICROSOFT]),
+        ("--client-secret", vec![PROFILE, "--protocol MicrosoftGraph --tenant-id t --client-id c"]),
+        ("--token-secret", vec![SERVER, MICROSOFT, "--grant DeviceCode"]),
+        ("--certificate", vec!["mr --domain in.a.example"]),
+    ] {
+        let said = refused(&[&words[..], &[&pasted(flag)]].concat());
+        assert_eq!(said, format!("{flag} is the name of a Secret; its value is not wanted here"));
+        // At a terminal a flag fails as well, and an answer is asked for again.
+        let tries = std::cell::Cell::new(0);
+        let answers = |question: &str, fallback: &str| {
+            assert!(!question.contains(PASTED));
+            let is_secret = question.lines().last().unwrap_or_default().starts_with("Secret");
+            tries.set(tries.get() + i32::from(is_secret));
+            Ok(match tries.get() {
+                1 if is_secret => PASTED,
+                _ if is_secret => "app",
+                _ => fallback,
+            }
+            .to_owned())
+        };
+        let line: Vec<&str> = words.iter().flat_map(|words| words.split_whitespace()).collect();
+        let printed = text(&line, Some(&answers)).unwrap();
+        assert!(printed.contains("name: app") || printed.contains("tokenSecretName: app"), "{printed}");
+        assert!(tries.get() == 2 && !printed.contains(PASTED), "{printed}");
+        assert!(!text(&[&line[..], &[flag, PASTED]].concat(), Some(&answers)).unwrap_err().contains(PASTED));
+    }
+}
+
+#[test]
+fn commas_and_blanks_between_scopes_and_domains_leave_none_empty() {
+    let own = ["ms", "--host", "a", "--sender", "a@a.example", "--login", "Custom", "--client-id", "c", "--client-secret", "app"];
+    let own = [&own[..], &["--token-url", "https://a.example/token"]].concat();
+    let scopes = |said: &[&str]| {
+        let made = made(&[&own[..], said].concat(), None).unwrap();
+        made["spec"]["auth"]["oauth2"]["scopes"].clone()
+    };
+    assert_eq!(scopes(&["--scope", "a,", "--scope", "b c"]), json!(["a", "b", "c"]));
+    assert_eq!(scopes(&["--scope", " , "]), Value::Null);
+    let receiver = made(&["mr", "--domain", "in.a.example, ,in.b.example"], None).unwrap();
+    assert_eq!(receiver["spec"]["domains"], json!(["in.a.example", "in.b.example"]));
+    assert_eq!(made(&["mr", "--domain", ","], None).unwrap_err(), "there is nobody to ask: say --domain");
+}
+
+#[test]
+fn commands_name_the_cluster_that_was_named() {
+    let connect = Connect::to(Some("mail"), Some("prod eu"), Some("/home/me/prod.yaml"));
+    let words: Vec<&str> = SERVER.split_whitespace().chain(["--secret", "relay"]).collect();
+    let printed = text_for(&connect, &words, None).unwrap();
+    let place = "-n mail --context 'prod eu' --kubeconfig /home/me/prod.yaml";
+    for command in [
+        format!("#   kubectl {place} create secret generic relay "),
+        "&& kubectl --context 'prod eu' --kubeconfig /home/me/prod.yaml apply -f THIS.yaml\n".to_owned(),
+        format!("# And: kubectl mail {place} wait mailserver/relay\n"),
+    ] {
+        assert!(printed.contains(&command), "{command}\n{printed}");
+    }
+}
+
+#[test]
 fn a_mailbox_by_an_api_has_no_server_and_no_account() {
     let graph = spec(&printed(&[PROFILE, "--protocol MicrosoftGraph --tenant-id t --client-id c --client-secret app"]));
     let expected = json!({"address": "box@a.example", "protocol": "MicrosoftGraph",
@@ -135,7 +237,7 @@ fn above_a_manifest_stands_what_else_is_to_be_done() {
     assert_eq!(
         comments(&[SERVER, MICROSOFT, "--client-secret app"]),
         [
-            "# The application's client secret, in a file, so that no history has it:",
+            "# The application's client secret, in a file, so that no history has it, and no newline at its end (printf %s):",
             secret,
             "# And: kubectl mail -n mail wait mailserver/relay"
         ]
@@ -210,6 +312,7 @@ fn each_question_follows_from_the_answers_before_it() {
             question if question.starts_with("Address of the mailbox") => "box@a.example",
             question if question.starts_with("Protocol") => "gmailapi",
             question if question.starts_with("How access tokens are asked for") => "RefreshToken",
+            question if question.starts_with("Secret with") => "app",
             question if fallback.is_empty() => question.split_whitespace().last().unwrap_or_default(),
             _ => fallback,
         };

@@ -2,7 +2,9 @@
 
 use super::{Files, Say, account, address, certificates, named::named, windows};
 use crate::{
-    api::v1alpha1::{EmailProfileSpec, MailServerSpec, MailboxProtocol, ObjectRef, Security, VerificationMode},
+    api::v1alpha1::{
+        Cloud, EmailProfileSpec, MailProvider, MailServerSpec, MailboxProtocol, ObjectRef, Security, VerificationMode,
+    },
     manifest::{Document, Finding, Severity},
 };
 
@@ -27,6 +29,7 @@ impl Profile<'_> {
         address("spec.address", &self.spec.address, &mut say);
         self.shared(files, &mut say);
         self.server(&mut say);
+        self.cloud(&mut say);
         account::user("spec.account", account, &mut say);
         certificates("spec.server.tls", self.spec.server.as_ref().and_then(|server| server.tls.as_ref()), &mut say);
         certificates("spec.outgoing.tls", outgoing.and_then(|outgoing| outgoing.tls.as_ref()), &mut say);
@@ -81,6 +84,19 @@ impl Profile<'_> {
         if security == Security::None {
             let message = format!("the mailbox on {host} is read over the network unencrypted");
             say(Severity::Warning, "spec.server.security", message);
+        }
+    }
+
+    /// Servers of one of Microsoft's clouds, and tokens of another.
+    fn cloud(&self, say: Say) {
+        let oauth2 = self.spec.account.as_ref().and_then(|account| account.oauth2.as_ref());
+        let cloud = oauth2.and_then(|oauth2| oauth2.cloud).unwrap_or_default();
+        let is_filled_in = self.spec.server.is_none() || self.spec.outgoing.is_none();
+        if self.spec.provider == Some(MailProvider::Microsoft365) && cloud != Cloud::Public && is_filled_in {
+            let message = format!(
+                "Microsoft365 fills in servers of cloud Public, which have no use for a token of cloud {cloud:?}: leave provider out, and set server"
+            );
+            say(Severity::Warning, "spec.provider", message);
         }
     }
 
@@ -183,6 +199,22 @@ mod tests {
             "",
             "spec.server.security: the mailbox on imap.b.se is read over the network unencrypted",
         );
+    }
+
+    #[test]
+    fn servers_of_another_cloud_than_the_tokens_are_said() {
+        let microsoft = |start: &str, cloud: &str| {
+            let oauth2 = format!(
+                "oauth2: {{provider: Microsoft365, cloud: {cloud}, grant: ClientCredentials, tenantID: t, clientID: c, client: {{secretRef: {{name: app}}}}}}"
+            );
+            format!("{start}, account: {{type: OAuth2, username: box@b.se, {oauth2}}}")
+        };
+        let sound = "server: {host: imap.b.se}, account: {type: Password, secretRef: {name: s}}";
+        let words = "spec.provider: Microsoft365 fills in servers of cloud Public, which have no use for a token of cloud China";
+        one((sound, &microsoft("provider: Microsoft365", "China")), "", words);
+        one((sound, &microsoft("provider: Microsoft365, server: {host: partner.outlook.cn}", "China")), "", words);
+        none((sound, &microsoft("server: {host: partner.outlook.cn}", "China")), "");
+        none((sound, &microsoft("provider: Microsoft365", "Public")), "");
     }
 
     #[test]

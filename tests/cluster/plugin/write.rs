@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Accounts with access tokens, and mailboxes by the APIs of Microsoft and Google: each way once.
-const BY_TOKEN: [&str; 14] = [
+const BY_TOKEN: [&str; 15] = [
     "ms --host smtp.office365.com --sender a@corp.example --login Microsoft365 --tenant-id t --client-id c --client-secret app",
     "ms --host smtp.office365.com --sender a@corp.example --login Microsoft365 --tenant-id t --client-id c --client-secret app \
      --client Certificate --cloud USGov --test-to b@corp.example",
@@ -29,6 +29,8 @@ const BY_TOKEN: [&str; 14] = [
     "ms --host smtp.corp.example --sender a@corp.example --login Custom --client-id c --token-url https://login.corp.example/token \
      --grant RefreshToken --auth-url https://login.corp.example/auth --token-secret kept --scope mail,offline_access",
     "emp --address box@corp.example --sender relay --login Microsoft365 --tenant-id t --client-id c --grant RefreshToken --token-secret kept",
+    "emp --address box@corp.example --sender relay --host outlook.office365.us --login Microsoft365 --cloud USGov --tenant-id t \
+     --client-id c --client-secret app",
     "emp --address box@corp.example --sender relay --protocol POP3 --login Google --grant RefreshToken --client-id c --client-secret app \
      --token-secret kept",
     "emp --address box@corp.example --sender relay --host imap.corp.example --login Custom --client-id c --client-secret app \
