@@ -433,6 +433,11 @@ fn gets() -> bool {
     std::env::var("MAILVERITY_TEST_SECRETS_ACCESS").is_ok_and(|access| access == "Get")
 }
 
+/// Within how many seconds a changed Secret is noticed and what follows is told, see [`gets`].
+pub fn noticed_within() -> u64 {
+    if gets() { 70 } else { 6 }
+}
+
 /// Whether a condition has this status and reason.
 pub fn is(status: &MailServerStatus, kind: &str, value: &str, reason: &str) -> bool {
     status.conditions.iter().any(|c| c.type_ == kind && c.status == value && c.reason == reason)
