@@ -83,11 +83,10 @@ async fn heard(cluster: &Cluster, user: &str) {
     cluster.condition("relay", "Authenticated", "False", "AuthenticationFailed").await;
 }
 
-async fn resident_after(cluster: &Cluster, operator: &Operator, user: &str, password: &str) -> u64 {
+async fn data_after(cluster: &Cluster, operator: &Operator, user: &str, password: &str) -> u64 {
     heard(cluster, user).await;
     cluster.account("account", user, password).await;
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
-    println!("{} RSS {} anon", operator.resident(), operator.resident_data());
     operator.resident_data()
 }
 
@@ -100,15 +99,15 @@ async fn thousands_of_foreign_secrets_cost_no_memory() {
     let mut operator = cluster.operator_at("info", &[]).await;
     cluster.server("relay", spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()}))).await;
     cluster.condition("relay", "Ready", "True", "Succeeded").await;
-    let before = resident_after(&cluster, &operator, &user, &password).await;
+    let before = data_after(&cluster, &operator, &user, &password).await;
     foreign(&cluster, many, "a").await;
-    let with = resident_after(&cluster, &operator, &user, &password).await;
+    let with = data_after(&cluster, &operator, &user, &password).await;
     foreign(&cluster, many, "b").await;
-    let changed = resident_after(&cluster, &operator, &user, &password).await;
+    let changed = data_after(&cluster, &operator, &user, &password).await;
     operator.kill();
     operator.start();
     cluster.until("leading again", async || operator.leads().await.then_some(())).await;
-    let restarted = resident_after(&cluster, &operator, &user, &password).await;
+    let restarted = data_after(&cluster, &operator, &user, &password).await;
     println!("{before} KiB; {with} with {many} Secrets, {changed} once they have changed, {restarted} after a restart");
     for now in [with, changed, restarted] {
         assert!(now < before + ROOM, "{before} KiB without foreign Secrets, {now} with {many}");
