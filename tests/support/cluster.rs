@@ -604,11 +604,18 @@ impl Operator {
 
     /// An answer of its HTTP server.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.get_with(path, "").await
+    }
+
+    /// The same, asked for with further header lines. A compressed body is not read as what it is.
+    pub async fn get_with(&self, path: &str, headers: &str) -> Option<(u16, String)> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(&self.metrics).await.ok()?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(asked.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.ok()?;
+        let answer = String::from_utf8_lossy(&answer);
         let code = answer.split(' ').nth(1)?.parse().ok()?;
         Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
     }
@@ -635,6 +642,16 @@ impl Operator {
     /// Resident memory in KiB without the program's own pages, of which more come in with each way through it.
     pub fn resident_data(&self) -> u64 {
         self.memory("RssAnon:")
+    }
+
+    /// What [`Self::peak`] tells begins anew.
+    pub fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").unwrap();
+    }
+
+    /// The most resident memory in KiB.
+    pub fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
     }
 
     fn memory(&self, field: &str) -> u64 {

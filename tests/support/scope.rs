@@ -43,7 +43,7 @@ impl Drop for Own {
 /// The control plane of the test that asks. All namespaces of a test are in one.
 pub async fn own() -> Arc<Own> {
     type Slot = Arc<tokio::sync::Mutex<Weak<Own>>>;
-    static ALL: LazyLock<Mutex<HashMap<String, Slot>>> = LazyLock::default();
+    static ALL: LazyLock<Mutex<HashMap<String, Slot>>> = LazyLock::new(Mutex::default);
     // The test harness names the threads of tests after them.
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     let slot = Arc::clone(ALL.lock().unwrap().entry(test).or_default());
