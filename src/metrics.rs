@@ -7,6 +7,7 @@ mod objects;
 
 use std::{
     fmt,
+    io::{self, Write as _},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -148,6 +149,21 @@ impl Default for Metrics {
     }
 }
 
+/// Bytes are written where formatting wants text, and why they could not be.
+struct Text<W: io::Write> {
+    to: io::BufWriter<W>,
+    failed: Option<io::Error>,
+}
+
+impl<W: io::Write> fmt::Write for Text<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.to.write_all(text.as_bytes()).map_err(|error| {
+            self.failed = Some(error);
+            fmt::Error
+        })
+    }
+}
+
 impl Metrics {
     /// Those of a receiver: what became of what came in, and nothing else.
     #[must_use]
@@ -157,14 +173,24 @@ impl Metrics {
         Self(Arc::new(Inner { registry, ..Inner::default() }))
     }
 
-    /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
+    /// Writes the text that Prometheus scrapes (`OpenMetrics` 1.0).
     ///
     /// # Errors
-    /// Never in practice: writing to a string does not fail.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.0.registry)?;
-        Ok(text)
+    /// Where `to` cannot be written to.
+    pub fn write(&self, to: impl io::Write) -> io::Result<()> {
+        let mut text = Text { to: io::BufWriter::new(to), failed: None };
+        match prometheus_client::encoding::text::encode(&mut text, &self.0.registry) {
+            Ok(()) => text.to.flush(),
+            Err(error) => Err(text.failed.unwrap_or_else(|| io::Error::other(error))),
+        }
+    }
+
+    /// All of it, for tests.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> String {
+        let mut text = Vec::new();
+        self.write(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
     }
 
     /// What gauges about objects are made from, for as long as it lives; what stood there before is replaced.
@@ -270,11 +296,11 @@ mod tests {
         metrics.checked("MailServer", &name, &[record], Some(Reason::DNSLookupFailed));
         let failures =
             r#"mailverity_check_failures_total{kind="MailServer",reason="DNSLookupFailed",namespace="shop",name="relay"} 1"#;
-        let text = metrics.encode().unwrap();
+        let text = metrics.text();
         assert!(text.contains(failures), "{text}");
         assert!(text.contains(r#"mailverity_check_stage_duration_seconds_count{stage="DNS"} 1"#), "{text}");
         metrics.forget("MailServer", &name);
-        assert!(!metrics.encode().unwrap().contains("relay"));
+        assert!(!metrics.text().contains("relay"));
     }
 
     #[test]
@@ -287,7 +313,7 @@ mod tests {
         metrics.round_trip(Duration::from_millis(1200));
         metrics.bounced();
         metrics.leads("mailverity", true);
-        let text = metrics.encode().unwrap();
+        let text = metrics.text();
         for start in [
             r#"controller_runtime_reconcile_total{controller="mailserver",result="error"} 1"#,
             r#"controller_runtime_reconcile_errors_total{controller="mailserver"} 1"#,
@@ -302,6 +328,6 @@ mod tests {
             assert!(text.lines().any(|l| l == start), "{start} in\n{text}");
         }
         drop(under_way);
-        assert!(metrics.encode().unwrap().contains(r#"active_workers{controller="mailserver"} 0"#));
+        assert!(metrics.text().contains(r#"active_workers{controller="mailserver"} 0"#));
     }
 }

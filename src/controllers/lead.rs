@@ -80,7 +80,9 @@ pub async fn lead(kinds: &[Entry], ground: Ground, stop: Stop) {
         () = end => {}
     }
     for kind in kinds {
-        term.ground.health.done(&first_list(kind.kind));
+        for waited in [first_list(kind.kind), definition(kind.kind)] {
+            term.ground.health.done(&waited);
+        }
     }
 }
 

@@ -466,7 +466,7 @@ pub(super) mod tests {
         assert_eq!(profiles.heard(), ["changed MailServer mail/one"], "who is gone has changed");
         let objects: Arc<dyn Objects> = Arc::<Term>::clone(&term);
         term.ground.metrics.observe(Arc::downgrade(&objects));
-        let text = term.ground.metrics.encode().unwrap();
+        let text = term.ground.metrics.text();
         assert_eq!(text.matches("\nmailverity_budget_remaining{").count(), 1, "{text}");
         for kind in ["MailServer", "EmailProfile"] {
             assert!(text.contains(&format!("not_after_seconds{{kind=\"{kind}\"")), "{text}");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// The API server's addresses as this process knows them: of the URL that the client uses, and of the Service in whose
 /// cluster it runs (`service`, the variable `KUBERNETES_SERVICE_HOST`). A name that does not resolve gives none.
-pub async fn api_server(url: &axum::http::Uri, service: Option<&str>) -> Vec<IpAddr> {
+pub async fn api_server(url: &hyper::Uri, service: Option<&str>) -> Vec<IpAddr> {
     let mut found = Vec::new();
     for host in url.host().into_iter().chain(service) {
         let host = host.trim_start_matches('[').trim_end_matches(']');

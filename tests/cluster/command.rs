@@ -27,7 +27,7 @@ fn check(kubeconfig: &str, manifests: &str) -> Ran {
 async fn secrets_and_bundles_that_are_not_in_the_files_come_from_the_current_cluster() {
     let (stack, cluster) = (Stack::get(), Cluster::new("from-cluster").await);
     let user = account(&cluster, &stack, "from-cluster").await;
-    let kubeconfig = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
+    let kubeconfig = cluster.kubeconfig();
     let server = server(&cluster, &spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()})));
     let ran = check(&kubeconfig, &server);
     assert_eq!((ran.code, &ran.lines()[0]["result"]), (0, &"Verified".into()), "{}{}", ran.out, ran.err);
@@ -49,7 +49,7 @@ async fn secrets_and_bundles_that_are_not_in_the_files_come_from_the_current_clu
 async fn a_person_without_the_right_to_read_secrets_is_told_so() {
     let (stack, cluster) = (Stack::get(), Cluster::new("no-right").await);
     account(&cluster, &stack, "no-right").await;
-    let text = std::fs::read_to_string(std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).unwrap();
+    let text = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
     let mut config: Value = serde_yaml::from_str(&text).unwrap();
     let server = server(&cluster, &spec(&stack, "SUBMISSION_PORT", "StartTLS", json!({"auth": auth()})));
     let folder = Folder::new();
@@ -75,7 +75,7 @@ async fn without_a_cluster_there_is_a_word_and_no_check() {
 async fn a_profile_of_the_files_sends_through_a_server_of_the_cluster_whatever_its_status_says() {
     let (stack, cluster) = (Stack::get(), Cluster::new("profile-here").await);
     let user = account(&cluster, &stack, "profile-here").await;
-    let kubeconfig = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
+    let kubeconfig = cluster.kubeconfig();
     let meta = json!({"name": "box", "namespace": cluster.namespace});
     let profile = json!({"apiVersion": "mailverity.dev/v1alpha1", "kind": "EmailProfile", "metadata": meta,
         "spec": mailbox(&stack, &user, json!({}))})

@@ -67,7 +67,7 @@ impl World {
 
     fn login_with(&self, env: &[(&str, &str)], args: &[&str]) -> Login {
         let args = [&["login", "--timeout", "2m", "--token-ca-file", self.identity.var("CA_FILE")], args].concat();
-        let mut command = command(&self.cluster, &administrator(), &args);
+        let mut command = command(&self.cluster, &administrator(&self.cluster), &args);
         command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -236,7 +236,7 @@ async fn without_a_consent_nothing_is_kept_and_the_providers_words_are_told() {
     assert_eq!(out.lines().last(), Some(told), "{out}");
     assert_eq!(world.kept().await, None);
 
-    let ran = world.as_somebody(&administrator(), &["ms/relay", "--timeout", "1s"]);
+    let ran = world.as_somebody(&administrator(&world.cluster), &["ms/relay", "--timeout", "1s"]);
     assert_eq!((ran.code, ran.out.lines().last()), (1, Some("MailServer relay: nobody has consented yet")), "{}", ran.err);
     assert_eq!(world.kept().await, None);
 }
@@ -269,10 +269,10 @@ async fn nobody_is_asked_to_consent_where_nothing_could_come_of_it() {
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
         ran.err
     };
-    let err = refused(&administrator(), "ms/elsewhere");
+    let err = refused(&administrator(&world.cluster), "ms/elsewhere");
     let place = format!("127.0.0.1:{}", world.identity.var("PORT"));
     assert!(err.contains(&format!("would be shown to {place}: if that is right, say --allowed-token-hosts {place}")), "{err}");
-    let err = refused(&administrator(), "ms/pageless");
+    let err = refused(&administrator(&world.cluster), "ms/pageless");
     assert!(err.contains("provider Custom needs oauth2.authURL"), "{err}");
     // The role for our kinds alone reads no Secret, and writes none.
     let err = refused(&user(&world.cluster, "mail-edit").await, "ms/relay");
@@ -280,7 +280,7 @@ async fn nobody_is_asked_to_consent_where_nothing_could_come_of_it() {
     let sealed = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "consent"}, "immutable": true,
         "stringData": {"refresh_token": "over"}});
     world.cluster.apply(sealed).await;
-    let err = refused(&administrator(), "ms/relay");
+    let err = refused(&administrator(&world.cluster), "ms/relay");
     assert!(err.contains("cannot be written: ") && err.contains("immutable"), "{err}");
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
     api::{DeleteParams, ListParams},
@@ -36,8 +36,8 @@ use super::{
 
 const RUN: &str = "X-Mailverity-Run";
 
-/// A role of the product, without what `drop` names.
-fn role_without(drop: &str) -> Value {
+/// The rules of the product's role, without what `drop` names.
+fn rules_without(drop: &str) -> Value {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/operator/30-clusterrole.yaml");
     let text = std::fs::read_to_string(file).unwrap();
     let mut role: Value = serde_yaml::from_str(text.split("\n---\n").next().unwrap()).unwrap();
@@ -45,7 +45,7 @@ fn role_without(drop: &str) -> Value {
         rule["resources"].as_array_mut().unwrap().retain(|resource| resource != drop);
     }
     role["rules"].as_array_mut().unwrap().retain(|rule| !rule["resources"].as_array().unwrap().is_empty());
-    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "narrow"}, "rules": role["rules"]})
+    role["rules"].take()
 }
 
 fn binding(role: &str, namespace: &str) -> Value {
@@ -56,10 +56,7 @@ fn binding(role: &str, namespace: &str) -> Value {
 
 /// Takes a right away from the operator: one such as `get` on `secrets`, or `patch` on `mailservers/status` in `mailverity.dev`.
 async fn take_away(cluster: &Cluster, verb: &str, resource: &str, group: &str) {
-    cluster.apply(role_without(resource)).await;
-    cluster.apply(binding("narrow", &cluster.namespace)).await;
-    let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    bindings.delete("cluster-mailverity", &DeleteParams::default()).await.unwrap();
+    cluster.bind_instead("mailverity", &rules_without(resource)).await;
     let account = format!("system:serviceaccount:{}:mailverity", cluster.namespace);
     let (what, part) = resource.split_once('/').map_or((resource, String::new()), |(what, part)| (what, format!("/{part}")));
     let what = if group.is_empty() { resource.to_owned() } else { format!("{what}.{group}{part}") };

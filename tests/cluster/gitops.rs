@@ -31,7 +31,7 @@ impl Cluster {
     fn kubectl_with(&self, args: &[&str], manifests: &str) -> (Option<i32>, String) {
         let env = |name| std::env::var(name).unwrap();
         let mut child = Command::new(env("MAILVERITY_TEST_KUBECTL"))
-            .args(["--kubeconfig", &env("MAILVERITY_TEST_KUBECONFIG"), "-n", &self.namespace])
+            .args(["--kubeconfig", &self.kubeconfig(), "-n", &self.namespace])
             .args(args)
             .args(["--server-side", "--field-manager", MANAGER, "-f", "-"])
             .stdin(Stdio::piped())
@@ -88,7 +88,7 @@ impl Watches {
         let watch = |name: &String| {
             let file = fs::File::create(cluster.dir().join(name.replace('/', "-"))).unwrap();
             let child = Command::new(env("MAILVERITY_TEST_KUBECTL"))
-                .args(["--kubeconfig", &env("MAILVERITY_TEST_KUBECONFIG"), "-n", &cluster.namespace])
+                .args(["--kubeconfig", &cluster.kubeconfig(), "-n", &cluster.namespace])
                 .args(["get", name, "--watch", "-o", "json"])
                 .stdout(file)
                 .spawn();

@@ -80,7 +80,7 @@ impl World {
         let users = many_mailboxes(&cluster, &stack, "leaders", objects + 1).await;
         let (mut operators, lease) = (Vec::new(), format!("{}s", LEASE.as_secs()));
         for _ in 0..3 {
-            let api = ApiProxy::to(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).await;
+            let api = ApiProxy::to(&cluster.kubeconfig()).await;
             let flags = [
                 ["--lease-duration", &lease],
                 ["--max-messages-per-recipient-per-hour", "10000"],

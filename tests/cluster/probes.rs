@@ -18,7 +18,7 @@ use super::{
 impl Three {
     /// Probes as an administrator would.
     async fn probe(&self, args: &[&str], password: &str) -> Ran {
-        self.probe_as(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap(), args, password).await
+        self.probe_as(&self.cluster.kubeconfig(), args, password).await
     }
 
     /// Probes as the person of this kubeconfig.
@@ -136,7 +136,7 @@ async fn the_plugin_probes_by_the_agent_of_the_cluster_that_kubectls_flags_name_
 
     // At the TAB key.
     let mut plugin = Command::new(env!("CARGO_BIN_EXE_kubectl-mail"));
-    plugin.arg("__complete").arg("--kubeconfig").arg(administrator()).args(["probe", "--actor", &three.near]);
+    plugin.arg("__complete").arg("--kubeconfig").arg(administrator(&three.cluster)).args(["probe", "--actor", &three.near]);
     let offered = String::from_utf8(plugin.output().unwrap().stdout).unwrap();
     assert!(offered.starts_with(&three.near) && offered.ends_with("\n:4\n"), "{offered}");
     three.nothing_is_left().await;
@@ -195,7 +195,7 @@ async fn a_probe_that_is_interrupted_takes_its_task_and_its_secret_back() {
     // It takes connections, and never says a word.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://localhost:{}", silent.local_addr().unwrap().port());
-    let kubeconfig = std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap();
+    let kubeconfig = three.cluster.kubeconfig();
     let mut probe = start(&["probe", &url, "--actor", &three.near, "--timeout", "5m"], &kubeconfig);
     let given = async || (!three.cluster.left_for_agents(&three.near).await.is_empty()).then_some(());
     three.cluster.until("the agent has a task", given).await;

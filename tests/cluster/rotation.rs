@@ -182,7 +182,7 @@ const POINTS: [(&str, Hold, bool); 3] =
 /// Kills the operator at each of them, with a provider that ends the grant where a refresh token is shown twice, or does not.
 async fn killed_at_named_points(client: &str, ends: bool) {
     let world = World::new("rotation-kills", client).await;
-    let api = ApiProxy::to(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).await;
+    let api = ApiProxy::to(&world.cluster.kubeconfig()).await;
     let mut operator = world.operator_behind(&api).await;
     world.cluster.server("relay", world.spec()).await;
     world.cluster.status_when("relay", "verified", is_verified).await;

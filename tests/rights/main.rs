@@ -161,7 +161,10 @@ fn each_right_that_a_role_gives_is_used() {
         requests.iter().any(|request| !request.forbidden && right.is_for(request, namespaces))
     };
     println!("{} rules with {} rights, {} requests", rules, rights.len(), requests.len());
-    let idle: Vec<_> = rights.iter().filter(|right| !is_used(right)).map(Right::told).collect();
+    // Nobody is bound to that role where Secrets are looked at rather than watched.
+    let gets = std::env::var("MAILVERITY_TEST_SECRETS_ACCESS").is_ok_and(|access| access == "Get");
+    let counts = |right: &&Right| !(gets && right.role == "mailverity-watch");
+    let idle: Vec<_> = rights.iter().filter(counts).filter(|right| !is_used(right)).map(Right::told).collect();
     assert_eq!(idle, BY_ADMISSION, "no test of the cluster has used these rights");
 }
 

@@ -56,6 +56,8 @@ struct Row {
     /// What the same writes alone take.
     writes_alone: f64,
     resident: u64,
+    /// The most while two Prometheus servers scrape at the same time.
+    scraped: u64,
     resident_restarted: u64,
     follower: u64,
     ready: f64,
@@ -205,6 +207,15 @@ async fn leads_after(cluster: &Cluster, operator: &Operator) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
+/// The most memory in KiB while two Prometheus servers scrape at the same time.
+async fn scraped(operator: &Operator) -> u64 {
+    operator.forget_peak();
+    let scrape = || operator.get_with("/metrics", "Accept-Encoding: gzip\r\n");
+    let (first, second) = tokio::join!(scrape(), scrape());
+    assert!(first.is_some() && second.is_some());
+    operator.peak()
+}
+
 async fn measure(all: usize) -> Row {
     let size = Size::of(all);
     let (stack, cluster) = (Stack::get(), Cluster::new(&format!("fleet-{all}")).await);
@@ -234,6 +245,7 @@ async fn measure(all: usize) -> Row {
     let more = fleet.cluster.writes().len() - quiet;
     assert_eq!(more, 0, "writes though nothing was due");
     row.resident = operator.resident();
+    row.scraped = scraped(&operator).await;
 
     operator.kill();
     operator.start();
@@ -258,20 +270,21 @@ async fn measure(all: usize) -> Row {
 
 fn print(rows: &[Row]) {
     println!(
-        "| objects | first pass | writes | the same writes alone | ratio | resident | after a restart | as follower | ready | leads after a kill |"
+        "| objects | first pass | writes | the same writes alone | ratio | resident | while two scrape | after a restart | as follower | ready | leads after a kill |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     #[allow(clippy::cast_precision_loss)] // for people
     let mib = |kib: u64| kib as f64 / 1024.0;
     for row in rows {
         println!(
-            "| {} | {:.1} s | {} | {:.1} s | {:.2} | {:.1} MiB | {:.1} MiB | {:.1} MiB | {:.2} s | {:.1} s |",
+            "| {} | {:.1} s | {} | {:.1} s | {:.2} | {:.1} MiB | {:.1} MiB | {:.1} MiB | {:.1} MiB | {:.2} s | {:.1} s |",
             row.objects,
             row.first_pass,
             row.writes,
             row.writes_alone,
             row.first_pass / row.writes_alone,
             mib(row.resident),
+            mib(row.scraped),
             mib(row.resident_restarted),
             mib(row.follower),
             row.ready,
@@ -287,5 +300,11 @@ async fn a_fleet_is_verified_and_then_costs_nothing_also_after_a_restart_and_a_f
     for size in sizes.split(',') {
         rows.push(measure(size.parse().unwrap()).await);
         print(&rows);
+    }
+    for row in rows {
+        let ratio = row.first_pass / row.writes_alone;
+        assert!(ratio <= 1.3, "{} objects: a pass of {ratio:.2} times its writes", row.objects);
+        assert!(row.resident < 80 * 1024, "{} objects: {} KiB", row.objects, row.resident);
+        assert!(row.ready < 3.0 && row.failover < 15.0, "{} objects: {} s and {} s", row.objects, row.ready, row.failover);
     }
 }

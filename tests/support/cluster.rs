@@ -4,7 +4,10 @@ use std::{
     fs,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,6 +15,7 @@ use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{ConfigMap, Namespace, Secret, ServiceAccount},
     events::v1::Event,
+    rbac::v1::{ClusterRoleBinding, RoleBinding},
 };
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -22,7 +26,11 @@ use kube::{
 use mailverity::api::v1alpha1::{EmailProfile, MailServer, MailServerStatus};
 use serde_json::{Value, json};
 
-use super::{api::ApiProxy, leaks};
+use super::{
+    api::ApiProxy,
+    leaks,
+    scope::{self, Own},
+};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -39,12 +47,16 @@ pub struct Cluster {
     pub client: Client,
     pub namespace: String,
     plane: PathBuf,
+    /// Up as long as anything of its test is.
+    own: Option<Arc<Own>>,
 }
 
 impl Cluster {
     /// Makes a namespace, and the kinds where they are not there yet.
     pub async fn new(test: &str) -> Self {
-        let cluster = Self::bare(env("MAILVERITY_TEST_CONTROLPLANE").into(), test).await;
+        let own = if scope::is_cluster() { Some(scope::own().await) } else { None };
+        let plane = own.as_ref().map_or_else(|| env("MAILVERITY_TEST_CONTROLPLANE").into(), |own| own.dir());
+        let cluster = Self { own, ..Self::bare(plane, test).await };
         cluster.kinds().await;
         cluster
     }
@@ -58,7 +70,7 @@ impl Cluster {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace =
             format!("t-{}-{}-{number}", test.replace('_', "-").chars().take(30).collect::<String>(), std::process::id());
-        let cluster = Self { client, namespace, plane };
+        let cluster = Self { client, namespace, plane, own: None };
         let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}});
         Api::<Namespace>::all(cluster.client.clone())
             .create(&PostParams::default(), &serde_json::from_value(made).unwrap())
@@ -70,6 +82,11 @@ impl Cluster {
     /// The folder of the API server.
     pub fn plane(&self) -> &std::path::Path {
         &self.plane
+    }
+
+    /// The path of an administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> String {
+        self.plane.join("kubeconfig").display().to_string()
     }
 
     /// Installs the kinds.
@@ -261,8 +278,11 @@ impl Cluster {
         path
     }
 
-    /// Gives this namespace's operator the product's rights in another namespace, too.
-    pub async fn lend_operator_to(&self, other: &Self) {
+    /// An operator for this namespace and another one.
+    pub async fn operator_for_both(&self, other: &Self) -> Operator {
+        if scope::is_cluster() {
+            return self.operator(&[]).await;
+        }
         for role in ["mailverity", "mailverity-watch"].iter().filter(|role| !gets() || !role.contains("watch")) {
             let subject = json!({"kind": "ServiceAccount", "name": "mailverity", "namespace": self.namespace});
             other
@@ -270,6 +290,27 @@ impl Cluster {
                     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
                     "subjects": [subject]}))
                 .await;
+        }
+        self.operator(&["--namespaces", &other.namespace]).await
+    }
+
+    /// Takes from the operator the binding of a cluster role of the product, and gives it a role with these rules instead.
+    pub async fn bind_instead(&self, role: &str, rules: &Value) {
+        let (kind, binding, place, old) = if scope::is_cluster() {
+            ("ClusterRole", "ClusterRoleBinding", None, format!("{role}-{}", self.namespace))
+        } else {
+            ("Role", "RoleBinding", Some(self.namespace.as_str()), format!("cluster-{role}"))
+        };
+        let (version, meta) = ("rbac.authorization.k8s.io/v1", json!({"name": format!("narrow-{}", self.namespace)}));
+        self.apply_at(&json!({"apiVersion": version, "kind": kind, "metadata": meta, "rules": rules}), place).await;
+        let bound = json!({"apiVersion": version, "kind": binding, "metadata": meta,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": meta["name"]},
+            "subjects": [{"kind": "ServiceAccount", "name": "mailverity", "namespace": self.namespace}]});
+        self.apply_at(&bound, place).await;
+        let params = DeleteParams::default();
+        match place {
+            Some(place) => drop(Api::<RoleBinding>::namespaced(self.client.clone(), place).delete(&old, &params).await.unwrap()),
+            None => drop(Api::<ClusterRoleBinding>::all(self.client.clone()).delete(&old, &params).await.unwrap()),
         }
     }
 
@@ -279,7 +320,7 @@ impl Cluster {
         Api::<Namespace>::all(self.client.clone()).patch(&self.namespace, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// The product's own rights, narrowed from the cluster to this namespace.
+    /// The product's own rights, narrowed from the cluster to this namespace where operators work for one namespace.
     pub(super) async fn right(&self, mut doc: Value) {
         match doc["kind"].as_str().unwrap_or_default() {
             "ServiceAccount" | "Role" => {
@@ -293,8 +334,8 @@ impl Cluster {
             }
             "ClusterRole" => return self.apply_at(&doc, None).await,
             // Actors belong to no namespace: each test's operator may read them all.
-            "ClusterRoleBinding" if doc["metadata"]["name"] == "mailverity-actors" => {
-                doc["metadata"]["name"] = json!(format!("mailverity-actors-{}", self.namespace));
+            "ClusterRoleBinding" if scope::is_cluster() || doc["metadata"]["name"] == "mailverity-actors" => {
+                doc["metadata"]["name"] = json!(format!("{}-{}", doc["metadata"]["name"].as_str().unwrap(), self.namespace));
                 doc["subjects"][0]["namespace"] = json!(self.namespace);
                 return self.apply_at(&doc, None).await;
             }
@@ -316,7 +357,7 @@ impl Cluster {
     /// What kubectl prints, in this namespace.
     pub fn kubectl(&self, args: &[&str]) -> String {
         let mut command = Command::new(env("MAILVERITY_TEST_KUBECTL"));
-        command.args(["--kubeconfig", &env("MAILVERITY_TEST_KUBECONFIG"), "-n", &self.namespace]).args(args);
+        command.args(["--kubeconfig", &self.kubeconfig(), "-n", &self.namespace]).args(args);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -329,7 +370,7 @@ impl Cluster {
         dir
     }
 
-    /// Starts an operator for this namespace, with its real rights, at trace level.
+    /// Starts an operator for this namespace, or for this cluster, with its real rights, at trace level.
     pub async fn operator(&self, flags: &[&str]) -> Operator {
         self.operator_at("trace", flags).await
     }
@@ -374,8 +415,9 @@ impl Cluster {
         operator
     }
 
-    fn scope<'a>(&'a self, level: &'a str) -> [&'a str; 6] {
-        ["--namespaces", &self.namespace, "--operator-namespace", &self.namespace, "--log-level", level]
+    fn scope<'a>(&'a self, level: &'a str) -> Vec<&'a str> {
+        let namespaces: &[&str] = if scope::is_cluster() { &[] } else { &["--namespaces", &self.namespace] };
+        [namespaces, &["--operator-namespace", &self.namespace, "--log-level", level]].concat()
     }
 
     fn unstarted(&self, scope: &[&str], flags: &[&str], kubeconfig: PathBuf) -> Operator {
@@ -562,11 +604,18 @@ impl Operator {
 
     /// An answer of its HTTP server.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.get_with(path, "").await
+    }
+
+    /// The same, asked for with further header lines. A compressed body is not read as what it is.
+    pub async fn get_with(&self, path: &str, headers: &str) -> Option<(u16, String)> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(&self.metrics).await.ok()?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(asked.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.ok()?;
+        let answer = String::from_utf8_lossy(&answer);
         let code = answer.split(' ').nth(1)?.parse().ok()?;
         Some((code, answer.split_once("\r\n\r\n")?.1.to_owned()))
     }
@@ -593,6 +642,16 @@ impl Operator {
     /// Resident memory in KiB without the program's own pages, of which more come in with each way through it.
     pub fn resident_data(&self) -> u64 {
         self.memory("RssAnon:")
+    }
+
+    /// What [`Self::peak`] tells begins anew.
+    pub fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").unwrap();
+    }
+
+    /// The most resident memory in KiB.
+    pub fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
     }
 
     fn memory(&self, field: &str) -> u64 {

@@ -22,4 +22,5 @@ pub mod profiles;
 pub mod prometheus;
 pub mod receivers;
 pub mod references;
+pub mod scope;
 pub mod stack;

@@ -22,7 +22,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::cluster::{Cluster, Operator, documents, free_port, root};
+use super::{
+    cluster::{Cluster, Operator, documents, free_port, root},
+    scope,
+};
 
 /// The receivers of one test: their namespace and their port.
 pub struct Receivers {
@@ -50,6 +53,10 @@ impl Cluster {
                     self.apply_at(&doc, None).await;
                 }
                 "ClusterRole" => self.apply_at(&doc, None).await,
+                "ClusterRoleBinding" if scope::is_cluster() => {
+                    doc["metadata"]["name"] = json!(namespace);
+                    self.apply_at(&doc, None).await;
+                }
                 "ClusterRoleBinding" => {
                     doc["kind"] = json!("RoleBinding");
                     self.apply_at(&doc, Some(&self.namespace)).await;
@@ -179,11 +186,11 @@ impl Receivers {
 
     fn start_by(&self, cluster: &Cluster, pod: &str, ip: &str, kubeconfig: PathBuf, flags: &[&str]) -> Operator {
         let (listen, metrics) = (format!("{ip}:{}", self.port), format!("127.0.0.1:{}", free_port()));
-        let fixed =
-            ["receiver", "--listen", &listen, "--namespaces", &cluster.namespace, "--receiver-namespace", &self.namespace];
+        let namespaces: &[&str] = if scope::is_cluster() { &[] } else { &["--namespaces", &cluster.namespace] };
+        let fixed = ["receiver", "--listen", &listen, "--receiver-namespace", &self.namespace];
         let more = ["--operator-namespace", &cluster.namespace, "--metrics-address", &metrics, "--grace", "2s"];
         let level: &[&str] = if flags.contains(&"--log-level") { &[] } else { &["--log-level", "trace"] };
-        let args = fixed.iter().chain(&more).chain(level).chain(flags).map(|arg| (*arg).to_owned()).collect();
+        let args = fixed.iter().chain(namespaces).chain(&more).chain(level).chain(flags).map(|arg| (*arg).to_owned()).collect();
         let log = cluster.dir().join(format!("receiver-{pod}.log"));
         Operator::receiver(pod, args, metrics, kubeconfig, log)
     }

@@ -44,13 +44,13 @@ pub fn command(cluster: &Cluster, config: &Path, args: &[&str]) -> Command {
     command
 }
 
-pub fn administrator() -> PathBuf {
-    std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap().into()
+pub fn administrator(cluster: &Cluster) -> PathBuf {
+    cluster.kubeconfig().into()
 }
 
 /// Runs it as administrator.
 pub fn mail(cluster: &Cluster, args: &[&str]) -> Ran {
-    mail_as(cluster, &administrator(), args)
+    mail_as(cluster, &administrator(cluster), args)
 }
 
 /// Runs it as somebody, to its end.
@@ -60,7 +60,7 @@ pub fn mail_as(cluster: &Cluster, who: &Path, args: &[&str]) -> Ran {
 
 /// Runs it as administrator, while something else goes on.
 pub async fn mail_beside<T>(cluster: &Cluster, args: &[&str], meanwhile: impl Future<Output = T>) -> (Ran, T) {
-    let mut command = command(cluster, &administrator(), args);
+    let mut command = command(cluster, &administrator(cluster), args);
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
     let (ran, value) = tokio::join!(ran, meanwhile);
     (read(ran.unwrap()), value)

@@ -154,7 +154,7 @@ async fn each_change_is_a_line_until_nobody_reads_any_more() {
 #[tokio::test]
 async fn the_api_server_is_reached_by_the_proxy_that_the_kubeconfig_names() {
     let (cluster, proxy) = (Cluster::new("plugin-proxy").await, Connect::start().await);
-    let config = fs::read_to_string(administrator()).unwrap();
+    let config = fs::read_to_string(administrator(&cluster)).unwrap();
     let config = config.replace("cluster: {server:", &format!("cluster: {{proxy-url: \"{}\", server:", proxy.url()));
     let (file, dir) = (cluster.dir().join("proxied"), cluster.dir());
     fs::create_dir_all(dir).unwrap();

@@ -54,7 +54,7 @@ async fn killed_at_any_point_of_a_probe_it_never_sends_twice_and_no_answer_is_lo
     ];
     let (stack, cluster) = (Stack::get(), Cluster::new("rtp-kills").await);
     let mail = Proxy::to(stack.port("PLAIN_PORT")).await;
-    let api = ApiProxy::to(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).await;
+    let api = ApiProxy::to(&cluster.kubeconfig()).await;
     let flags = ["--max-checks-per-host", "8", "--max-messages-per-recipient-per-hour", "1000"];
     let mut operator = cluster.operator_behind(&api, &flags).await;
     mailbox_behind(&cluster, &stack, mail.port, "rtp-kills").await;

@@ -100,7 +100,7 @@ async fn killed_at_points(test: &str, way: impl FnOnce(&Stack) -> Way) {
     let way = way(&stack);
     way.prepare(&cluster, &users).await;
     let mail = Proxy::to(stack.port("PLAIN_PORT")).await;
-    let api = ApiProxy::to(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).await;
+    let api = ApiProxy::to(&cluster.kubeconfig()).await;
     let flags = way.flags();
     let flags: Vec<&str> = ["--max-checks-per-host", "8"].into_iter().chain(flags.iter().map(String::as_str)).collect();
     let mut operator = cluster.operator_behind(&api, &flags).await;

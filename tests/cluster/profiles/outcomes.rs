@@ -159,7 +159,7 @@ async fn a_mail_that_comes_back_to_the_senders_own_mailbox_is_told_where_a_profi
 async fn what_was_found_is_noted_and_its_mail_removed_though_somebody_touches_the_object_meanwhile() {
     let (stack, cluster) = (Stack::get(), Cluster::new("touched").await);
     let [user] = mailboxes(&cluster, &stack, "touched").await;
-    let api = ApiProxy::to(&std::env::var("MAILVERITY_TEST_KUBECONFIG").unwrap()).await;
+    let api = ApiProxy::to(&cluster.kubeconfig()).await;
     let _operator = cluster.operator_behind(&api, &[]).await;
     relay(&cluster, &stack, json!({})).await;
     api.hold(Hold::Finding, "emailprofiles/box");

@@ -63,8 +63,7 @@ impl Two {
         let (lender, borrower) = (Cluster::new("lender").await, Cluster::new("borrower").await);
         let users = many_mailboxes(&borrower, &stack, test, mailboxes).await;
         crate::account(&lender, &stack, &format!("{test}-lender")).await;
-        lender.lend_operator_to(&borrower).await;
-        let operator = lender.operator(&["--namespaces", &borrower.namespace]).await;
+        let operator = lender.operator_for_both(&borrower).await;
         Self { stack, lender, borrower, users, _operator: operator }
     }
 
