@@ -110,7 +110,7 @@ pub(super) fn layer<S>(collector: &Collector, process: &'static str) -> Result<(
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let client = Client { runtime: Handle::current(), connector: connector(), lost: Arc::default() };
+    let client = Client { runtime: Handle::current(), lost: Arc::default() };
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(client)
@@ -142,15 +142,10 @@ where
     Ok((layer, Traces { provider }))
 }
 
-fn connector() -> TlsConnector {
-    TlsConnector::from(tls::client_config())
-}
-
 /// Makes the requests, by our own TLS and on our own runtime: the thread that asks has none.
 #[derive(Clone)]
 struct Client {
     runtime: Handle,
-    connector: TlsConnector,
     lost: Arc<Lost>,
 }
 
@@ -222,7 +217,8 @@ impl Client {
         *request.uri_mut() = url.path().parse().map_err(|_| "its path cannot be asked for".to_owned())?;
         let mut sender = if secure {
             let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-            begin(self.connector.connect(name, tcp).await.map_err(|error| told(&error))?).await?
+            let connector = TlsConnector::from(tls::client_config());
+            begin(connector.connect(name, tcp).await.map_err(|error| told(&error))?).await?
         } else {
             begin(tcp).await?
         };

@@ -49,13 +49,15 @@ check "and what rbac.targetRules adds" gettable "statefulsets cronjobs" --set 't
   --set-json 'rbac.targetRules=[{"apiGroups":["batch"],"resources":["cronjobs"],"verbs":["get"]}]'
 
 operators_pod() { objects operator/40-deployment.yaml "$@" | jq '.[0].spec.template.spec'; }
-# Two bundles of one key must not replace one another, and a key is nobody's business who asked for a certificate.
+# Two bundles of one key must not replace one another, and a key is nobody's business who asked for a certificate. The kubelet renews
+# what is mounted as a folder, and never a subPath.
 authorities() {
   local pod
   pod=$(operators_pod --set extraCABundle.configMapName=corp,extraCABundle.configMapKey=ca.crt,extraCABundle.secretName=more)
   jq -e '[.volumes[] | [.configMap.name // .secret.secretName, [(.configMap // .secret).items[]?.key]]] == [["corp", ["ca.crt"]], ["more", ["ca.crt"]]]' <<<"$pod"
   jq -e '.containers[0] | [.volumeMounts[].mountPath] as $folders
-    | ($folders | unique | length) == 2 and any(.env[]; .name == "SSL_CERT_DIR" and (.value / ":") == $folders)' <<<"$pod"
+    | ($folders | unique | length) == 2 and any(.env[]; .name == "SSL_CERT_DIR" and (.value / ":") == $folders)
+    and all(.volumeMounts[]; has("subPath") | not)' <<<"$pod"
   operators_pod --set extraCABundle.configMapName=corp | jq -e '.volumes[0].configMap | has("items") | not'
 }
 check "two bundles of CAs stand side by side, and no private key is mounted" authorities

@@ -12,6 +12,7 @@
 mod support;
 
 mod agents;
+mod authorities;
 mod command;
 mod consent;
 mod device;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         ResolvesClientCert,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -31,6 +31,7 @@ pub(super) struct Watch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     policy: TlsPolicy,
+    stores: Vec<Arc<RootCertStore>>,
     name: ServerName<'static>,
     shown: Mutex<Option<(Examination, Option<Fault>)>>,
     asked: AtomicBool,
@@ -38,7 +39,8 @@ struct Inner {
 
 impl Watch {
     pub(super) fn new(policy: &TlsPolicy, name: ServerName<'static>) -> Self {
-        Self(Arc::new(Inner { policy: policy.clone(), name, shown: Mutex::new(None), asked: AtomicBool::new(false) }))
+        let (policy, stores) = (policy.clone(), policy.stores());
+        Self(Arc::new(Inner { policy, stores, name, shown: Mutex::new(None), asked: AtomicBool::new(false) }))
     }
 
     /// The configuration for this one handshake.
@@ -106,7 +108,7 @@ impl Watch {
             return certificate::in_time(leaf, now);
         }
         let mut first = None;
-        for store in &self.0.policy.stores {
+        for store in &self.0.stores {
             let algorithms = provider().signature_verification_algorithms.all;
             match verify_server_cert_signed_by_trust_anchor(parsed, store, rest, now, algorithms) {
                 Ok(()) => return Ok(()),

@@ -1,12 +1,13 @@
 //! TLS as a check needs it: what is trusted, what was shown, and a diagnosis where the two differ.
 //!
-//! `policy` says what is trusted, `examine` judges the certificate during the handshake and keeps it also where it is
-//! refused, `certificate` reads it for people, and `failure` turns a broken handshake into a diagnosis.
+//! `policy` says what is trusted, `roots` which authorities the system has, `examine` judges the certificate during the handshake and
+//! keeps it also where it is refused, `certificate` reads it for people, and `failure` turns a broken handshake into a diagnosis.
 
 mod certificate;
 mod examine;
 mod failure;
 mod policy;
+mod roots;
 mod server;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What is trusted, and what is shown to servers that ask.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::{
     ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
@@ -11,6 +11,8 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use secrecy::SecretString;
+
+use super::roots::public_roots;
 
 /// The lowest version of TLS that is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +90,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
 #[derive(Clone, Debug)]
 pub struct TlsPolicy {
     pub(super) base: Arc<ClientConfig>,
-    pub(super) stores: Vec<Arc<RootCertStore>>,
+    own: Option<Arc<RootCertStore>>,
     pub(super) added: Arc<Vec<CertificateDer<'static>>>,
     /// The name that the certificate must carry, if not the host.
     pub server_name: Option<String>,
@@ -113,19 +115,22 @@ impl TlsPolicy {
         &self.added
     }
 
+    /// What is trusted now: a policy may be older than the public roots.
+    pub(super) fn stores(&self) -> Vec<Arc<RootCertStore>> {
+        self.own.iter().cloned().chain([public_roots()]).collect()
+    }
+
     /// Trusts the public roots and these certificates.
     #[must_use]
     pub fn new(added: &[CertificateDer<'static>], min_version: MinVersion) -> Self {
-        let mut stores = Vec::with_capacity(2);
-        if !added.is_empty() {
+        let own = (!added.is_empty()).then(|| {
             let mut own = RootCertStore::empty();
             own.add_parsable_certificates(added.iter().cloned());
-            stores.push(Arc::new(own));
-        }
-        stores.push(public_roots());
+            Arc::new(own)
+        });
         Self {
             base: base(min_version),
-            stores,
+            own,
             added: Arc::new(added.to_vec()),
             server_name: None,
             min_version,
@@ -135,27 +140,20 @@ impl TlsPolicy {
     }
 }
 
-/// The roots of the system, or Mozilla's where the system has none (an image from scratch without a bundle).
-fn public_roots() -> Arc<RootCertStore> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let load = || {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let mut from = "the system";
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            from = "the program itself";
-        }
-        tracing::info!(roots = roots.len(), from, "public certificate authorities are trusted");
-        Arc::new(roots)
-    };
-    Arc::clone(ROOTS.get_or_init(load))
-}
-
-/// What a client goes by that only wants to know whom it speaks to: TLS 1.2 at least, and the public roots.
+/// What a client goes by that only wants to know whom it speaks to: TLS 1.2 at least, and the public roots. To be asked for before each
+/// handshake: other roots come with another configuration, which takes up no session of the one before.
 #[must_use]
 pub fn client_config() -> Arc<ClientConfig> {
-    Arc::new(of_version(MinVersion::Tls12).with_root_certificates(public_roots()).with_no_client_auth())
+    static LAST: Mutex<Option<(Arc<RootCertStore>, Arc<ClientConfig>)>> = Mutex::new(None);
+    let roots = public_roots();
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((of, config)) = &*last
+        && Arc::ptr_eq(of, &roots)
+    {
+        return Arc::clone(config);
+    }
+    let config = of_version(MinVersion::Tls12).with_root_certificates(Arc::clone(&roots)).with_no_client_auth();
+    Arc::clone(&last.insert((roots, Arc::new(config))).1)
 }
 
 fn of_version(least: MinVersion) -> ConfigBuilder<ClientConfig, WantsVerifier> {
