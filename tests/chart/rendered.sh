@@ -94,3 +94,9 @@ selects() { # argument...
 check "every selector finds its own" selects
 name=second check "and in a second installation" selects --set operatorName=second
 check "and where all has app.kubernetes.io/instance, by which Argo CD may know what is its own" selects --set 'commonLabels.app\.kubernetes\.io/instance=x'
+
+pod_labels() {
+  objects operator/40-deployment.yaml --set commonLabels.team=platform,operator.podLabels.team=mail |
+    jq -e '.[0] | .metadata.labels.team == "platform" and .spec.template.metadata.labels.team == "mail"'
+}
+check "a label of the pods goes before that of all objects" pod_labels
