@@ -66,6 +66,19 @@ all_reasons() {
 }
 check "a reason stands beside every rule" all_reasons
 
+# Those of the accounts; people's roles are in docs/install.md.
+told_rights() {
+  local file
+  for file in deploy/{operator/3[0-4],tokens/,identity/,receiver/3,agent/3}*.yaml; do
+    k annotate --local -f "$file" seen=yes -o json | jq -r 'select(.rules).rules[]
+      | "| \(.resources + (.resourceNames // [] | map(" " + .)) | join(", ") | gsub(",  "; " ")) | \(.verbs | join(", ")) |"'
+  done | sort >"$dir/rights"
+  [ "$(wc -l <"$dir/rights")" -gt 30 ]
+  sed -n '/^## What the operator may do/,/^## What it promises/p' docs/security.md |
+    awk -F ' *[|] *' 'NF == 6 && $3 ~ /^[a-z]/ && $3 != "resources" { print "| " $3 " | " $4 " |" }' | sort | diff "$dir/rights" -
+}
+check "docs/security.md has every right of every account" told_rights
+
 rules=$dir/rules
 mkdir -p "$rules"
 alerts() {

@@ -79,3 +79,26 @@ first_server() { # namespace argument...
 check "the first MailServer is beside the operator" first_server mailverity-system
 check "or in the first namespace that is looked after" first_server team-a --set 'watchNamespaces={team-a,team-b}'
 check "or beside the operator where that is looked after" first_server mailverity-system --set 'watchNamespaces={team-a,mailverity-system}'
+
+# Every selector finds what it is for, whatever labels somebody adds: commonLabels are in the pods as well.
+selects() { # argument...
+  render --set serviceMonitor.enabled=true,receiver.enabled=true,networkPolicy.enabled=true "${one[@]}" "$@" |
+    k annotate --local -f - seen=yes -o json | jq -se '
+      def selected($labels): to_entries - ($labels | to_entries) == [];
+      . as $all | def of($kinds): $all[] | select(.kind | IN($kinds[]));
+      [of(["ServiceMonitor"]) | .spec.selector | del(.matchLabels), (.matchLabels as $wanted | [of(["Service"])
+        | select(. as $service | $wanted | selected($service.metadata.labels)).metadata.name])] == [{}, [$name + "-metrics", $name + "-receiver-metrics"]]
+      and all(of(["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"]);
+        . as $it | [of(["Deployment"]) | select(.metadata.namespace == $it.metadata.namespace).spec.template.metadata.labels as $pods
+        | .spec.template.spec.topologySpreadConstraints // [] | map(.labelSelector) + [$it.spec | .selector // .podSelector]
+        | select(length > 0 and all(.[]; .matchLabels // . | selected($pods)))] | length == 1)' --arg name "${name:-mailverity}"
+}
+check "every selector finds its own" selects
+name=second check "and in a second installation" selects --set operatorName=second
+check "and where all has app.kubernetes.io/instance, by which Argo CD may know what is its own" selects --set 'commonLabels.app\.kubernetes\.io/instance=x'
+
+pod_labels() {
+  objects operator/40-deployment.yaml --set commonLabels.team=platform,operator.podLabels.team=mail |
+    jq -e '.[0] | .metadata.labels.team == "platform" and .spec.template.metadata.labels.team == "mail"'
+}
+check "a label of the pods goes before that of all objects" pod_labels

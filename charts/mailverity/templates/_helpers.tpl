@@ -1,10 +1,10 @@
-{{/* The labels of an object, from the name that its kind of pods has. Context: {root, name}. */}}
+{{/* The labels of an object, from the name that its kind of pods has. Context: {root, name, own: those that go before commonLabels}. */}}
 {{- define "mailverity.labels" -}}
 app.kubernetes.io/name: {{ .name }}
 {{- if ne .root.Values.operatorName "mailverity" }}
 app.kubernetes.io/instance: {{ .root.Values.operatorName }}
 {{- end }}
-{{- with .root.Values.commonLabels }}
+{{- with merge (dict) (.own | default dict) (.root.Values.commonLabels | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
