@@ -40,7 +40,7 @@ test-offline: ## the tests that need nothing but Rust: units, manifests, protoco
 test-node: ## the image and the charts on a real node with real pods, made here (root on Linux; elsewhere it says so)
 	@tests/node/run
 
-soak: ## the long tests: hundreds of kills, schedules of minutes, 1,000 objects; log in target/soak.log
+soak: ## the long tests: hundreds of kills, schedules of minutes, fleets of up to 10,000 objects; log in target/soak.log
 	@tests/run --soak $(ARGS)
 
 bench: ## cost of a check beside other clients, as ratios

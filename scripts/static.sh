@@ -13,6 +13,9 @@ rustup target list --installed | grep -x "$triple" >/dev/null || rustup target a
 
 # Where the sources lay is in the words of a panic.
 export RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/mailverity"
+# jemalloc ends at its start where the kernel's pages are larger than those it was built for. On arm64 they may have 16 KiB (Raspberry
+# Pi 5) or 64 KiB (RHEL's kernel-64k), whatever the machine that builds has.
+case $triple in aarch64-*) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; esac
 bins=()
 for program; do bins+=(--bin "$program"); done
 cargo build --release --locked --target "$triple" "${bins[@]}" >&2

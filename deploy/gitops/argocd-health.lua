@@ -1,4 +1,4 @@
--- Health of every kind of mailverity, for Argo CD: docs/install.md says where it goes. Its Lua has no string and no os.
+-- Health of every kind of mailverity, for Argo CD: docs/gitops.md says where it goes. Its Lua has no string and no os.
 local health = { status = "Progressing", message = "Not judged yet" }
 if obj.status == nil or obj.status.conditions == nil then
   return health

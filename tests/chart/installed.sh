@@ -66,6 +66,8 @@ for of in 'servicemonitor ServiceMonitor servicemonitor' 'prometheusrule Prometh
   check "a stand-in for ${of##* }" monitoring_kinds $of
 done
 k wait --for=condition=Established crd --all --timeout=30s >/dev/null
+check "the notes say what alerts without counting twice" notes "serviceMonitor.enabled with metrics.scrapeAnnotations=false"
+check "and that everything would be counted twice" notes "set metrics.scrapeAnnotations=false." --set serviceMonitor.enabled=true
 for name in watched other team-a team-b; do k create namespace "$name" >/dev/null; done
 # Whatever a release may have made, but for what Kubernetes itself makes in each namespace.
 left() {
