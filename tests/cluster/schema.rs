@@ -28,11 +28,12 @@ async fn create(client: &Client, namespace: &str, object: &Value, dry_run: bool)
 
 #[tokio::test]
 async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that_users_read() {
-    let Cluster { client, namespace, .. } = Cluster::new("schema").await;
+    let cluster = Cluster::new("schema").await;
+    let (client, namespace) = (&cluster.client, &cluster.namespace);
     let mut wrong = Vec::new();
     for kind in cases::KINDS {
         for (index, case) in cases::of(kind).into_iter().enumerate() {
-            let judge = async |spec| create(&client, &namespace, &object(kind, &format!("schema-{index}"), spec), true).await;
+            let judge = async |spec| create(client, namespace, &object(kind, &format!("schema-{index}"), spec), true).await;
             if let Err(words) = judge(&case.passes).await {
                 wrong.push(format!("{kind}: {} should pass: {words}", case.title));
             }
@@ -49,9 +50,10 @@ async fn the_api_server_takes_what_passes_and_refuses_the_rest_in_the_words_that
 #[tokio::test]
 async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {
     // kstatus takes no status at all for done
-    let Cluster { client, namespace, .. } = Cluster::new("fresh").await;
+    let cluster = Cluster::new("fresh").await;
+    let (client, namespace) = (&cluster.client, &cluster.namespace);
     let spec = json!({"host": "a.test", "port": null, "verification": {"level": null}});
-    let kept = create(&client, &namespace, &object("MailServer", "fresh", &spec), false).await.unwrap();
+    let kept = create(client, namespace, &object("MailServer", "fresh", &spec), false).await.unwrap();
     assert_eq!(kept["status"], json!({"observedGeneration": -1}));
     assert_eq!(kept["spec"], json!({"host": "a.test", "verification": {}}));
 
@@ -63,7 +65,7 @@ async fn a_fresh_object_reads_as_in_progress_and_explicit_nulls_are_not_kept() {
     let mut spec = kept_as.clone();
     spec["server"] = Value::Null;
     spec["verification"]["senderRef"] = Value::Null;
-    let kept = create(&client, &namespace, &object("EmailProfile", "fresh", &spec), false).await.unwrap();
+    let kept = create(client, namespace, &object("EmailProfile", "fresh", &spec), false).await.unwrap();
     assert_eq!(kept["status"], json!({"observedGeneration": -1}));
     assert_eq!(kept["spec"], kept_as);
 }
