@@ -76,11 +76,21 @@ impl What {
             (true, _, Some(_)) => return Err("say --all or -n NAMESPACE, not both".into()),
             (false, false, _) => Scope::Objects(self.targets, namespace),
             // Never the context's namespace by chance.
-            (false, true, Some(named)) => Scope::Key(named.to_owned()),
+            (false, true, Some(named)) => Scope::Key(key(named)?.to_owned()),
             (false, true, None) => return Err("say what: --all, -n NAMESPACE, or KIND/NAME".into()),
         };
         Ok((client.clone(), Map::new(client, &self.operator_namespace), scope))
     }
+}
+
+/// The key of a namespace.
+fn key(namespace: &str) -> Result<&str, &'static str> {
+    if namespace == ALL {
+        return Err("-n all: a namespace of this name cannot be paused or resumed by itself, as the pause's key all stands for every \
+                    namespace. Say --all for everything; for this namespace name its objects (KIND/NAME... -n all --for DURATION), or set \
+                    spec.suspend in their manifests");
+    }
+    Ok(namespace)
 }
 
 /// Everything, or a namespace, in words.
@@ -169,5 +179,17 @@ impl Map {
     /// Its name as people read it.
     fn title(&self) -> String {
         format!("{}/{CONFIG_MAP}", self.namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_whose_name_is_the_key_of_all_stops_nothing_by_chance() {
+        assert_eq!(key("team-a"), Ok("team-a"));
+        let words = key("all").unwrap_err();
+        assert!(words.contains("--all") && words.contains("KIND/NAME") && words.contains("spec.suspend"), "{words}");
     }
 }
