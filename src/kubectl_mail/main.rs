@@ -19,6 +19,7 @@ mod list;
 mod login;
 mod object;
 mod out;
+mod patience;
 mod pause;
 mod plan;
 mod probe;
@@ -39,6 +40,7 @@ use mailverity::cli::Exit;
 
 use connect::Connect;
 use kind::Kind;
+use patience::Patience;
 use target::Target;
 
 /// Why a command could not do its work; it ends in exit code 2.

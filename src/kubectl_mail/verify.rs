@@ -5,12 +5,14 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use kube::Client;
-use mailverity::api::v1alpha1::{Level, MailServerSpec, VERIFY_REQUESTED_AT};
+use mailverity::{
+    api::v1alpha1::{Level, MailServerSpec, VERIFY_REQUESTED_AT},
+    runtime::ApiError,
+};
+use tokio::time::Instant;
 
-use super::{Connect, Error, Exit, Kind, Target, describe, object::Object, seen::Seen};
+use super::{Connect, Error, Exit, Kind, Patience, Target, describe, object::Object, seen::Seen};
 
-/// Between two looks at a status.
-pub const EVERY: Duration = Duration::from_millis(500);
 /// How long an operator may take to notice a request before what stands in its way is told.
 const NOTICED: Duration = Duration::from_secs(10);
 
@@ -19,7 +21,8 @@ const NOTICED: Duration = Duration::from_secs(10);
 /// A profile in mode Automatic sends its mails; one in mode Manual asks for a new one (see `kubectl mail code`). A policy sends a
 /// probe, as soon as none is under way.
 ///
-/// Exit codes: 0 asked, or with --wait verified; 1 not verified, or not in time; 2 bad usage, or no such object.
+/// Exit codes: 0 asked, or with --wait verified; 1 not verified, or not in time; 2 bad usage, no such object, or no API server when
+/// time is over.
 #[derive(Args, Debug)]
 pub struct Verify {
     /// An EmailProfile's name, or KIND/NAME: emailprofile (emp), mailserver (ms), roundtrippolicy (rtp) or mailreceiver (mr).
@@ -42,7 +45,7 @@ pub struct Verify {
 /// As verify --wait with more to read. It asks for what the spec says and no more: of a MailServer below level Deliver no mail is sent
 /// (see `kubectl mail send`).
 ///
-/// Exit codes: 0 verified; 1 not verified, or not in time; 2 bad usage, or no such object.
+/// Exit codes: 0 verified; 1 not verified, or not in time; 2 bad usage, no such object, or no API server when time is over.
 #[derive(Args, Debug)]
 pub struct Test {
     /// An EmailProfile's name, or KIND/NAME, as of verify.
@@ -121,20 +124,22 @@ async fn follow(
     asked: &str,
     patience: Duration,
     mut each: impl FnMut(&Seen),
-) -> Result<(Object, Seen), Error> {
-    let begun = tokio::time::Instant::now();
-    loop {
+) -> Result<(Object, Seen), ApiError> {
+    let begun = Instant::now();
+    let once = async || {
         let object = target.get(client, namespace).await?;
         let mut seen = Seen::of(&object);
         let answered = seen.answered.as_deref() == Some(asked);
         seen.is_over = answered && !seen.is_running;
+        Ok((object, seen, answered))
+    };
+    let is_enough = |(_, seen, answered): &(Object, Seen, bool)| {
         let blocked = seen.is_blocked && !answered && begun.elapsed() >= NOTICED;
-        if seen.is_over || blocked || begun.elapsed() >= patience {
-            return Ok((object, seen));
+        if *answered && !seen.is_over {
+            each(seen);
         }
-        if answered {
-            each(&seen);
-        }
-        tokio::time::sleep(EVERY).await;
-    }
+        seen.is_over || blocked
+    };
+    let (object, seen, _) = Patience::of(patience).look(once, is_enough).await?;
+    Ok((object, seen))
 }

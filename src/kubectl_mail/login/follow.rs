@@ -12,10 +12,8 @@ use mailverity::api::{
 use tokio::time::Instant;
 
 use super::object::{Object, Seen};
-use crate::{Error, Exit};
+use crate::{Error, Exit, Patience};
 
-/// Between two looks at a status.
-const EVERY: Duration = Duration::from_millis(500);
 /// How long an operator may take to notice a request before what stands in its way is told.
 const NOTICED: Duration = Duration::from_secs(10);
 
@@ -35,25 +33,23 @@ pub async fn follow(object: &Object, client: &Client, namespace: &str, deadline:
     object.ask(client, namespace, &asked).await?;
     let noticed = Instant::now() + NOTICED;
     let mut shown = None;
-    loop {
-        let seen = object.look(client, namespace).await?;
-        match seen.next(&asked, Instant::now() >= noticed) {
-            Next::Over(exit, words) => {
-                println!("{object}: {words}");
-                return Ok(exit);
-            }
-            Next::Show(code) if shown.as_ref() != Some(&code.user_code) => {
-                println!("Open {}\nand enter {}\nbefore {}", code.verification_uri, code.user_code, code.expires_at.0);
-                shown = Some(code.user_code.clone());
-            }
-            Next::Show(_) | Next::Wait => {}
+    let once = async || object.look(client, namespace).await;
+    let is_enough = |seen: &Seen| match seen.next(&asked, Instant::now() >= noticed) {
+        Next::Over(..) => true,
+        Next::Show(code) if shown.as_ref() != Some(&code.user_code) => {
+            println!("Open {}\nand enter {}\nbefore {}", code.verification_uri, code.user_code, code.expires_at.0);
+            shown = Some(code.user_code.clone());
+            false
         }
-        if Instant::now() >= deadline {
-            println!("{object}: {}", if shown.is_some() { "nobody has signed in yet" } else { "the check is not over yet" });
-            return Ok(Exit::Unverified);
-        }
-        tokio::time::sleep(EVERY).await;
+        Next::Show(_) | Next::Wait => false,
+    };
+    let seen = Patience::until(deadline).look(once, is_enough).await?;
+    if let Next::Over(exit, words) = seen.next(&asked, Instant::now() >= noticed) {
+        println!("{object}: {words}");
+        return Ok(exit);
     }
+    println!("{object}: {}", if shown.is_some() { "nobody has signed in yet" } else { "the check is not over yet" });
+    Ok(Exit::Unverified)
 }
 
 impl Seen {

@@ -10,6 +10,7 @@ use kube::{
 };
 use mailverity::{
     api::v1alpha1::{Auth, DeviceCode, EmailProfile, MailServer, OAuth2Status, ProfileActorState, VERIFY_REQUESTED_AT},
+    runtime::{ApiError, bounded},
     verify::email_profile::inputs::consented,
 };
 use serde::de::DeserializeOwned;
@@ -75,10 +76,10 @@ impl Object {
         name
     }
 
-    pub async fn look(&self, client: &Client, namespace: &str) -> Result<Seen, Error> {
+    pub async fn look(&self, client: &Client, namespace: &str) -> Result<Seen, ApiError> {
         Ok(match self {
             Self::EmailProfile(name) => {
-                let profile = Api::<EmailProfile>::namespaced(client.clone(), namespace).get(name).await?;
+                let profile = bounded(Api::<EmailProfile>::namespaced(client.clone(), namespace).get(name)).await?;
                 let (auth, status) = (consented(&profile.spec).ok().map(Cow::into_owned), profile.status.unwrap_or_default());
                 Seen {
                     auth,
@@ -89,7 +90,7 @@ impl Object {
                 }
             }
             Self::MailServer(name) => {
-                let server = Api::<MailServer>::namespaced(client.clone(), namespace).get(name).await?;
+                let server = bounded(Api::<MailServer>::namespaced(client.clone(), namespace).get(name)).await?;
                 let status = server.status.unwrap_or_default();
                 Seen {
                     auth: server.spec.auth,

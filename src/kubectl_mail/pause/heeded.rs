@@ -5,9 +5,8 @@ use std::{fmt, time::Duration};
 use futures::future::try_join_all;
 use kube::Client;
 use mailverity::runtime::ApiError;
-use tokio::time::{Instant, sleep};
 
-use crate::{Kind, object::Object};
+use crate::{Kind, Patience, object::Object};
 
 /// It takes 5 s at most until nothing is sent; statuses of a large fleet take longer to say so.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -19,7 +18,7 @@ const FIRST: Duration = Duration::from_secs(1);
 pub enum Heeded {
     /// So many of so many show it; those that are suspended anyway do not count.
     By(usize, usize),
-    /// One may not look.
+    /// One may not look, or cannot.
     Unknown(ApiError),
 }
 
@@ -53,15 +52,8 @@ impl fmt::Display for Heeded {
 
 /// Waits until all objects of a namespace, or of all, show that they are paused, or for as long as that may take.
 pub async fn wait(client: &Client, namespace: Option<&str>) -> Heeded {
-    let (end, mut pause) = (Instant::now() + PATIENCE, FIRST);
-    loop {
-        let heeded = look(client, namespace).await.unwrap_or_else(Heeded::Unknown);
-        if heeded.is_whole() || Instant::now() >= end {
-            return heeded;
-        }
-        sleep(pause).await;
-        pause *= 2;
-    }
+    let once = async || look(client, namespace).await;
+    Patience::of(PATIENCE).slowing(FIRST).look(once, Heeded::is_whole).await.unwrap_or_else(Heeded::Unknown)
 }
 
 async fn look(client: &Client, namespace: Option<&str>) -> Result<Heeded, ApiError> {

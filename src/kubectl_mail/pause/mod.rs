@@ -13,10 +13,9 @@ use mailverity::{
     mail::diagnosis::printable,
     runtime::pause::{ALL, CONFIG_MAP},
 };
-use tokio::time::{Instant, sleep};
 
 use self::map::Map;
-use super::{Connect, Error, Exit, Target, verify::EVERY};
+use super::{Connect, Error, Exit, Patience, Target, object::Object};
 
 /// How long an operator may take to show that nothing stops an object any more.
 const NOTICED: Duration = Duration::from_secs(5);
@@ -86,9 +85,11 @@ impl What {
 /// The key of a namespace.
 fn key(namespace: &str) -> Result<&str, &'static str> {
     if namespace == ALL {
-        return Err("-n all: a namespace of this name cannot be paused or resumed by itself, as the pause's key all stands for every \
+        return Err(
+            "-n all: a namespace of this name cannot be paused or resumed by itself, as the pause's key all stands for every \
                     namespace. Say --all for everything; for this namespace name its objects (KIND/NAME... -n all --for DURATION), or set \
-                    spec.suspend in their manifests");
+                    spec.suspend in their manifests",
+        );
     }
     Ok(namespace)
 }
@@ -160,19 +161,17 @@ impl Resume {
 /// What stops an object beside its annotation: its manifest, or, if it shows so once the operator has had time to look, anything
 /// else, such as a pause of its namespace.
 async fn stopped(target: &Target, client: &Client, namespace: &str) -> Result<Option<String>, Error> {
-    let end = Instant::now() + NOTICED;
-    loop {
-        let object = target.get(client, namespace).await?;
-        if object.at("/spec/suspend").and_then(serde_json::Value::as_bool).unwrap_or(false) {
-            return Ok(Some("still suspended: spec.suspend is true in its manifest".to_owned()));
-        }
-        let shown = object.conditions().into_iter().find(|shown| shown.type_ == condition::SUSPENDED && shown.status == "True");
-        let Some(shown) = shown else { return Ok(None) };
-        if Instant::now() >= end {
-            return Ok(Some(format!("still suspended: {}: {}", shown.reason, printable(&shown.message, 1200))));
-        }
-        sleep(EVERY).await;
+    let is_set = |object: &Object| object.at("/spec/suspend").and_then(serde_json::Value::as_bool).unwrap_or(false);
+    let shown = |object: &Object| {
+        let conditions = object.conditions();
+        conditions.into_iter().find(|shown| shown.type_ == condition::SUSPENDED && shown.status == "True")
+    };
+    let once = async || target.get(client, namespace).await;
+    let object = Patience::of(NOTICED).look(once, |object| is_set(object) || shown(object).is_none()).await?;
+    if is_set(&object) {
+        return Ok(Some("still suspended: spec.suspend is true in its manifest".to_owned()));
     }
+    Ok(shown(&object).map(|shown| format!("still suspended: {}: {}", shown.reason, printable(&shown.message, 1200))))
 }
 
 impl Map {

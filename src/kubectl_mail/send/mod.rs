@@ -17,13 +17,10 @@ use mailverity::{
     mail::diagnosis::printable,
     runtime::{ApiError, bounded},
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::errand::{LABEL, LEFT_BEHIND, MOST};
-use super::{Connect, Error, Exit, Kind, Target, describe, object::Object, verify::EVERY};
+use super::{Connect, Error, Exit, Kind, Patience, Target, describe, object::Object};
 
 /// Send one mail through a MailServer, and tell what the server said.
 ///
@@ -86,8 +83,9 @@ impl Send {
             return Err(error.into());
         }
         // Where no answer came it may be there all the same: it is followed, and taken away.
+        let once = async || errand.get(&client, &namespace).await;
         let ended = tokio::select! {
-            ended = follow(&errand, &client, &namespace, self.timeout) => Some(ended),
+            ended = Patience::of(self.timeout).look(once, is_over) => Some(ended),
             _ = interrupted.recv() => None,
             _ = told_to_end.recv() => None,
             _ = hung_up.recv() => None,
@@ -121,20 +119,6 @@ async fn sweep(api: &Api<DynamicObject>) -> Result<(), ApiError> {
         }
     }
     Ok(())
-}
-
-/// The object once its check is over, or as it is when time is over. An API server that is away for a while is waited for: the mail
-/// may be on its way.
-async fn follow(errand: &Target, client: &Client, namespace: &str, patience: Duration) -> Result<Object, ApiError> {
-    let end = Instant::now() + patience;
-    loop {
-        let over = Instant::now() >= end;
-        match errand.get(client, namespace).await {
-            Ok(object) if over || is_over(&object) => return Ok(object),
-            Err(error) if over || error.is_gone() || error.is_forbidden() => return Err(error),
-            _ => sleep(EVERY).await,
-        }
-    }
 }
 
 /// Whether it was tried to send it, or cannot be tried.
