@@ -23,6 +23,7 @@ mod patience;
 mod pause;
 mod plan;
 mod probe;
+mod request;
 mod reset;
 mod seen;
 mod send;
@@ -41,6 +42,7 @@ use mailverity::cli::Exit;
 use connect::Connect;
 use kind::Kind;
 use patience::Patience;
+use request::Request;
 use target::Target;
 
 /// Why a command could not do its work; it ends in exit code 2.

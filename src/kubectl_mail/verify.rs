@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
 use kube::Client;
 use mailverity::{
     api::v1alpha1::{Level, MailServerSpec, VERIFY_REQUESTED_AT},
@@ -11,7 +10,7 @@ use mailverity::{
 };
 use tokio::time::Instant;
 
-use super::{Connect, Error, Exit, Kind, Patience, Target, describe, object::Object, seen::Seen};
+use super::{Connect, Error, Exit, Kind, Patience, Request, Target, describe, object::Object, seen::Seen};
 
 /// How long an operator may take to notice a request before what stands in its way is told.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -59,16 +58,16 @@ pub struct Test {
 impl Verify {
     pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
         let (client, namespace) = connect.client().await?;
-        let asked = request();
+        let asked = Request::now();
         for target in &self.names {
-            target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(&asked)).await?;
+            target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(asked.value())).await?;
             if self.wait.is_none() {
-                println!("{}: verification requested at {asked}", target.title(&namespace));
+                println!("{}: verification requested at {}", target.title(&namespace), asked.value());
             }
         }
         let Some(patience) = self.wait else { return Ok(Exit::Good) };
         let mut exit = Exit::Good;
-        let waits = self.names.iter().map(|target| follow(target, &client, &namespace, &asked, patience, |_| ()));
+        let waits = self.names.iter().map(|target| follow(target, &client, &namespace, asked.clone(), patience, |_| ()));
         for (target, followed) in self.names.iter().zip(futures::future::join_all(waits).await) {
             exit = exit.max(followed?.1.tell(&target.title(&namespace)));
         }
@@ -81,9 +80,9 @@ impl Test {
         let (client, namespace) = connect.client().await?;
         let Self { name: target, timeout } = self;
         let before = Seen::of(&target.get(&client, &namespace).await?);
-        let asked = request();
-        target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(&asked)).await?;
-        println!("{}: asked for at {asked}", target.title(&namespace));
+        let asked = Request::now();
+        target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(asked.value())).await?;
+        println!("{}: asked for at {}", target.title(&namespace), asked.value());
         let mut told = before.lines();
         let each = |seen: &Seen| {
             let lines = seen.lines();
@@ -92,7 +91,7 @@ impl Test {
             }
             told = lines;
         };
-        let (object, seen) = follow(&target, &client, &namespace, &asked, timeout, each).await?;
+        let (object, seen) = follow(&target, &client, &namespace, asked, timeout, each).await?;
         if seen.is_over {
             for line in describe::sessions(&object) {
                 println!("{line}");
@@ -103,11 +102,6 @@ impl Test {
         }
         Ok(seen.tell(&target.title(&namespace)))
     }
-}
-
-/// A value for the annotation: sub-seconds, so that two requests in one second are two.
-fn request() -> String {
-    format!("{:.6}", Timestamp::now())
 }
 
 /// How far a `MailServer` is checked; none of other kinds.
@@ -121,7 +115,7 @@ async fn follow(
     target: &Target,
     client: &Client,
     namespace: &str,
-    asked: &str,
+    mut asked: Request,
     patience: Duration,
     mut each: impl FnMut(&Seen),
 ) -> Result<(Object, Seen), ApiError> {
@@ -129,7 +123,7 @@ async fn follow(
     let once = async || {
         let object = target.get(client, namespace).await?;
         let mut seen = Seen::of(&object);
-        let answered = seen.answered.as_deref() == Some(asked);
+        let answered = asked.is_answered(&object, seen.answered.as_deref());
         seen.is_over = answered && !seen.is_running;
         Ok((object, seen, answered))
     };

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource,
-    api::{Patch, PatchParams},
+    api::{ObjectMeta, Patch, PatchParams},
     core::NamespaceResourceScope,
 };
 use mailverity::{
@@ -30,6 +30,8 @@ pub enum Object {
 pub struct Seen {
     /// The account; none where there is none that can be read.
     pub auth: Option<Auth>,
+    /// The request that was last written.
+    pub requested: Option<String>,
     /// The request that was last answered.
     pub answered: Option<String>,
     pub is_running: bool,
@@ -83,6 +85,7 @@ impl Object {
                 let (auth, status) = (consented(&profile.spec).ok().map(Cow::into_owned), profile.status.unwrap_or_default());
                 Seen {
                     auth,
+                    requested: requested(&profile.metadata),
                     answered: status.last_handled_verify_request,
                     is_running: status.actors.iter().any(|actor| actor.state == ProfileActorState::AwaitingMessage),
                     code: code(status.oauth2),
@@ -94,6 +97,7 @@ impl Object {
                 let status = server.status.unwrap_or_default();
                 Seen {
                     auth: server.spec.auth,
+                    requested: requested(&server.metadata),
                     answered: status.last_handled_verify_request,
                     is_running: false,
                     code: code(status.oauth2),
@@ -110,6 +114,10 @@ impl Object {
             Self::MailServer(name) => annotate::<MailServer>(client, namespace, name, value).await,
         }
     }
+}
+
+fn requested(metadata: &ObjectMeta) -> Option<String> {
+    metadata.annotations.as_ref()?.get(VERIFY_REQUESTED_AT).cloned()
 }
 
 fn code(status: Option<OAuth2Status>) -> Option<DeviceCode> {
