@@ -14,7 +14,7 @@ use mailverity::{
     runtime::pause::{ALL, CONFIG_MAP},
 };
 
-use self::map::Map;
+use self::{heeded::Heeded, map::Map};
 use super::{Connect, Error, Exit, Patience, Target, object::Object};
 
 /// How long an operator may take to show that nothing stops an object any more.
@@ -120,10 +120,15 @@ impl Pause {
                 return Ok(Exit::Good);
             }
         };
+        let space = Some(key.as_str()).filter(|key| *key != ALL);
+        let before = heeded::before(&client, space).await;
         map.set(&key, until.map(whole).unwrap_or_default()).await?;
         let end = until.map_or_else(|| "until kubectl mail resume".to_owned(), |until| format!("until {}", whole(until)));
         println!("Paused: {}, {end} (ConfigMap {})", told(&key), map.title());
-        let heeded = heeded::wait(&client, Some(key.as_str()).filter(|key| *key != ALL)).await;
+        let heeded = match before {
+            Ok(before) => heeded::wait(&client, space, &before).await,
+            Err(error) => Heeded::Unknown(error),
+        };
         println!("{heeded}");
         Ok(if heeded.is_heeded() { Exit::Good } else { Exit::Unverified })
     }
