@@ -19,9 +19,11 @@ mod list;
 mod login;
 mod object;
 mod out;
+mod patience;
 mod pause;
 mod plan;
 mod probe;
+mod request;
 mod reset;
 mod seen;
 mod send;
@@ -39,6 +41,8 @@ use mailverity::cli::Exit;
 
 use connect::Connect;
 use kind::Kind;
+use patience::Patience;
+use request::Request;
 use target::Target;
 
 /// Why a command could not do its work; it ends in exit code 2.

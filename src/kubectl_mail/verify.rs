@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
 use kube::Client;
-use mailverity::api::v1alpha1::{Level, MailServerSpec, VERIFY_REQUESTED_AT};
+use mailverity::{
+    api::v1alpha1::{Level, MailServerSpec, VERIFY_REQUESTED_AT},
+    runtime::ApiError,
+};
+use tokio::time::Instant;
 
-use super::{Connect, Error, Exit, Kind, Target, describe, object::Object, seen::Seen};
+use super::{Connect, Error, Exit, Kind, Patience, Request, Target, describe, object::Object, seen::Seen};
 
-/// Between two looks at a status.
-pub const EVERY: Duration = Duration::from_millis(500);
 /// How long an operator may take to notice a request before what stands in its way is told.
 const NOTICED: Duration = Duration::from_secs(10);
 
@@ -19,7 +20,8 @@ const NOTICED: Duration = Duration::from_secs(10);
 /// A profile in mode Automatic sends its mails; one in mode Manual asks for a new one (see `kubectl mail code`). A policy sends a
 /// probe, as soon as none is under way.
 ///
-/// Exit codes: 0 asked, or with --wait verified; 1 not verified, or not in time; 2 bad usage, or no such object.
+/// Exit codes: 0 asked, or with --wait verified; 1 not verified, or not in time; 2 bad usage, no such object, or no API server when
+/// time is over.
 #[derive(Args, Debug)]
 pub struct Verify {
     /// An EmailProfile's name, or KIND/NAME: emailprofile (emp), mailserver (ms), roundtrippolicy (rtp) or mailreceiver (mr).
@@ -42,7 +44,7 @@ pub struct Verify {
 /// As verify --wait with more to read. It asks for what the spec says and no more: of a MailServer below level Deliver no mail is sent
 /// (see `kubectl mail send`).
 ///
-/// Exit codes: 0 verified; 1 not verified, or not in time; 2 bad usage, or no such object.
+/// Exit codes: 0 verified; 1 not verified, or not in time; 2 bad usage, no such object, or no API server when time is over.
 #[derive(Args, Debug)]
 pub struct Test {
     /// An EmailProfile's name, or KIND/NAME, as of verify.
@@ -56,16 +58,16 @@ pub struct Test {
 impl Verify {
     pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
         let (client, namespace) = connect.client().await?;
-        let asked = request();
+        let asked = Request::now();
         for target in &self.names {
-            target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(&asked)).await?;
+            target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(asked.value())).await?;
             if self.wait.is_none() {
-                println!("{}: verification requested at {asked}", target.title(&namespace));
+                println!("{}: verification requested at {}", target.title(&namespace), asked.value());
             }
         }
         let Some(patience) = self.wait else { return Ok(Exit::Good) };
         let mut exit = Exit::Good;
-        let waits = self.names.iter().map(|target| follow(target, &client, &namespace, &asked, patience, |_| ()));
+        let waits = self.names.iter().map(|target| follow(target, &client, &namespace, asked.clone(), patience, |_| ()));
         for (target, followed) in self.names.iter().zip(futures::future::join_all(waits).await) {
             exit = exit.max(followed?.1.tell(&target.title(&namespace)));
         }
@@ -78,9 +80,9 @@ impl Test {
         let (client, namespace) = connect.client().await?;
         let Self { name: target, timeout } = self;
         let before = Seen::of(&target.get(&client, &namespace).await?);
-        let asked = request();
-        target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(&asked)).await?;
-        println!("{}: asked for at {asked}", target.title(&namespace));
+        let asked = Request::now();
+        target.annotate(&client, &namespace, VERIFY_REQUESTED_AT, Some(asked.value())).await?;
+        println!("{}: asked for at {}", target.title(&namespace), asked.value());
         let mut told = before.lines();
         let each = |seen: &Seen| {
             let lines = seen.lines();
@@ -89,7 +91,7 @@ impl Test {
             }
             told = lines;
         };
-        let (object, seen) = follow(&target, &client, &namespace, &asked, timeout, each).await?;
+        let (object, seen) = follow(&target, &client, &namespace, asked, timeout, each).await?;
         if seen.is_over {
             for line in describe::sessions(&object) {
                 println!("{line}");
@@ -100,11 +102,6 @@ impl Test {
         }
         Ok(seen.tell(&target.title(&namespace)))
     }
-}
-
-/// A value for the annotation: sub-seconds, so that two requests in one second are two.
-fn request() -> String {
-    format!("{:.6}", Timestamp::now())
 }
 
 /// How far a `MailServer` is checked; none of other kinds.
@@ -118,23 +115,25 @@ async fn follow(
     target: &Target,
     client: &Client,
     namespace: &str,
-    asked: &str,
+    mut asked: Request,
     patience: Duration,
     mut each: impl FnMut(&Seen),
-) -> Result<(Object, Seen), Error> {
-    let begun = tokio::time::Instant::now();
-    loop {
+) -> Result<(Object, Seen), ApiError> {
+    let begun = Instant::now();
+    let once = async || {
         let object = target.get(client, namespace).await?;
         let mut seen = Seen::of(&object);
-        let answered = seen.answered.as_deref() == Some(asked);
+        let answered = asked.is_answered(&object, seen.answered.as_deref());
         seen.is_over = answered && !seen.is_running;
+        Ok((object, seen, answered))
+    };
+    let is_enough = |(_, seen, answered): &(Object, Seen, bool)| {
         let blocked = seen.is_blocked && !answered && begun.elapsed() >= NOTICED;
-        if seen.is_over || blocked || begun.elapsed() >= patience {
-            return Ok((object, seen));
+        if *answered && !seen.is_over {
+            each(seen);
         }
-        if answered {
-            each(&seen);
-        }
-        tokio::time::sleep(EVERY).await;
-    }
+        seen.is_over || blocked
+    };
+    let (object, seen, _) = Patience::of(patience).look(once, is_enough).await?;
+    Ok((object, seen))
 }

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kube::Client;
-use tokio::time::{Instant, sleep};
 
-use super::{Connect, Error, Exit, Target, object::Object, seen, verify::EVERY};
+use super::{Connect, Error, Exit, Patience, Target, object::Object, seen};
 
 /// Wait until objects are verified, or until they are not. Nothing is asked for: what was found, or is found next, counts.
 ///
-/// Exit codes: 0 all are; 1 not in time; 2 bad usage, or no such object.
+/// Exit codes: 0 all are; 1 not in time; 2 bad usage, no such object, or no API server when time is over.
 #[derive(Args, Debug)]
 pub struct Wait {
     /// An EmailProfile's name, or KIND/NAME: emailprofile (emp), mailserver (ms), roundtrippolicy (rtp), mailreceiver (mr) or actor.
@@ -35,11 +33,14 @@ enum Wanted {
 impl Wait {
     pub async fn run(self, connect: &Connect) -> Result<Exit, Error> {
         let (client, namespace) = connect.client().await?;
-        let end = Instant::now() + self.timeout;
-        let mut exit = Exit::Good;
-        let waits = self.targets.iter().map(|target| self.wanted.wait(target, &client, &namespace, end));
+        let (patience, mut exit) = (Patience::of(self.timeout), Exit::Good);
+        let waits = self.targets.iter().map(|target| {
+            let once = async || target.get(&client, &namespace).await;
+            patience.look(once, |object| self.wanted.is(object))
+        });
         for (target, ended) in self.targets.iter().zip(futures::future::join_all(waits).await) {
-            let (object, reached) = ended?;
+            let object = ended?;
+            let reached = self.wanted.is(&object);
             let late = if reached { "" } else { "not in time; " };
             println!("{}", seen::sentence(&target.title(&namespace), late, object.summary().as_ref()));
             exit = exit.max(if reached { Exit::Good } else { Exit::Unverified });
@@ -49,18 +50,6 @@ impl Wait {
 }
 
 impl Wanted {
-    /// The object as it was last seen, and whether it is as it is wanted.
-    async fn wait(self, target: &Target, client: &Client, namespace: &str, end: Instant) -> Result<(Object, bool), Error> {
-        loop {
-            let object = target.get(client, namespace).await?;
-            let reached = self.is(&object);
-            if reached || Instant::now() >= end {
-                return Ok((object, reached));
-            }
-            sleep(EVERY).await;
-        }
-    }
-
     fn is(self, object: &Object) -> bool {
         let status = match self {
             Self::Verified => "True",

@@ -56,8 +56,8 @@ type Key = (usize, String, String);
 #[derive(Default)]
 struct Told {
     standings: BTreeMap<Key, (Kind, String)>,
-    /// Those that a list in progress has named.
-    listed: BTreeSet<Key>,
+    /// Those that a list in progress has named, by watch: the lists of several come in one another's midst.
+    listed: BTreeMap<usize, BTreeSet<Key>>,
 }
 
 impl Watch {
@@ -116,14 +116,16 @@ impl Told {
     /// What an event brings that is new, in words.
     fn hear(&mut self, number: usize, kind: Kind, event: watcher::Event<DynamicObject>) -> Vec<String> {
         match event {
-            watcher::Event::Init => self.listed.clear(),
+            watcher::Event::Init => {
+                self.listed.remove(&number);
+            }
             watcher::Event::InitApply(raw) => {
                 let object = Object::new(kind, raw);
-                self.listed.insert((number, object.namespace(), object.name()));
+                self.listed.entry(number).or_default().insert((number, object.namespace(), object.name()));
                 return self.see(number, &object);
             }
             watcher::Event::InitDone => {
-                let (listed, of_this) = (std::mem::take(&mut self.listed), |key: &&Key| key.0 == number);
+                let (listed, of_this) = (self.listed.remove(&number).unwrap_or_default(), |key: &&Key| key.0 == number);
                 let gone: Vec<Key> =
                     self.standings.keys().filter(of_this).filter(|key| !listed.contains(*key)).cloned().collect();
                 return gone.into_iter().filter_map(|key| self.forget(&key)).collect();
@@ -189,5 +191,31 @@ mod tests {
         told.hear(0, Kind::MailServer, Event::Init);
         assert!(told.hear(0, Kind::MailServer, Event::InitApply(server("b", "True", "S"))).is_empty());
         assert_eq!(told.hear(0, Kind::MailServer, Event::InitDone), ["Deleted  MailServer mail/a"]);
+    }
+
+    #[test]
+    fn lists_that_come_in_one_anothers_midst_delete_nothing() {
+        let mut told = Told::default();
+        let mailbox = || object(Kind::EmailProfile, "box", &json!({}), &json!({})).raw;
+        // Once at the start, and once more after the API server was away.
+        for _ in 0..2 {
+            for (number, kind, event) in [
+                (0, Kind::MailServer, Event::Init),
+                (1, Kind::EmailProfile, Event::Init),
+                (0, Kind::MailServer, Event::InitApply(server("relay", "True", "S"))),
+                (1, Kind::EmailProfile, Event::InitApply(mailbox())),
+                (0, Kind::MailServer, Event::InitDone),
+                (1, Kind::EmailProfile, Event::InitDone),
+            ] {
+                let lines = told.hear(number, kind, event);
+                assert!(lines.iter().all(|line| !line.starts_with("Deleted")), "{lines:?}");
+            }
+        }
+        assert!(
+            told.hear(0, Kind::MailServer, Event::Init).is_empty() && told.hear(1, Kind::EmailProfile, Event::Init).is_empty()
+        );
+        assert!(told.hear(1, Kind::EmailProfile, Event::InitApply(mailbox())).is_empty());
+        assert_eq!(told.hear(0, Kind::MailServer, Event::InitDone), ["Deleted  MailServer mail/relay"]);
+        assert!(told.hear(1, Kind::EmailProfile, Event::InitDone).is_empty());
     }
 }

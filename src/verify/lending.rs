@@ -14,6 +14,9 @@ use crate::{
     mail::Diagnosis,
 };
 
+/// The mails in an hour that a server grants to each namespace that borrows it, where its `usage` does not say.
+pub const MESSAGES_PER_HOUR: u32 = 12;
+
 /// What is to be sent through a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Errand<'a> {
@@ -171,7 +174,8 @@ pub async fn lend(
     about.uid.clone_into(&mut server.uid);
     let limits = found.spec.limits.as_ref();
     let granted = |written: Option<i32>, usual: u32| written.and_then(|n| u32::try_from(n).ok()).unwrap_or(usual);
-    let per_hour = lender.as_ref().map(|_| granted(usage.and_then(|usage| usage.messages_per_hour_per_namespace), 12));
+    let per_hour =
+        lender.as_ref().map(|_| granted(usage.and_then(|usage| usage.messages_per_hour_per_namespace), MESSAGES_PER_HOUR));
     let sender = Sender {
         name,
         lender,

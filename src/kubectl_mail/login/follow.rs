@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 use mailverity::api::{
@@ -12,10 +11,8 @@ use mailverity::api::{
 use tokio::time::Instant;
 
 use super::object::{Object, Seen};
-use crate::{Error, Exit};
+use crate::{Error, Exit, Patience, Request};
 
-/// Between two looks at a status.
-const EVERY: Duration = Duration::from_millis(500);
 /// How long an operator may take to notice a request before what stands in its way is told.
 const NOTICED: Duration = Duration::from_secs(10);
 
@@ -31,37 +28,39 @@ enum Next<'a> {
 
 /// Asks for a check, and follows it to its end, or to the deadline.
 pub async fn follow(object: &Object, client: &Client, namespace: &str, deadline: Instant) -> Result<Exit, Error> {
-    let asked = format!("{:.6}", Timestamp::now());
-    object.ask(client, namespace, &asked).await?;
+    let mut asked = Request::now();
+    object.ask(client, namespace, asked.value()).await?;
     let noticed = Instant::now() + NOTICED;
     let mut shown = None;
-    loop {
+    let once = async || {
         let seen = object.look(client, namespace).await?;
-        match seen.next(&asked, Instant::now() >= noticed) {
-            Next::Over(exit, words) => {
-                println!("{object}: {words}");
-                return Ok(exit);
-            }
-            Next::Show(code) if shown.as_ref() != Some(&code.user_code) => {
-                println!("Open {}\nand enter {}\nbefore {}", code.verification_uri, code.user_code, code.expires_at.0);
-                shown = Some(code.user_code.clone());
-            }
-            Next::Show(_) | Next::Wait => {}
+        let answered = asked.is_answered_by(seen.requested.as_deref(), seen.answered.as_deref());
+        Ok((seen, answered))
+    };
+    let is_enough = |(seen, answered): &(Seen, bool)| match seen.next(*answered, Instant::now() >= noticed) {
+        Next::Over(..) => true,
+        Next::Show(code) if shown.as_ref() != Some(&code.user_code) => {
+            println!("Open {}\nand enter {}\nbefore {}", code.verification_uri, code.user_code, code.expires_at.0);
+            shown = Some(code.user_code.clone());
+            false
         }
-        if Instant::now() >= deadline {
-            println!("{object}: {}", if shown.is_some() { "nobody has signed in yet" } else { "the check is not over yet" });
-            return Ok(Exit::Unverified);
-        }
-        tokio::time::sleep(EVERY).await;
+        Next::Show(_) | Next::Wait => false,
+    };
+    let (seen, answered) = Patience::until(deadline).look(once, is_enough).await?;
+    if let Next::Over(exit, words) = seen.next(answered, Instant::now() >= noticed) {
+        println!("{object}: {words}");
+        return Ok(exit);
     }
+    println!("{object}: {}", if shown.is_some() { "nobody has signed in yet" } else { "the check is not over yet" });
+    Ok(Exit::Unverified)
 }
 
 impl Seen {
-    /// What is to be done, where `asked` was asked for and the operator had its time to notice.
-    fn next(&self, asked: &str, noticed: bool) -> Next<'_> {
+    /// What is to be done, where our request was `answered` or not, and the operator had its time to notice.
+    fn next(&self, answered: bool, noticed: bool) -> Next<'_> {
         let find = |kind: &str| self.conditions.iter().find(|condition| condition.type_ == kind);
         let told = |condition: &Condition| format!("{}: {}", condition.reason, condition.message);
-        if self.answered.as_deref() != Some(asked) {
+        if !answered {
             let blocks =
                 [condition::SUSPENDED, condition::CREDENTIAL_HELD].into_iter().filter_map(find).find(|c| c.status == "True");
             let missing =
@@ -108,30 +107,29 @@ mod tests {
         };
         let conditions = vec![condition(condition::CREDENTIALS_READY, credentials), condition(condition::READY, ready)];
         let code = serde_json::from_value(json!({"verificationURI": "https://login.test", "userCode": "AB", "expiresAt": ASKED}));
-        Seen { auth: None, answered: Some(ASKED.to_owned()), code: code.unwrap(), conditions, is_running: false }
+        Seen { code: code.unwrap(), conditions, ..Seen::default() }
     }
 
     #[test]
     fn the_code_is_shown_until_somebody_has_signed_in_and_the_check_is_over() {
         let pending = ("False", "DeviceCodePending");
         let waits = seen(pending, pending);
-        assert!(matches!(waits.next(ASKED, true), Next::Show(code) if code.user_code == "AB"));
+        assert!(matches!(waits.next(true, true), Next::Show(code) if code.user_code == "AB"));
         let checks = seen(("True", "TokenAcquired"), pending);
-        assert_eq!(checks.next(ASKED, true), Next::Wait);
+        assert_eq!(checks.next(true, true), Next::Wait);
         let good = seen(("True", "TokenAcquired"), ("True", "Succeeded"));
-        assert_eq!(good.next(ASKED, true), Next::Over(Exit::Good, "Succeeded: So.".to_owned()));
+        assert_eq!(good.next(true, true), Next::Over(Exit::Good, "Succeeded: So.".to_owned()));
         let bad = seen(("True", "TokenAcquired"), ("False", "AuthenticationFailed"));
-        assert_eq!(bad.next(ASKED, true), Next::Over(Exit::Unverified, "signed in; AuthenticationFailed: So.".to_owned()));
+        assert_eq!(bad.next(true, true), Next::Over(Exit::Unverified, "signed in; AuthenticationFailed: So.".to_owned()));
         let over = seen(("False", "DeviceCodeExpired"), ("False", "DeviceCodeExpired"));
-        assert_eq!(over.next(ASKED, true), Next::Over(Exit::Unverified, "DeviceCodeExpired: So.".to_owned()));
+        assert_eq!(over.next(true, true), Next::Over(Exit::Unverified, "DeviceCodeExpired: So.".to_owned()));
     }
 
     #[test]
     fn what_stands_in_its_way_is_told_once_the_operator_had_its_time() {
         let mut held = seen(("True", "TokenAcquired"), ("True", "Succeeded"));
         held.conditions[1].type_ = condition::SUSPENDED.to_owned();
-        held.answered = None;
-        assert_eq!(held.next(ASKED, false), Next::Wait);
-        assert!(matches!(held.next(ASKED, true), Next::Over(Exit::Unverified, words) if words.contains("Succeeded")));
+        assert_eq!(held.next(false, false), Next::Wait);
+        assert!(matches!(held.next(false, true), Next::Over(Exit::Unverified, words) if words.contains("Succeeded")));
     }
 }

@@ -5,11 +5,12 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource,
-    api::{Patch, PatchParams},
+    api::{ObjectMeta, Patch, PatchParams},
     core::NamespaceResourceScope,
 };
 use mailverity::{
     api::v1alpha1::{Auth, DeviceCode, EmailProfile, MailServer, OAuth2Status, ProfileActorState, VERIFY_REQUESTED_AT},
+    runtime::{ApiError, bounded},
     verify::email_profile::inputs::consented,
 };
 use serde::de::DeserializeOwned;
@@ -29,6 +30,8 @@ pub enum Object {
 pub struct Seen {
     /// The account; none where there is none that can be read.
     pub auth: Option<Auth>,
+    /// The request that was last written.
+    pub requested: Option<String>,
     /// The request that was last answered.
     pub answered: Option<String>,
     pub is_running: bool,
@@ -75,13 +78,14 @@ impl Object {
         name
     }
 
-    pub async fn look(&self, client: &Client, namespace: &str) -> Result<Seen, Error> {
+    pub async fn look(&self, client: &Client, namespace: &str) -> Result<Seen, ApiError> {
         Ok(match self {
             Self::EmailProfile(name) => {
-                let profile = Api::<EmailProfile>::namespaced(client.clone(), namespace).get(name).await?;
+                let profile = bounded(Api::<EmailProfile>::namespaced(client.clone(), namespace).get(name)).await?;
                 let (auth, status) = (consented(&profile.spec).ok().map(Cow::into_owned), profile.status.unwrap_or_default());
                 Seen {
                     auth,
+                    requested: requested(&profile.metadata),
                     answered: status.last_handled_verify_request,
                     is_running: status.actors.iter().any(|actor| actor.state == ProfileActorState::AwaitingMessage),
                     code: code(status.oauth2),
@@ -89,10 +93,11 @@ impl Object {
                 }
             }
             Self::MailServer(name) => {
-                let server = Api::<MailServer>::namespaced(client.clone(), namespace).get(name).await?;
+                let server = bounded(Api::<MailServer>::namespaced(client.clone(), namespace).get(name)).await?;
                 let status = server.status.unwrap_or_default();
                 Seen {
                     auth: server.spec.auth,
+                    requested: requested(&server.metadata),
                     answered: status.last_handled_verify_request,
                     is_running: false,
                     code: code(status.oauth2),
@@ -109,6 +114,10 @@ impl Object {
             Self::MailServer(name) => annotate::<MailServer>(client, namespace, name, value).await,
         }
     }
+}
+
+fn requested(metadata: &ObjectMeta) -> Option<String> {
+    metadata.annotations.as_ref()?.get(VERIFY_REQUESTED_AT).cloned()
 }
 
 fn code(status: Option<OAuth2Status>) -> Option<DeviceCode> {

@@ -13,10 +13,9 @@ use mailverity::{
     mail::diagnosis::printable,
     runtime::pause::{ALL, CONFIG_MAP},
 };
-use tokio::time::{Instant, sleep};
 
-use self::map::Map;
-use super::{Connect, Error, Exit, Target, verify::EVERY};
+use self::{heeded::Heeded, map::Map};
+use super::{Connect, Error, Exit, Patience, Target, object::Object};
 
 /// How long an operator may take to show that nothing stops an object any more.
 const NOTICED: Duration = Duration::from_secs(5);
@@ -76,11 +75,23 @@ impl What {
             (true, _, Some(_)) => return Err("say --all or -n NAMESPACE, not both".into()),
             (false, false, _) => Scope::Objects(self.targets, namespace),
             // Never the context's namespace by chance.
-            (false, true, Some(named)) => Scope::Key(named.to_owned()),
+            (false, true, Some(named)) => Scope::Key(key(named)?.to_owned()),
             (false, true, None) => return Err("say what: --all, -n NAMESPACE, or KIND/NAME".into()),
         };
         Ok((client.clone(), Map::new(client, &self.operator_namespace), scope))
     }
+}
+
+/// The key of a namespace.
+fn key(namespace: &str) -> Result<&str, &'static str> {
+    if namespace == ALL {
+        return Err(
+            "-n all: a namespace of this name cannot be paused or resumed by itself, as the pause's key all stands for every \
+                    namespace. Say --all for everything; for this namespace name its objects (KIND/NAME... -n all --for DURATION), or set \
+                    spec.suspend in their manifests",
+        );
+    }
+    Ok(namespace)
 }
 
 /// Everything, or a namespace, in words.
@@ -109,10 +120,15 @@ impl Pause {
                 return Ok(Exit::Good);
             }
         };
+        let space = Some(key.as_str()).filter(|key| *key != ALL);
+        let before = heeded::before(&client, space).await;
         map.set(&key, until.map(whole).unwrap_or_default()).await?;
         let end = until.map_or_else(|| "until kubectl mail resume".to_owned(), |until| format!("until {}", whole(until)));
         println!("Paused: {}, {end} (ConfigMap {})", told(&key), map.title());
-        let heeded = heeded::wait(&client, Some(key.as_str()).filter(|key| *key != ALL)).await;
+        let heeded = match before {
+            Ok(before) => heeded::wait(&client, space, &before).await,
+            Err(error) => Heeded::Unknown(error),
+        };
         println!("{heeded}");
         Ok(if heeded.is_heeded() { Exit::Good } else { Exit::Unverified })
     }
@@ -150,24 +166,34 @@ impl Resume {
 /// What stops an object beside its annotation: its manifest, or, if it shows so once the operator has had time to look, anything
 /// else, such as a pause of its namespace.
 async fn stopped(target: &Target, client: &Client, namespace: &str) -> Result<Option<String>, Error> {
-    let end = Instant::now() + NOTICED;
-    loop {
-        let object = target.get(client, namespace).await?;
-        if object.at("/spec/suspend").and_then(serde_json::Value::as_bool).unwrap_or(false) {
-            return Ok(Some("still suspended: spec.suspend is true in its manifest".to_owned()));
-        }
-        let shown = object.conditions().into_iter().find(|shown| shown.type_ == condition::SUSPENDED && shown.status == "True");
-        let Some(shown) = shown else { return Ok(None) };
-        if Instant::now() >= end {
-            return Ok(Some(format!("still suspended: {}: {}", shown.reason, printable(&shown.message, 1200))));
-        }
-        sleep(EVERY).await;
+    let is_set = |object: &Object| object.at("/spec/suspend").and_then(serde_json::Value::as_bool).unwrap_or(false);
+    let shown = |object: &Object| {
+        let conditions = object.conditions();
+        conditions.into_iter().find(|shown| shown.type_ == condition::SUSPENDED && shown.status == "True")
+    };
+    let once = async || target.get(client, namespace).await;
+    let object = Patience::of(NOTICED).look(once, |object| is_set(object) || shown(object).is_none()).await?;
+    if is_set(&object) {
+        return Ok(Some("still suspended: spec.suspend is true in its manifest".to_owned()));
     }
+    Ok(shown(&object).map(|shown| format!("still suspended: {}: {}", shown.reason, printable(&shown.message, 1200))))
 }
 
 impl Map {
     /// Its name as people read it.
     fn title(&self) -> String {
         format!("{}/{CONFIG_MAP}", self.namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_whose_name_is_the_key_of_all_stops_nothing_by_chance() {
+        assert_eq!(key("team-a"), Ok("team-a"));
+        let words = key("all").unwrap_err();
+        assert!(words.contains("--all") && words.contains("KIND/NAME") && words.contains("spec.suspend"), "{words}");
     }
 }

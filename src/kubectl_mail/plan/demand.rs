@@ -14,6 +14,7 @@ use mailverity::{
             inputs::{auth, incoming},
             presets,
         },
+        lending::MESSAGES_PER_HOUR,
         mail_server::{MESSAGES_PER_MINUTE, inputs::endpoints},
     },
 };
@@ -38,6 +39,16 @@ pub struct Account {
     pub login: String,
 }
 
+/// A namespace that sends through another's server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Borrower {
+    /// The server, as namespace/name.
+    pub server: String,
+    pub namespace: String,
+    /// What the server grants it in an hour.
+    pub per_hour: u32,
+}
+
 /// Work on one account, for one reason.
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
@@ -54,6 +65,8 @@ pub struct Demand {
     pub runs: f64,
     /// `limits.messagesPerMinute` of the server that sends.
     pub per_minute: Option<u32>,
+    /// Who borrows that server, if it is another namespace's.
+    pub borrower: Option<Borrower>,
 }
 
 /// What an object makes mailverity do; nothing where its spec cannot be read, or does not lead to a server.
@@ -94,6 +107,15 @@ fn sender(object: &Object) -> Option<(Account, f64, u32)> {
     Some((Account { server, login: login.unwrap_or_default() }, logins, limit.unwrap_or(MESSAGES_PER_MINUTE)))
 }
 
+/// A namespace as the borrower of a `MailServer`; none where it is its own.
+fn borrower(server: &Object, namespace: &str) -> Option<Borrower> {
+    let lender = server.namespace();
+    let granted = server.spec::<MailServerSpec>()?.usage.and_then(|usage| usage.messages_per_hour_per_namespace);
+    let per_hour = granted.and_then(|most| u32::try_from(most).ok()).unwrap_or(MESSAGES_PER_HOUR);
+    let named = || Borrower { server: format!("{lender}/{}", server.name()), namespace: namespace.to_owned(), per_hour };
+    (lender != namespace).then(named)
+}
+
 fn server(object: &Object) -> Option<Demand> {
     let (account, logins, limit) = sender(object)?;
     let spec = object.spec::<MailServerSpec>()?;
@@ -110,6 +132,7 @@ fn server(object: &Object) -> Option<Demand> {
         recipient: spec.test.filter(|_| delivers).map(|test| test.to),
         runs: hourly,
         per_minute: Some(limit),
+        borrower: None,
     })
 }
 
@@ -137,8 +160,9 @@ fn profile(object: &Object, all: &[Object]) -> Option<Vec<Demand>> {
     demands.extend(outgoing(&spec, user).map(|account| Demand { account, logins: daily, ..Demand::default() }));
     let through =
         spec.verification.as_ref().and_then(|v| v.sender_ref.as_ref()).filter(|_| spec.mode() == VerificationMode::Automatic);
-    let through = through.and_then(|reference| find(reference, &namespace, all)).and_then(sender);
-    demands.extend(through.map(|(account, logins, limit)| Demand {
+    let through = through.and_then(|reference| find(reference, &namespace, all));
+    let sent = through.and_then(|server| Some((sender(server)?, borrower(server, &namespace))));
+    demands.extend(sent.map(|((account, logins, limit), borrower)| Demand {
         account,
         logins: logins * actors * daily,
         mails: actors * daily,
@@ -146,6 +170,7 @@ fn profile(object: &Object, all: &[Object]) -> Option<Vec<Demand>> {
         recipient: Some(spec.address.clone()),
         runs: hourly,
         per_minute: Some(limit),
+        borrower,
     }));
     Some(demands)
 }
@@ -176,7 +201,8 @@ fn policy(object: &Object, all: &[Object]) -> Option<Vec<Demand>> {
     let linked = |link: &Link| link.kind == Kind::MailServer.to_string();
     let link = uses(object, all).into_iter().find(linked)?;
     let reference = ObjectRef { name: link.name, namespace: Some(link.namespace) };
-    let (account, logins, limit) = sender(find(&reference, &namespace, all)?)?;
+    let server = find(&reference, &namespace, all)?;
+    let (account, logins, limit) = sender(server)?;
     let sent = Demand {
         account,
         logins: logins * daily,
@@ -185,6 +211,7 @@ fn policy(object: &Object, all: &[Object]) -> Option<Vec<Demand>> {
         recipient: Some(spec.to),
         runs: hourly,
         per_minute: Some(limit),
+        borrower: borrower(server, &namespace),
     };
     let own = |reference: &ObjectRef| reference.namespace.clone().unwrap_or_else(|| namespace.clone());
     let mailbox = spec.receive.profile_ref.and_then(|reference| {
@@ -267,5 +294,30 @@ mod tests {
         let all = [relay(&json!({})), spec(Kind::EmailProfile, "box", &profile)];
         assert_eq!(told(&policy, &all), ["smtp.a.example:587 96 96 4", "imap.fastmail.com:993 96 0 0"]);
         assert_eq!(of(&policy, &all)[1].account.login, "box");
+    }
+
+    #[test]
+    fn who_sends_through_another_namespaces_server_is_its_borrower() {
+        let mut lender = relay(&json!({}));
+        lender.raw.metadata.namespace = Some("platform".to_owned());
+        let reference = json!({"name": "relay", "namespace": "platform"});
+        let policy = json!({"to": "echo@b.example", "message": {"body": "x"}, "serverRef": reference, "receive": {"receiverRef": {"name": "in"}}});
+        let account = json!({"type": "Password", "secretRef": {"name": "box"}});
+        let profile = json!({
+            "address": "box@a.example", "protocol": "IMAP", "account": account, "server": {"host": "imap.a.example"},
+            "verification": {"senderRef": reference},
+        });
+        let objects = [spec(Kind::RoundTripPolicy, "echo", &policy), spec(Kind::EmailProfile, "box", &profile)];
+        for (usage, per_hour) in [(json!({}), 12), (json!({"messagesPerHourPerNamespace": 2}), 2)] {
+            lender.raw.data["spec"]["usage"] = usage;
+            let borrower = Borrower { server: "platform/relay".to_owned(), namespace: "mail".to_owned(), per_hour };
+            for object in &objects {
+                let demands = of(object, std::slice::from_ref(&lender));
+                let borrowers: Vec<&Borrower> = demands.iter().filter_map(|demand| demand.borrower.as_ref()).collect();
+                assert_eq!(borrowers, [&borrower], "{}", object.name());
+            }
+        }
+        let own = relay(&json!({"level": "Deliver"}));
+        assert!(of(&own, &[]).iter().all(|demand| demand.borrower.is_none()), "its own namespace borrows nothing");
     }
 }

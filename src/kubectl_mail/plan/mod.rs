@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use serde_json::Value;
 
-use self::demand::{Account, Demand};
+use self::demand::{Account, Borrower, Demand};
 use super::{Connect, Error, Exit, Kind, object::Object, out, table};
 
-/// Tell how many mails and logins the specs come to in a day, by server and account and by recipient, beside the budgets.
+/// Tell how many mails and logins the specs come to in a day, by server and account, by recipient and by who borrows a server, beside the
+/// budgets.
 ///
 /// Nothing is asked of a server: it is the most that intervals, levels and actors come to. Suspended objects are left out.
 ///
@@ -59,18 +60,25 @@ impl Plan {
     }
 
     fn told(&self, demands: &[Demand]) -> (Vec<String>, Exit) {
-        let (mut accounts, mut recipients) = (BTreeMap::<&Account, Sum>::new(), BTreeMap::<&str, (f64, f64)>::new());
+        let (mut accounts, mut recipients) = (BTreeMap::<_, (&Account, Sum)>::new(), BTreeMap::<String, (f64, f64)>::new());
+        let mut borrowers = BTreeMap::<&Borrower, f64>::new();
         for demand in demands {
-            let sum = accounts.entry(&demand.account).or_default();
+            // Budgets know no case, neither of a host, a user nor a recipient.
+            let Account { server, login } = &demand.account;
+            let (_, sum) =
+                accounts.entry((server.to_lowercase(), login.to_lowercase())).or_insert((&demand.account, Sum::default()));
             sum.logins += demand.logins;
             sum.mails += demand.mails;
             sum.hourly += demand.hourly;
             // The lowest of those who name the account counts.
             sum.per_minute = [sum.per_minute, demand.per_minute].into_iter().flatten().min();
             if let Some(recipient) = &demand.recipient {
-                let (mails, runs) = recipients.entry(recipient).or_default();
+                let (mails, runs) = recipients.entry(recipient.to_lowercase()).or_default();
                 *mails += demand.mails;
                 *runs += demand.runs;
+            }
+            if let Some(borrower) = &demand.borrower {
+                *borrowers.entry(borrower).or_default() += demand.hourly;
             }
         }
         let mut over = 0;
@@ -79,7 +87,7 @@ impl Plan {
             if is { "  NOT ENOUGH" } else { "" }
         };
         let mut rows = vec![["SERVER", "ACCOUNT", "LOGINS A DAY", "MAILS A DAY", "BUDGET"].map(str::to_owned).to_vec()];
-        rows.extend(accounts.iter().map(|(account, sum)| {
+        rows.extend(accounts.values().map(|(account, sum)| {
             let budget = |most: u32| format!("{most} mails a minute{}", mark(sum.hourly > f64::from(most) * 60.0));
             let budget = sum.per_minute.filter(|_| sum.mails > 0.0).map(budget).unwrap_or_default();
             vec![account.server.clone(), account.login.clone(), figure(sum.logins), figure(sum.mails), budget]
@@ -90,12 +98,21 @@ impl Plan {
             let mut rows = vec![["RECIPIENT", "MAILS A DAY", "RUNS AN HOUR", "BUDGET"].map(str::to_owned).to_vec()];
             rows.extend(recipients.iter().map(|(to, (mails, runs))| {
                 let budget = format!("{most} an hour{}", mark(*runs > f64::from(most)));
-                vec![(*to).to_owned(), figure(*mails), figure(*runs), budget]
+                vec![to.clone(), figure(*mails), figure(*runs), budget]
             }));
             lines.push(String::new());
             lines.extend(table::lines(&rows));
         }
-        let total = |each: fn(&Sum) -> f64| accounts.values().map(each).sum::<f64>();
+        if !borrowers.is_empty() {
+            let mut rows = vec![["LENT SERVER", "TO NAMESPACE", "MAILS AN HOUR", "BUDGET"].map(str::to_owned).to_vec()];
+            rows.extend(borrowers.iter().map(|(Borrower { server, namespace, per_hour }, hourly)| {
+                let budget = format!("{per_hour} an hour{}", mark(*hourly > f64::from(*per_hour)));
+                vec![server.clone(), namespace.clone(), figure(*hourly), budget]
+            }));
+            lines.push(String::new());
+            lines.extend(table::lines(&rows));
+        }
+        let total = |each: fn(&Sum) -> f64| accounts.values().map(|(_, sum)| each(sum)).sum::<f64>();
         let (hourly, most) = (total(|sum| sum.hourly), self.max_messages_per_hour);
         let marked = mark(hourly > f64::from(most));
         lines.push(String::new());
@@ -132,7 +149,7 @@ mod tests {
     fn demand(login: &str, mails: f64, recipient: Option<&str>) -> Demand {
         let account = Account { server: "smtp.a.example:587".to_owned(), login: login.to_owned() };
         let (hourly, recipient) = (mails / 24.0, recipient.map(str::to_owned));
-        Demand { account, logins: 24.0, mails, hourly, recipient, runs: hourly, per_minute: Some(6) }
+        Demand { account, logins: 24.0, mails, hourly, recipient, runs: hourly, per_minute: Some(6), borrower: None }
     }
 
     fn plan(hour: u32, recipient: u32) -> Plan {
@@ -172,5 +189,36 @@ mod tests {
         }
         let (lines, _) = plan(100_000, 100_000).told(&[demand("relay", 24.0 * 361.0, None)]);
         assert!(lines[1].ends_with("6 mails a minute NOT ENOUGH"), "{lines:#?}");
+    }
+
+    #[test]
+    fn what_a_namespace_sends_through_a_server_that_is_lent_to_it_is_added_up() {
+        let borrower = |namespace: &str| {
+            Some(Borrower { server: "platform/relay".to_owned(), namespace: namespace.to_owned(), per_hour: 5 })
+        };
+        let borrowed = |namespace, mails| Demand { borrower: borrower(namespace), ..demand("relay", mails, None) };
+        let (lines, exit) = plan(200, 12).told(&[borrowed("team-a", 96.0), borrowed("team-a", 24.0), borrowed("team-b", 120.0)]);
+        assert_eq!(
+            lines[3..6],
+            [
+                "LENT SERVER      TO NAMESPACE   MAILS AN HOUR   BUDGET",
+                "platform/relay   team-a         5               5 an hour",
+                "platform/relay   team-b         5               5 an hour",
+            ]
+        );
+        assert_eq!(exit, Exit::Good);
+        let (lines, exit) = plan(200, 12).told(&[borrowed("team-a", 120.0), borrowed("team-a", 24.0), borrowed("team-b", 24.0)]);
+        assert_eq!(lines[4], "platform/relay   team-a         6               5 an hour NOT ENOUGH");
+        assert_eq!(exit, Exit::Unverified);
+    }
+
+    #[test]
+    fn budgets_know_no_case() {
+        let mut demands = [demand("relay", 96.0, Some("x@b")), demand("Relay", 96.0, Some("X@B"))];
+        demands[1].account.server = "SMTP.A.example:587".to_owned();
+        let (lines, exit) = plan(200, 7).told(&demands);
+        assert_eq!(lines[1], "smtp.a.example:587   relay     48             192           6 mails a minute");
+        assert_eq!(lines[4], "x@b         192           8              7 an hour NOT ENOUGH");
+        assert_eq!(exit, Exit::Unverified);
     }
 }

@@ -1,8 +1,9 @@
 //! `kubectl mail send`: one mail through a `MailServer`, by the operator: a second `MailServer` of level Deliver, for as long as it
 //! takes. So the mail is claimed, charged to each budget and held back by a pause as any other, and no password is read here. Next:
-//! `errand`, that object.
+//! `errand`, that object; `outcome`, what it tells.
 
 mod errand;
+mod outcome;
 
 use std::time::Duration;
 
@@ -10,20 +11,16 @@ use clap::Args;
 use jiff::Timestamp;
 use kube::{
     Api, Client,
-    api::{DeleteParams, DynamicObject, ListParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, PostParams, Preconditions},
 };
-use mailverity::{
-    api::v1alpha1::{CheckPhase, MailServerStatus, condition},
-    mail::diagnosis::printable,
-    runtime::{ApiError, bounded},
-};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
+use mailverity::runtime::{ApiError, bounded};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::errand::{LABEL, LEFT_BEHIND, MOST};
-use super::{Connect, Error, Exit, Kind, Target, describe, object::Object, verify::EVERY};
+use super::{Connect, Error, Exit, Kind, Patience, Target, object::Object};
+
+/// How long an API server that is away is waited for to delete the object.
+const AWAY: Duration = Duration::from_secs(10);
 
 /// Send one mail through a MailServer, and tell what the server said.
 ///
@@ -79,31 +76,63 @@ impl Send {
         let (mut interrupted, mut told_to_end) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut hung_up = signal(SignalKind::hangup())?;
         let errand = Target { kind: Kind::MailServer, name: manifest.metadata.name.clone().unwrap_or_default() };
-        let made = bounded(api.create(&PostParams::default(), &manifest)).await;
-        if let Err(error) = made
-            && error.code().is_some_and(|code| (400..500).contains(&code))
-        {
-            return Err(error.into());
-        }
+        let is_refused = |error: &ApiError| error.code().is_some_and(|code| (400..500).contains(&code));
+        let made = match bounded(api.create(&PostParams::default(), &manifest)).await {
+            Err(error) if is_refused(&error) => return Err(error.into()),
+            made => made.map(|_| ()),
+        };
         // Where no answer came it may be there all the same: it is followed, and taken away.
+        let once = async || errand.get(&client, &namespace).await;
         let ended = tokio::select! {
-            ended = follow(&errand, &client, &namespace, self.timeout) => Some(ended),
+            ended = Patience::of(self.timeout).look(once, outcome::is_over) => Some(ended),
             _ = interrupted.recv() => None,
             _ = told_to_end.recv() => None,
             _ = hung_up.recv() => None,
         };
+        let (seen, why) = match (ended, made) {
+            // It never was.
+            (Some(Err(gone)), Err(error)) if gone.is_gone() => return Err(error.into()),
+            (Some(Ok(object)), _) => (Some(object), "its end could not be read".to_owned()),
+            (Some(Err(error)), _) => (None, error.to_string()),
+            (None, _) => (None, "cut short; it is not sent again".to_owned()),
+        };
         // Whatever became of it: it must not send again.
-        let gone = bounded(api.delete(&errand.name, &DeleteParams::default())).await;
-        if let Err(error) = gone.map(|_| ()).or_else(|error| if error.is_gone() { Ok(()) } else { Err(error) }) {
+        let (last, gone) = take_away(&errand, &client, &namespace, seen).await;
+        if let Err(error) = gone {
             eprintln!("kubectl-mail: {} has to be deleted by hand: {error}", errand.title(&namespace));
         }
-        let Some(ended) = ended else {
-            println!("Cut short: whether the mail was sent is not known; it is not sent again.");
-            return Ok(Exit::Unverified);
-        };
-        let (lines, exit) = told(&ended?, &self.server.title(&namespace), &self.to);
+        let (lines, exit) = outcome::told(last.as_ref().ok_or(why.as_str()), &self.server.title(&namespace), &self.to);
         println!("{}", lines.join("\n"));
         Ok(exit)
+    }
+}
+
+/// Deletes the object, and tells how it was when it went; none where that is not known. A claim that was taken after the last look would
+/// be told as none: so it goes as it was `seen`, or is read again.
+async fn take_away(
+    errand: &Target,
+    client: &Client,
+    namespace: &str,
+    mut seen: Option<Object>,
+) -> (Option<Object>, Result<(), ApiError>) {
+    let api = errand.kind.api(client, Some(namespace));
+    loop {
+        let version = seen.as_ref().and_then(|object| object.raw.metadata.resource_version.clone());
+        let preconditions = version.map(|version| Preconditions { resource_version: Some(version), uid: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        let once = async || match bounded(api.delete(&errand.name, &params)).await {
+            Err(error) if error.is_conflict() && params.preconditions.is_some() => Ok(false),
+            other => other.map(|_| true),
+        };
+        match Patience::of(AWAY).look(once, |_| true).await {
+            Ok(true) => return (seen, Ok(())),
+            Ok(false) => seen = errand.get(client, namespace).await.ok(),
+            // It went, or stays, by another hand than ours: what it had not come to, it may have come to since.
+            Err(error) => {
+                let gone = if error.is_gone() { Ok(()) } else { Err(error) };
+                return (seen.filter(outcome::is_tried), gone);
+            }
+        }
     }
 }
 
@@ -123,103 +152,77 @@ async fn sweep(api: &Api<DynamicObject>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The object once its check is over, or as it is when time is over. An API server that is away for a while is waited for: the mail
-/// may be on its way.
-async fn follow(errand: &Target, client: &Client, namespace: &str, patience: Duration) -> Result<Object, ApiError> {
-    let end = Instant::now() + patience;
-    loop {
-        let over = Instant::now() >= end;
-        match errand.get(client, namespace).await {
-            Ok(object) if over || is_over(&object) => return Ok(object),
-            Err(error) if over || error.is_gone() || error.is_forbidden() => return Err(error),
-            _ => sleep(EVERY).await,
-        }
-    }
-}
-
-/// Whether it was tried to send it, or cannot be tried.
-fn is_over(object: &Object) -> bool {
-    let MailServerStatus { last_check, conditions, .. } = object.status();
-    let tried = last_check.is_some_and(|check| check.phase == CheckPhase::Finished);
-    let refused = |kind: &str| conditions.iter().any(|found| found.type_ == kind && found.status == "False");
-    // A budget that is used up is waited for, for as long as there is time.
-    let waits = conditions.iter().any(|found| found.reason == "RateBudgetExceeded");
-    let stopped = object.text("/status/state") == "Suspended" || object.text("/status/state") == "Paused";
-    (tried && !waits) || refused(condition::ACCEPTED) || refused(condition::RESOLVED_REFS) || stopped
-}
-
-fn told(object: &Object, through: &str, to: &str) -> (Vec<String>, Exit) {
-    let mut lines = describe::sessions(object);
-    let conditions = object.conditions();
-    let tested = conditions.iter().find(|found| found.type_ == condition::DELIVERY_TESTED);
-    let taken = tested.is_some_and(|tested| tested.status == "True");
-    // Where it did not come as far as the mail, the summary says why.
-    let why = tested.cloned().filter(|_| taken).or_else(|| object.summary());
-    let why = why.map(|why| format!("{}: {}", why.reason, printable(&why.message, 1200)));
-    let why = why.unwrap_or_else(|| "no operator has looked at it".to_owned());
-    let late = if is_over(object) { "" } else { "not in time; " };
-    // Claimed and not settled, or cut off behind the final dot: whoever sends again may send it twice.
-    let may_be_sent = tested.is_some_and(|tested| tested.reason == "DeliveryUncertain")
-        || (!is_over(object) && object.status::<MailServerStatus>().claim.is_some());
-    let word = match (taken, may_be_sent) {
-        (true, _) => "Sent",
-        (false, true) => "Perhaps sent",
-        (false, false) => "Not sent",
-    };
-    lines.push(format!("{word}  {through} to {to}  {late}{why}"));
-    (lines, if taken { Exit::Good } else { Exit::Unverified })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::VecDeque,
+        sync::{Arc, Mutex},
+    };
+
+    use axum::{
+        Router,
+        http::{Method, StatusCode},
+    };
     use serde_json::{Value, json};
 
     use super::*;
     use crate::object::tests::object;
 
-    fn errand(conditions: &[(&str, &str, &str)], rest: Value) -> Object {
-        let condition = |(kind, status, reason): &(&str, &str, &str)| json!({"type": kind, "status": status, "reason": reason, "message": "So.", "lastTransitionTime": "2026-11-22T10:00:00Z"});
-        let mut status = rest;
-        status["conditions"] = conditions.iter().map(condition).collect();
-        object(Kind::MailServer, "relay-send-1", &json!({"host": "a"}), &status)
-    }
-
-    fn finished() -> Value {
-        json!({"lastCheck": {"id": "c", "phase": "Finished", "level": "Deliver"}})
-    }
-
-    #[test]
-    fn it_is_over_once_it_was_tried_or_cannot_be() {
-        assert!(!is_over(&errand(&[], json!({}))));
-        assert!(!is_over(&errand(&[], json!({"lastCheck": {"id": "c", "phase": "Running", "level": "Deliver"}}))));
-        assert!(is_over(&errand(&[("Ready", "True", "Succeeded")], finished())));
-        assert!(!is_over(&errand(&[("DeliveryTested", "Unknown", "RateBudgetExceeded")], finished())), "there may be room soon");
-        assert!(is_over(&errand(&[("ResolvedRefs", "False", "SecretNotFound")], json!({}))));
-        assert!(is_over(&errand(&[("Suspended", "True", "Paused")], json!({"state": "Paused"}))));
-    }
-
-    #[test]
-    fn what_the_server_took_is_sent_and_all_else_is_not() {
-        let words = |conditions: &[(&str, &str, &str)]| {
-            let (lines, exit) = told(&errand(conditions, finished()), "MailServer mail/relay", "x@b.example");
-            (lines.join("\n"), exit)
+    /// A client of an API server that gives these answers in turn, and what it is asked.
+    async fn scripted(answers: &[(u16, Value)]) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let (heard, answers) = (Arc::default(), Mutex::new(VecDeque::from(answers.to_vec())));
+        let (log, answers): (Arc<Mutex<Vec<String>>>, _) = (Arc::clone(&heard), Arc::new(answers));
+        let answer = move |method: Method, body: String| {
+            log.lock().unwrap().push(format!("{method} {body}"));
+            let (code, body) = answers.lock().unwrap().pop_front().unwrap();
+            async move { (StatusCode::from_u16(code).unwrap(), body.to_string()) }
         };
-        let sent = words(&[("Ready", "True", "Succeeded"), ("DeliveryTested", "True", "TestMessageAccepted")]);
-        assert_eq!(sent, ("Sent  MailServer mail/relay to x@b.example  TestMessageAccepted: So.".to_owned(), Exit::Good));
-        let refused = words(&[("Ready", "False", "RecipientRejected"), ("DeliveryTested", "False", "RecipientRejected")]);
-        assert_eq!(refused.0, "Not sent  MailServer mail/relay to x@b.example  RecipientRejected: So.");
-        assert_eq!(
-            words(&[("Ready", "Unknown", "ObserveOnly"), ("DeliveryTested", "Unknown", "ObserveOnly")]).1,
-            Exit::Unverified
-        );
-        let cut = words(&[("Ready", "False", "DeliveryUncertain"), ("DeliveryTested", "False", "DeliveryUncertain")]);
-        assert_eq!(cut.0, "Perhaps sent  MailServer mail/relay to x@b.example  DeliveryUncertain: So.");
-        let claimed = json!({"lastCheck": {"id": "c", "phase": "Running", "level": "Deliver"},
-            "claim": {"id": "c", "purpose": "Test", "attempt": 1, "startedAt": "2026-11-22T10:00:00Z"}});
-        let (lines, exit) = told(&errand(&[], claimed), "MailServer mail/relay", "x@b.example");
-        assert!(lines[0].starts_with("Perhaps sent  ") && exit == Exit::Unverified, "{lines:?}");
-        let (lines, _) = told(&errand(&[], json!({})), "MailServer mail/relay", "x@b.example");
-        assert_eq!(lines, ["Not sent  MailServer mail/relay to x@b.example  not in time; no operator has looked at it"]);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        (Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap(), heard)
+    }
+
+    fn status(code: u16) -> (u16, Value) {
+        let word = if code < 400 { "Success" } else { "Failure" };
+        (code, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": word, "message": "So.", "code": code}))
+    }
+
+    fn errand(version: &str, status: &Value) -> Object {
+        let mut errand = object(Kind::MailServer, "relay-send-1", &json!({"host": "a"}), status);
+        errand.raw.metadata.resource_version = Some(version.to_owned());
+        errand
+    }
+
+    async fn taken_away(seen: Object, answers: &[(u16, Value)]) -> (Option<Object>, bool, Vec<String>) {
+        let (client, heard) = scripted(answers).await;
+        let errand = Target { kind: Kind::MailServer, name: "relay-send-1".to_owned() };
+        let (last, gone) = take_away(&errand, &client, "mail", Some(seen)).await;
+        let heard = heard.lock().unwrap().clone();
+        (last, gone.is_ok(), heard)
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_is_taken_between_the_last_look_and_the_deletion_is_told() {
+        let running = json!({"lastCheck": {"id": "c", "phase": "Running", "level": "Deliver"}});
+        let mut claimed = running.clone();
+        claimed["claim"] = json!({"id": "c", "purpose": "Test", "attempt": 1, "startedAt": "2026-11-22T10:00:00Z"});
+        let claimed = serde_json::to_value(errand("2", &claimed).raw).unwrap();
+        let (last, gone, heard) = taken_away(errand("1", &running), &[status(409), (200, claimed), status(200)]).await;
+        assert!(heard[0].starts_with("DELETE ") && heard[0].contains(r#""resourceVersion":"1""#), "{heard:?}");
+        assert!(heard[1].starts_with("GET ") && heard[2].contains(r#""resourceVersion":"2""#), "{heard:?}");
+        let (lines, _) = outcome::told(last.as_ref().ok_or(""), "MailServer mail/relay", "x@b.example");
+        assert!(gone && lines[0].starts_with("Perhaps sent  "), "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_deleted_before_its_end_is_not_known() {
+        let running = json!({"lastCheck": {"id": "c", "phase": "Running", "level": "Deliver"}});
+        let (last, gone, _) = taken_away(errand("1", &running), &[status(404)]).await;
+        assert!(last.is_none() && gone);
+        let finished = json!({"lastCheck": {"id": "c", "phase": "Finished", "level": "Deliver"}});
+        let (last, gone, heard) = taken_away(errand("1", &finished), &[status(503), status(404)]).await;
+        assert!(last.is_some() && gone && heard.len() == 2);
     }
 
     #[test]

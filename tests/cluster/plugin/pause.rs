@@ -211,7 +211,14 @@ async fn an_object_is_paused_until_a_time_and_no_command_undoes_a_manifest() {
     let ran = mail_as(&cluster, &editor, &["pause", "ms/relay"]);
     assert_eq!(ran.code, 2);
     assert!(ran.err.contains("objects are paused until a time: say --for"), "{}", ran.err);
-    for args in [&["pause"][..], &["pause", "--all", "ms/relay"], &["pause", "--all", "-n", "mail"], &["resume"]] {
+    for args in [
+        &["pause"][..],
+        &["pause", "--all", "ms/relay"],
+        &["pause", "--all", "-n", "mail"],
+        &["pause", "-n", "all"],
+        &["resume", "-n", "all"],
+        &["resume"],
+    ] {
         let mut plugin = Command::new(env!("CARGO_BIN_EXE_kubectl-mail"));
         let output = plugin.args(args).arg("--kubeconfig").arg(&editor).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
