@@ -28,7 +28,7 @@ pub struct Agent {
     namespace: Option<String>,
     #[command(flatten)]
     reach: Reach,
-    /// Where /metrics, /livez and /readyz answer, such as 127.0.0.1:8080; `off`: nowhere.
+    /// Where /livez and /readyz answer, such as 127.0.0.1:8080; `off`: nowhere.
     #[arg(long, default_value = "off", value_name = "ADDRESS")]
     metrics_address: Listen,
     /// How log lines are written.

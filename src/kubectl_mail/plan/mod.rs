@@ -193,10 +193,10 @@ mod tests {
 
     #[test]
     fn what_a_namespace_sends_through_a_server_that_is_lent_to_it_is_added_up() {
-        let borrower = |namespace: &str| {
-            Some(Borrower { server: "platform/relay".to_owned(), namespace: namespace.to_owned(), per_hour: 5 })
+        let borrowed = |namespace: &str, mails| {
+            let borrower = Borrower { server: "platform/relay".to_owned(), namespace: namespace.to_owned(), per_hour: 5 };
+            Demand { borrower: Some(borrower), ..demand("relay", mails, None) }
         };
-        let borrowed = |namespace, mails| Demand { borrower: borrower(namespace), ..demand("relay", mails, None) };
         let (lines, exit) = plan(200, 12).told(&[borrowed("team-a", 96.0), borrowed("team-a", 24.0), borrowed("team-b", 120.0)]);
         assert_eq!(
             lines[3..6],

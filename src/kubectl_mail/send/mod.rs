@@ -159,10 +159,14 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use axum::{
-        Router,
-        http::{Method, StatusCode},
+    use http_body_util::{BodyExt, Full};
+    use hyper::{
+        Request, Response,
+        body::{Bytes, Incoming},
+        server::conn::http1,
+        service::service_fn,
     };
+    use hyper_util::rt::TokioIo;
     use serde_json::{Value, json};
 
     use super::*;
@@ -170,16 +174,25 @@ mod tests {
 
     /// A client of an API server that gives these answers in turn, and what it is asked.
     async fn scripted(answers: &[(u16, Value)]) -> (Client, Arc<Mutex<Vec<String>>>) {
-        let (heard, answers) = (Arc::default(), Mutex::new(VecDeque::from(answers.to_vec())));
-        let (log, answers): (Arc<Mutex<Vec<String>>>, _) = (Arc::clone(&heard), Arc::new(answers));
-        let answer = move |method: Method, body: String| {
-            log.lock().unwrap().push(format!("{method} {body}"));
-            let (code, body) = answers.lock().unwrap().pop_front().unwrap();
-            async move { (StatusCode::from_u16(code).unwrap(), body.to_string()) }
+        let (heard, answers) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(Mutex::new(VecDeque::from(answers.to_vec()))));
+        let log = Arc::clone(&heard);
+        let answer = move |request: Request<Incoming>| {
+            let (log, answers) = (Arc::clone(&log), Arc::clone(&answers));
+            async move {
+                let method = request.method().clone();
+                let asked = request.into_body().collect().await?.to_bytes();
+                log.lock().unwrap().push(format!("{method} {}", String::from_utf8_lossy(&asked)));
+                let (code, body) = answers.lock().unwrap().pop_front().unwrap();
+                Ok::<_, hyper::Error>(Response::builder().status(code).body(Full::new(Bytes::from(body.to_string()))).unwrap())
+            }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer.clone())));
+            }
+        });
         (Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap(), heard)
     }
 
