@@ -87,7 +87,7 @@ impl Checker {
             return Some(Proof { level: self.most, ..visited });
         }
         let until = Timestamp::now().checked_add(inputs.timeout).unwrap_or(Timestamp::MAX);
-        let asked = plan(Begin::Look { until }, false);
+        let asked = plan(Begin::look(until), false);
         self.ask(inputs, &asked, until);
         let permits = self.permits(&self.interrupt);
         let report = run(self.setting(inputs), &permits, &asked).await;
@@ -123,7 +123,7 @@ impl Checker {
             // Nobody comes back for it: one look, and what it finds is removed.
             plan.mark = permits.mark();
             plan.outgoing = false;
-            plan.errands[0].begin = Begin::Look { until: Timestamp::now() };
+            plan.errands[0].begin = Begin::look(Timestamp::now());
             let outgoing = report.outgoing.take();
             report = run(self.setting(inputs), &self.permits(&Interrupt::never()), &plan).await;
             report.outgoing = outgoing;

@@ -150,7 +150,8 @@ impl Checker {
             // Nobody comes back for it: one look, and what it finds is removed.
             interrupted = true;
             permits = permits.with(&Interrupt::never());
-            let opening = Opening::Look { mark: Some(&mark), deadline: Timestamp::now() };
+            let now = Timestamp::now();
+            let opening = Opening::Look { mark: Some(&mark), deadline: now, tries_until: now };
             report = exchange(posting, place, &permits, &expected, opening).await;
         }
         let noted = permits.noted();

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     api::{
-        Reason,
+        Class, Reason,
         v1alpha1::{Capabilities, DeviceCode, Level, OAuth2Status, StageResult, StageStatus, TlsStatus},
     },
     mail::{
@@ -121,6 +121,13 @@ impl Report {
             token: None,
             duration: Duration::ZERO,
         }
+    }
+
+    /// Whether it failed in a way that time may cure. What judges a login is not tried again (promises 7 and 8).
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let judged = matches!(self.login, Some(LoginOutcome::Refused | LoginOutcome::TooMany));
+        !judged && self.failure.as_ref().is_some_and(|failure| failure.class == Class::Transient)
     }
 
     /// A check that ended before it touched the network: a reference is missing, or the spec makes no sense.

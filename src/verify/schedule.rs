@@ -11,6 +11,9 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(30);
 /// What is overdue when a process begins to lead is spread over no more than this.
 const LONGEST_SPREAD: Duration = Duration::from_mins(10);
 
+/// The least and the most time for which what failed is tried again where a mail's own time is over.
+const ONCE_MORE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
+
 /// A number that is always the same for the same words, and evenly spread over all numbers.
 fn stable(words: &[&str]) -> u64 {
     // SHA-256: the standard library's hash may change with the compiler, and every due time would with it.
@@ -67,6 +70,14 @@ pub fn back_off(failures: u32, uid: &str, interval: Duration) -> Duration {
     whole.saturating_sub(share(&[uid, "back-off", &failures.to_string()], whole / 10))
 }
 
+/// Until when the looks for a mail are tried again, where they fail, by whoever takes up now what another process began: its time
+/// may be over, and nobody may have looked. As long as the mail was given, from a minute to a quarter of an hour, and no longer
+/// than to the next slot.
+#[must_use]
+pub fn tries_until(now: Timestamp, timeout: Duration, slot: Timestamp) -> Timestamp {
+    later(now, timeout.clamp(ONCE_MORE.0, ONCE_MORE.1)).min(slot)
+}
+
 /// The id of a check or run of an object that begins now: a UUID of version 8 (RFC 9562).
 #[must_use]
 pub fn begun(uid: &str, generation: i64, now: Timestamp) -> String {
@@ -91,6 +102,14 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn what_is_taken_up_late_has_its_time_once_more_within_bounds() {
+        let (now, far) = (at(1_700_000_000), at(1_800_000_000));
+        let tries = |timeout, slot| tries_until(now, Duration::from_secs(timeout), slot).as_second() - now.as_second();
+        assert_eq!([30, 60, 600, 900, 86_400].map(|timeout| tries(timeout, far)), [60, 60, 600, 900, 900]);
+        assert_eq!(tries(600, at(1_700_000_020)), 20, "the next one is due");
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub enum Point {
 struct State {
     refuse: AtomicBool,
     connections: AtomicUsize,
+    refused: AtomicUsize,
     hold: std::sync::Mutex<Option<Point>>,
     adds: std::sync::Mutex<String>,
     reached: Notify,
@@ -55,6 +56,7 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if shared.refuse.load(Ordering::SeqCst) {
+                    shared.refused.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
                 shared.connections.fetch_add(1, Ordering::SeqCst);
@@ -84,6 +86,11 @@ impl Proxy {
     /// How many connections it has carried.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many it has closed at once.
+    pub fn refused(&self) -> usize {
+        self.state.refused.load(Ordering::SeqCst)
     }
 
     /// Holds the next conversation that comes to this point.

@@ -77,8 +77,8 @@ impl Work {
                     let cleanup = if observes { Cleanup::Keep } else { *cleanup };
                     let place = exchange::Place { mailbox, desk: &desk, cleanup };
                     let opening = match (self.probe.begin, &in_flight) {
-                        (Begin::Look, Some(probe)) => {
-                            Opening::Look { mark: probe.mailbox_mark.as_deref(), deadline: probe.deadline.0 }
+                        (Begin::Look { tries_until }, Some(probe)) => {
+                            Opening::Look { mark: probe.mailbox_mark.as_deref(), deadline: probe.deadline.0, tries_until }
                         }
                         _ => Opening::Send,
                     };

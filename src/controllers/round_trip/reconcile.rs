@@ -188,7 +188,7 @@ async fn act(mut sight: Sight, plan: &Plan, inputs: Option<Inputs>, name: &Name,
     }
     let place = match probe.begin {
         // Whoever only looks connects to a mailbox that others may watch already.
-        Begin::Look => None,
+        Begin::Look { .. } => None,
         Begin::Send => match ctx.term.limits.enter(&Context::who(name), &place_of(&inputs)) {
             Some(place) => Some(place),
             None => return Ok(()),

@@ -1,5 +1,7 @@
 //! What is to be done with an `EmailProfile` now, and when to look again. Pure: the clock, the cluster and the network are
-//! all in [`Seen`]. Next: `status`.
+//! all in [`Seen`]. What each actor has to do is in `errands`. Next: `status`.
+
+mod errands;
 
 use jiff::Timestamp;
 
@@ -7,7 +9,7 @@ use super::Seen;
 use crate::{
     api::{
         Class, Reason,
-        v1alpha1::{ActorClaim, EmailProfileStatus, ProfileActorState as Stand, ProfileActorStatus, State, VerificationStatus},
+        v1alpha1::{ActorClaim, EmailProfileStatus, ProfileActorState as Stand, State, VerificationStatus},
     },
     mail::Diagnosis,
     verify::{
@@ -18,6 +20,8 @@ use crate::{
         schedule::{back_off, begun, due_after, later},
     },
 };
+pub(super) use errands::class_of;
+use errands::{awaited_until, errands};
 
 /// What is to be done, and when to look again.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,9 +114,20 @@ pub enum Begin {
     Look {
         /// When its time is over.
         until: Timestamp,
+        /// Where it is taken up from another process, or behind a halt: until when looks that fail are tried again, as long as none
+        /// was of use. A mail that nobody could look for is not missing.
+        tries_until: Option<Timestamp>,
     },
     /// No mail is due: the mailbox is opened and left.
     Visit,
+}
+
+impl Begin {
+    /// A search that nobody began before: it looks until its time is over.
+    #[must_use]
+    pub fn look(until: Timestamp) -> Self {
+        Self::Look { until, tries_until: None }
+    }
 }
 
 /// Why a run runs.
@@ -229,6 +244,12 @@ pub(super) fn slot_after(seen: &Seen<'_>, status: &EmailProfileStatus, run: &str
     due_after(claims.fold(begun, Timestamp::max), seen.object.uid, seen.spec.interval().get())
 }
 
+/// The same, or the one that is next where that has passed.
+pub(super) fn slot_ahead(seen: &Seen<'_>, status: &EmailProfileStatus, run: &str, begun: Timestamp) -> Timestamp {
+    let (slot, now) = (slot_after(seen, status, run, begun), seen.object.now);
+    if slot > now { slot } else { due_after(now, seen.object.uid, seen.spec.interval().get()) }
+}
+
 /// Whether something of a run is left to be tried again.
 pub(super) fn is_unfinished(seen: &Seen<'_>, run: &VerificationStatus) -> bool {
     !errands(seen, Trigger::GoesOn, Some(run)).is_empty() || is_outgoing_open(seen)
@@ -274,19 +295,6 @@ pub(super) fn claim_of<'a>(status: &'a EmailProfileStatus, actor: &str) -> Optio
     status.claims.iter().find(|claim| claim.actor == actor && claim.id == *run)
 }
 
-/// Until when an actor's mail is looked for, if it is.
-fn awaited_until(seen: &Seen<'_>, status: &EmailProfileStatus, actor: &str) -> Option<Timestamp> {
-    let told = status.actors.iter().find(|told| told.name == actor)?;
-    let verification = status.verification.as_ref().filter(|_| told.state == Stand::AwaitingMessage)?;
-    if seen.is_manual() {
-        return verification.deadline.as_ref().map(|deadline| deadline.0);
-    }
-    let claim = claim_of(status, actor)?;
-    // Counted from the moment that the server took the mail, where that was told.
-    let from = told.sent_time.as_ref().map_or(claim.started_at.0, |sent| sent.0.max(claim.started_at.0));
-    Some(later(from, seen.spec.timeout().get()))
-}
-
 fn run(seen: &Seen<'_>, trigger: Trigger) -> Run {
     let status = seen.status;
     let last = status.and_then(|status| status.verification.as_ref());
@@ -327,72 +335,6 @@ fn keeps_code(seen: &Seen<'_>, last: &VerificationStatus, trigger: Trigger) -> b
         Trigger::Due | Trigger::GoesOn => true,
     };
     seen.is_manual() && last.subject.is_some() && keeps
-}
-
-/// What each actor has to do that is not done.
-fn errands(seen: &Seen<'_>, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Vec<Errand> {
-    let mut errands: Vec<Errand> = seen.actors().iter().filter_map(|actor| errand(seen, actor, trigger, goes_on)).collect();
-    // Whoever needs the user is not tried along with those that time may cure.
-    let needs_user = |errand: &Errand| {
-        let reason =
-            seen.actor(&errand.actor).filter(|told| told.state == Stand::Unverified).and_then(|told| told.reason.as_ref());
-        !matches!(errand.begin, Begin::Look { .. }) && reason.is_some_and(|reason| class_of(reason) == Class::User)
-    };
-    if trigger == Trigger::GoesOn && !errands.iter().all(needs_user) {
-        errands.retain(|errand| !needs_user(errand));
-    }
-    errands
-}
-
-/// Who can help with a reason that a status tells.
-pub(super) fn class_of(reason: &str) -> Class {
-    Reason::ALL.iter().find(|known| known.as_str() == reason).map_or(Class::Transient, |known| known.class())
-}
-
-/// What an actor has to do; nothing where it is done.
-fn errand(seen: &Seen<'_>, chosen: &Chosen, trigger: Trigger, goes_on: Option<&VerificationStatus>) -> Option<Errand> {
-    let actor = chosen.name.as_str();
-    let told = seen.actor(actor).filter(|_| goes_on.is_some());
-    // It is tried again when it is back: until then nothing is new.
-    if chosen.away.as_ref().is_some_and(|away| told.is_some_and(|told| told.reason.as_deref() == Some(away.reason.as_str()))) {
-        return None;
-    }
-    let tried = told.and_then(|told| told.attempt).unwrap_or(0);
-    let next = if trigger == Trigger::GoesOn { tried.saturating_add(1) } else { 1 };
-    let status = seen.status.filter(|_| goes_on.is_some());
-    let (begin, attempt) = match status.and_then(|status| awaited_until(seen, status, actor)) {
-        // A mail that is there is looked for in mode Observe too: that sends nothing.
-        Some(until) if trigger == Trigger::GoesOn => (Begin::Look { until }, tried),
-        _ if seen.is_manual() => (by_hand(seen, told, trigger, goes_on)?, next),
-        // A mail that left is not sent again in its run (promise 3), whatever became of it.
-        _ if status.is_some_and(|status| claim_of(status, actor).is_some()) => return None,
-        _ if seen.object.mode == Mode::Observe => (Begin::Visit, next),
-        _ => (Begin::Send, next),
-    };
-    Some(Errand { actor: actor.to_owned(), begin, attempt: attempt.clamp(1, 1000) })
-}
-
-/// What an actor has to do where a person sends the mail. Nobody is asked for one each day: what a person proved once is kept
-/// up by the login alone.
-fn by_hand(
-    seen: &Seen<'_>,
-    told: Option<&ProfileActorStatus>,
-    trigger: Trigger,
-    goes_on: Option<&VerificationStatus>,
-) -> Option<Begin> {
-    let found = told.is_some_and(|told| told.received_time.is_some());
-    let deadline = goes_on.and_then(|last| last.deadline.as_ref()).map(|deadline| deadline.0);
-    match trigger {
-        Trigger::First | Trigger::Changed => Some(Begin::Look { until: later(seen.object.now, seen.spec.timeout().get()) }),
-        Trigger::Requested if !found => Some(Begin::Look { until: later(seen.object.now, seen.spec.timeout().get()) }),
-        Trigger::Requested => None,
-        Trigger::GoesOn if told.is_some_and(|told| told.state == Stand::Verified) => None,
-        // The mailbox failed before the time was over: the mail may be on its way.
-        Trigger::Due | Trigger::GoesOn => match deadline.filter(|deadline| !found && *deadline > seen.object.now) {
-            Some(until) => Some(Begin::Look { until }),
-            None => Some(Begin::Visit),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A run: each actor opens the mailbox, is sent its mail, and looks for it; beside it the login to the outgoing server is
 //! proved. The same for the controller and for a laptop; who may log in and send is asked of [`Permits`].
 
+mod again;
 mod note;
 mod post;
 mod returns;
@@ -29,6 +30,7 @@ use crate::{
         report::LoginOutcome,
     },
 };
+use again::Again;
 use note::{Note, Taken};
 use post::Post;
 use returns::{Reports, came_back, judged, watch_returns};
@@ -244,15 +246,9 @@ async fn actor(
     let note = Note::new(setting, permits, told.clone(), post.mail());
     let begin = match errand.begin {
         Begin::Send => attend::Begin::Send(&mut post),
-        Begin::Look { until } => {
+        Begin::Look { until, .. } => {
             permits.waits();
-            let message = (!manual).then(|| setting.codes.message(&run.id, &errand.actor).to_string());
-            attend::Begin::Resume {
-                mark: run.mark.as_deref().and_then(|mark| mark.parse().ok()),
-                until: instant(until),
-                message_id: message.as_ref().zip(post::domain(inputs)).map(|(id, domain)| format!("<{id}@{domain}>")),
-                envelope_id: message,
-            }
+            resumed(setting, run, errand, until)
         }
         Begin::Visit => return told,
     };
@@ -263,8 +259,18 @@ async fn actor(
         returned.0.send_replace(true);
         tokio::time::sleep(LEAVING).await;
     };
+    let looking = async {
+        let mut again = Again::of(errand.begin, inputs.mailbox.protocol);
+        let mut outcome = stand.attend(setting, &gate, &search, begin, &note).await;
+        while let Some(until) = again.begins(&outcome).await {
+            // Where it stands may have changed: an Actor is there again.
+            let stand = permits.stand(&errand.actor);
+            outcome = stand.attend(setting, &gate, &search, resumed(setting, run, errand, until), &note).await;
+        }
+        outcome
+    };
     let outcome = tokio::select! {
-        outcome = stand.attend(setting, &gate, &search, begin, &note) => Some(outcome),
+        outcome = looking => Some(outcome),
         () = came_back => {
             let report = Report::new(Level::Authenticate, inputs.mailbox.endpoint.to_string());
             Some(Outcome { report, found: None, mark: None })
@@ -296,6 +302,18 @@ async fn actor(
     }
     told.report.failure = told.report.failure.take().map(|failure| post.explain(failure));
     told
+}
+
+/// A search for a mail that was sent before, or is sent by a person.
+fn resumed<'a>(setting: Setting<'_>, run: &Run, errand: &Errand, until: Timestamp) -> attend::Begin<'a> {
+    let automatic = setting.inputs.mode == VerificationMode::Automatic;
+    let message = automatic.then(|| setting.codes.message(&run.id, &errand.actor).to_string());
+    attend::Begin::Resume {
+        mark: run.mark.as_deref().and_then(|mark| mark.parse().ok()),
+        until: instant(until),
+        message_id: message.as_ref().zip(post::domain(setting.inputs)).map(|(id, domain)| format!("<{id}@{domain}>")),
+        envelope_id: message,
+    }
 }
 
 /// The codes of an earlier run, whose mails may be removed: this one's are still looked for by other actors.

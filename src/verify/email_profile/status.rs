@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Because, Begin, Plan, Run, RunReport, Seen, Trigger, What,
-    decide::slot_after,
+    decide::slot_ahead,
     facts,
     judge::{self, Verdict},
 };
@@ -18,7 +18,7 @@ use crate::{
         events::{self, Event},
         halt::{told_time, whole_seconds},
         report::LoginOutcome,
-        schedule::{back_off, due_after, later},
+        schedule::{back_off, later},
     },
 };
 
@@ -108,7 +108,7 @@ fn begin(status: &mut EmailProfileStatus, seen: &Seen<'_>, run: &Run) {
         facts::begin(status, run);
     }
     let until = run.errands.iter().filter_map(|errand| match errand.begin {
-        Begin::Look { until } => Some(until),
+        Begin::Look { until, .. } => Some(until),
         _ => None,
     });
     if let (true, Some(until), Some(verification)) = (seen.is_manual(), until.max(), &mut status.verification) {
@@ -264,10 +264,7 @@ fn plan_next(status: &mut EmailProfileStatus, seen: &Seen<'_>, plan: &Plan, news
         return;
     }
     let from = if run.trigger == Trigger::GoesOn { run.begun } else { run.started };
-    let mut slot = slot_after(seen, status, &run.id, from);
-    if slot <= seen.object.now {
-        slot = due_after(seen.object.now, seen.object.uid, interval);
-    }
+    let slot = slot_ahead(seen, status, &run.id, from);
     let retries = verdict.retries.iter().map(|retry| {
         let tries = verdict.failures.max(retry.attempt).max(1);
         let soon = later(seen.object.now, back_off(tries, seen.object.uid, interval)).min(slot);

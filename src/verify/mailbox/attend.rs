@@ -26,6 +26,8 @@ use crate::{
     verify::{Gate, Report},
 };
 
+pub use times::Tries;
+
 /// What is looked for, and what becomes of it.
 #[derive(Clone, Copy)]
 pub struct Search<'a> {

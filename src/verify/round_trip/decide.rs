@@ -16,7 +16,7 @@ use crate::{
         agenda::Agenda,
         breaker::Hold,
         halt::{Halt, Mode},
-        schedule::{back_off, begun, later, next_slot},
+        schedule::{back_off, begun, later, next_slot, tries_until},
     },
 };
 
@@ -103,7 +103,11 @@ pub enum Begin {
     /// Its mail is to be sent.
     Send,
     /// Its mail was sent, or may have been: the mailbox is to be looked at for the answer.
-    Look,
+    Look {
+        /// How long a mailbox that nobody could look into is tried again behind the probe's time: an answer that nobody could look
+        /// for is not missing.
+        tries_until: Timestamp,
+    },
 }
 
 /// Why a probe is sent.
@@ -202,7 +206,7 @@ fn under_way(seen: &Seen<'_>, probe: &InFlight) -> (What, Option<Timestamp>) {
         };
     }
     if reads {
-        return (What::Probe(again(seen, probe, Begin::Look)), None);
+        return (What::Probe(again(seen, probe, taken_up(seen))), None);
     }
     let over = later(deadline, GRACE);
     if over <= seen.object.now {
@@ -295,6 +299,14 @@ fn again(seen: &Seen<'_>, in_flight: &InFlight, begin: Begin) -> Probe {
         request: None,
         ..probe(seen, Trigger::GoesOn)
     }
+}
+
+/// A look for the answer to what another process sent, or what was interrupted.
+fn taken_up(seen: &Seen<'_>) -> Begin {
+    let (now, interval) = (seen.object.now, seen.spec.interval().get());
+    let due = agenda(seen, true).due();
+    let slot = if due > now { due } else { next_slot(now, seen.object.uid, interval) };
+    Begin::Look { tries_until: tries_until(now, seen.spec.timeout().get(), slot) }
 }
 
 /// When the next probe is sent behind one that began at `started` and whose time is over at `deadline`: the first slot of the

@@ -59,6 +59,8 @@ pub enum Opening<'a> {
         mark: Option<&'a str>,
         /// When its time is over.
         deadline: Timestamp,
+        /// How long behind that a mailbox that nobody could look into is tried again.
+        tries_until: Timestamp,
     },
 }
 
@@ -134,12 +136,12 @@ impl Flow<'_> {
     async fn run(&self, opening: Opening<'_>) -> Option<ProbeReport> {
         match opening {
             Opening::Send => self.send().await,
-            Opening::Look { mark, deadline } => {
+            Opening::Look { mark, deadline, tries_until } => {
                 let timeout = self.posting.inputs.timeout;
                 let until = instant(deadline);
                 let wish = self.wish(mark.and_then(|mark| mark.parse().ok()), until.checked_sub(timeout).unwrap_or(until), until);
                 let (mut hears, _waits) = self.place.desk.wait_for(wish);
-                self.listen(&mut hears, deadline).await
+                self.listen(&mut hears, deadline, tries_until).await
             }
         }
     }
@@ -168,7 +170,8 @@ impl Flow<'_> {
         }
         // It was told; from here on only its answer is of interest.
         let sent = sent.unwrap_or_else(Timestamp::now);
-        self.listen(&mut hears, later(sent, inputs.timeout)).await
+        let deadline = later(sent, inputs.timeout);
+        self.listen(&mut hears, deadline, deadline).await
     }
 
     fn wish(&self, since: Option<Mark>, begun: Instant, until: Instant) -> Wish {
@@ -176,13 +179,14 @@ impl Flow<'_> {
         Wish { awaited, cleanup: self.place.cleanup, since, begun, until: Some(until) }
     }
 
-    /// Hears what comes until the probe is settled, or its time is over.
-    async fn listen(&self, hears: &mut UnboundedReceiver<News>, ended: Timestamp) -> Option<ProbeReport> {
-        let deadline = instant(ended);
+    /// Hears what comes until the probe is settled, or its time is over; where nobody could look by then, until `tries_until`.
+    async fn listen(&self, hears: &mut UnboundedReceiver<News>, ended: Timestamp, tries_until: Timestamp) -> Option<ProbeReport> {
+        let (deadline, tries_until) = (instant(ended), instant(tries_until));
         let id = self.expected.id;
         let (mut trouble, mut looked) = (None, false);
         loop {
-            let patience = if looked { deadline.max(Instant::now()) } else { deadline.max(Instant::now()) + GRACE };
+            let over = deadline.max(Instant::now());
+            let patience = if looked { over } else { tries_until.max(over + GRACE) };
             let news = tokio::select! {
                 biased;
                 () = self.gate.gate.ends() => return None,

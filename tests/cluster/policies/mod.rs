@@ -3,6 +3,7 @@
 mod apis;
 mod crashes;
 mod kills;
+mod late;
 mod outcomes;
 pub mod setting;
 

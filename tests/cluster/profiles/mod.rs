@@ -7,6 +7,7 @@ pub mod setting;
 
 mod apis;
 mod halts;
+mod late;
 mod logins;
 mod manual;
 mod outcomes;

@@ -11,7 +11,7 @@ use super::{
     times::{BackOff, next_look},
 };
 use crate::{
-    api::{Class, Reason},
+    api::Reason,
     mail::{
         Diagnosis, Stage, Vantage,
         mailbox::{Cleanup, Mailbox, Mark},
@@ -21,7 +21,6 @@ use crate::{
     verify::{
         Gate, Report,
         mailbox::{Inputs, Visit, leaves_in_order},
-        report::LoginOutcome,
     },
 };
 
@@ -257,11 +256,8 @@ impl<'a> Running<'a> {
         self.finding.report = visit.finish(result);
     }
 
-    /// Whether the failure in the report is one that time may cure. What judges a login ends the search (promises 7 and 8).
+    /// Whether the failure in the report ends the search.
     fn tried_again(&self) -> Then {
-        let Report { failure, login, .. } = &self.finding.report;
-        let judged = matches!(login, Some(LoginOutcome::Refused | LoginOutcome::TooMany));
-        let transient = failure.as_ref().is_some_and(|failure| failure.class == Class::Transient);
-        if transient && !judged { Then::TryAgain } else { Then::Over }
+        if self.finding.report.may_pass() { Then::TryAgain } else { Then::Over }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Patience;
+use crate::mail::protocol::Protocol;
 
 /// The first looks of who has few of them (promise 9).
 const FIRST: [Duration; 4] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30), Duration::from_mins(1)];
@@ -56,9 +57,62 @@ impl BackOff {
     }
 }
 
+/// When a search that failed is begun again: in times since it was taken up, until its tries are over.
+#[derive(Debug)]
+pub struct Tries {
+    until: Duration,
+    /// Each look takes a login, of which there are few (promise 9).
+    scarce: bool,
+    back_off: BackOff,
+}
+
+impl Tries {
+    /// The tries of a search in a mailbox that is read so.
+    #[must_use]
+    pub fn new(until: Duration, protocol: Protocol) -> Self {
+        Self { until, scarce: protocol == Protocol::Pop3, back_off: BackOff::default() }
+    }
+
+    /// When it is begun again that was begun at `begun` and failed `now`, where the server asked for a wait of `after`; none where
+    /// its tries are over. The last is at their end.
+    pub fn next(&mut self, begun: Duration, now: Duration, after: Option<Duration>) -> Option<Duration> {
+        if now >= self.until {
+            return None;
+        }
+        let next = if self.scarce {
+            next_look(now, self.until, Patience::Stay, true)
+        } else {
+            now + self.back_off.after(now.saturating_sub(begun))
+        };
+        Some(next.max(now + after.unwrap_or_default()).min(self.until))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// When searches are begun that each fail at once.
+    fn tries(until: u64, protocol: Protocol) -> Vec<u64> {
+        let (mut tries, mut now, mut all) = (Tries::new(Duration::from_secs(until), protocol), Duration::ZERO, vec![0]);
+        while let Some(next) = tries.next(now, now, None) {
+            now = next;
+            all.push(now.as_secs());
+        }
+        all
+    }
+
+    #[test]
+    fn what_failed_is_tried_with_back_off_and_at_the_end_and_over_pop3_eight_times_at_most() {
+        assert_eq!(tries(60, Protocol::Imap), [0, 1, 3, 7, 15, 31, 60]);
+        assert_eq!(tries(300, Protocol::Graph), [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 300]);
+        assert_eq!(tries(900, Protocol::Pop3), [0, 2, 10, 30, 60, 340, 620, 900]);
+        assert_eq!(tries(0, Protocol::Imap), [0], "one whose time to be tried is over");
+        let mut asked = Tries::new(Duration::from_mins(1), Protocol::Gmail);
+        let at = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(asked.next(Duration::ZERO, Duration::from_secs(2), at(30)), at(32), "as the server asked");
+        assert_eq!(asked.next(Duration::ZERO, Duration::from_secs(40), at(30)), at(60));
+    }
 
     fn looks(timeout: u64, patience: Patience, scarce: bool) -> Vec<u64> {
         let (timeout, mut now, mut looks) = (Duration::from_secs(timeout), Duration::ZERO, Vec::new());

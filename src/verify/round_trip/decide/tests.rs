@@ -275,7 +275,13 @@ fn answers_to_a_mailbox_are_looked_for_after_a_restart_also_when_their_time_is_o
     world.send();
     world.now = at(5000);
     let probe = world.probe();
-    assert_eq!((probe.begin, probe.id.as_deref()), (Begin::Look, Some(ID)));
+    let Begin::Look { tries_until } = probe.begin else { panic!("{:?}", probe.begin) };
+    assert_eq!(probe.id.as_deref(), Some(ID));
+    // A mailbox that fails has the timeout once more, of ten minutes, and never beyond the next slot.
+    assert!(tries_until > world.now && tries_until <= later(world.now, Duration::from_mins(10)), "{tries_until}");
+    let slot = next_slot(world.now, UID, world.spec.interval().get());
+    world.now = slot.checked_sub(Duration::from_secs(5)).unwrap();
+    assert_eq!(world.probe().begin, Begin::Look { tries_until: slot });
 }
 
 #[test]

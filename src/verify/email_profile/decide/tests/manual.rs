@@ -4,7 +4,7 @@ use super::*;
 use crate::verify::email_profile::samples::missing;
 
 fn look(seconds: i64) -> Begin {
-    Begin::Look { until: at(seconds) }
+    Begin::look(at(seconds))
 }
 
 fn subject(case: &Case) -> String {
@@ -19,7 +19,8 @@ fn a_person_is_asked_for_a_mail_and_has_until_the_deadline() {
     assert_eq!((verification.to.as_deref(), subject(&case)), (Some("box@corp.example"), format!("(code of {})", case.run_id())));
     assert_eq!(case.stands("default").0, Stand::AwaitingMessage);
     let restarted = case.later(60).restarted();
-    assert_eq!((restarted.errands()[0].1, restarted.run().id), (look(HOUR), restarted.run_id()));
+    let taken_up = Begin::Look { until: at(HOUR), tries_until: Some(at(60 + 15 * MINUTE)) };
+    assert_eq!((restarted.errands()[0].1, restarted.run().id), (taken_up, restarted.run_id()));
 }
 
 #[test]

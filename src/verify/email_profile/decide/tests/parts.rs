@@ -7,15 +7,16 @@ fn three() -> Case {
     profile().actors(&["default", "dmz", "edge"])
 }
 
-fn look(seconds: i64) -> Begin {
-    Begin::Look { until: at(seconds) }
+/// A search until then that is taken up now: its time is a quarter of an hour, and it is given that once more.
+fn look(until: i64, taken_up: i64) -> Begin {
+    Begin::Look { until: at(until), tries_until: Some(at(taken_up + 900)) }
 }
 
 #[test]
 fn a_restarted_operator_goes_on_looking_and_sends_nothing() {
     // promises 1 to 3
     let case = profile().sends("default").later(60).restarted();
-    assert_eq!((case.triggers(), case.errands()), (Some(Trigger::GoesOn), vec![("default".to_owned(), look(900), 1)]));
+    assert_eq!((case.triggers(), case.errands()), (Some(Trigger::GoesOn), vec![("default".to_owned(), look(900, 60), 1)]));
     assert_eq!((case.run().id, case.run().mark.as_deref()), (case.run_id(), Some("imap:1:2")));
     let found = case.ends(&Ends::Found(2));
     assert!(found.is_not_due() && found.mails.len() == 1);
@@ -24,18 +25,42 @@ fn a_restarted_operator_goes_on_looking_and_sends_nothing() {
 #[test]
 fn a_mail_whose_time_is_over_at_the_restart_is_looked_for_once_more() {
     let case = profile().sends("default").later(3 * HOUR).restarted();
-    assert_eq!(case.errands(), [("default".to_owned(), look(900), 1)]);
+    assert_eq!(case.errands(), [("default".to_owned(), look(900, 3 * HOUR), 1)]);
     let case = case.ends(&Ends::Loses(missing()));
     assert_eq!(case.stands("default"), (Stand::Unverified, "MessageNotReceived"));
     assert!(case.is_not_due());
 }
 
 #[test]
+fn a_mailbox_that_fails_all_the_while_is_what_is_told_of_a_mail_that_nobody_could_look_for() {
+    let case = profile().sends("default").later(3 * HOUR).restarted().begun();
+    assert_eq!(case.stands("default"), (Stand::AwaitingMessage, ""), "no verdict while it is tried");
+    let case = case.later(900).ends(&Ends::Loses(timed_out()));
+    assert_eq!(case.stands("default"), (Stand::Unverified, "ConnectionTimedOut"));
+    assert!(case.is_not_due() && case.mails.len() == 1, "no back-off brings another mail");
+    assert_eq!(case.when_due().triggers(), Some(Trigger::Due));
+}
+
+#[test]
+fn looks_are_tried_again_to_the_next_slot_at_most_and_a_slot_that_has_passed_is_none() {
+    let tries = |case: &Case| match case.errands()[0].1 {
+        Begin::Look { tries_until: Some(tries_until), .. } => tries_until,
+        other => panic!("{other:?}"),
+    };
+    let sent = profile().sends("default");
+    let slot = sent.clone().ends(&Ends::Loses(missing())).next_run();
+    let just_before = sent.clone().at(slot - jiff::SignedDuration::from_secs(20)).restarted();
+    assert_eq!(tries(&just_before), slot);
+    let missed = sent.at(slot + jiff::SignedDuration::from_hours(48)).restarted();
+    assert_eq!(tries(&missed), missed.now + jiff::SignedDuration::from_secs(900), "nobody was there for it");
+}
+
+#[test]
 fn the_time_of_a_mail_counts_from_its_acceptance_where_that_was_told() {
     let mut case = profile().claims("default").later(60).ends(&Ends::Awaits);
-    assert_eq!(case.errands(), [("default".to_owned(), look(960), 1)]);
+    assert_eq!(case.errands(), [("default".to_owned(), look(960, 60), 1)]);
     case = case.later(1).restarted();
-    assert_eq!(case.errands(), [("default".to_owned(), look(960), 1)]);
+    assert_eq!(case.errands(), [("default".to_owned(), look(960, 61), 1)]);
 }
 
 #[test]
@@ -44,7 +69,7 @@ fn a_search_that_our_own_hold_ends_goes_on_when_it_is_over() {
     let case = profile().sends("default").later(60).held_until(at(HOUR)).ends(&Ends::Loses(held));
     assert_eq!((case.stands("default").0, case.next_run()), (Stand::AwaitingMessage, at(HOUR)));
     assert!(matches!(case.plan().what, What::Rest(Because::Held(_))));
-    assert_eq!(case.at(at(HOUR)).errands(), [("default".to_owned(), look(960), 1)]);
+    assert_eq!(case.at(at(HOUR)).errands(), [("default".to_owned(), look(960, HOUR), 1)]);
 }
 
 #[test]
@@ -60,7 +85,7 @@ fn a_claim_is_freed_where_nothing_left_and_kept_where_it_may_have() {
     let freed = profile().claims("default").ends(&Ends::Stops);
     assert_eq!((freed.told_status().claims.len(), freed.errands()[0].1), (0, Begin::Send));
     let kept = profile().claims("default").ends(&Ends::Awaits);
-    assert_eq!((kept.told_status().claims.len(), kept.errands()[0].1), (1, look(900)));
+    assert_eq!((kept.told_status().claims.len(), kept.errands()[0].1), (1, look(900, 0)));
 }
 
 #[test]
@@ -84,9 +109,9 @@ fn a_run_that_is_cut_by_a_pause_or_a_new_name_goes_on() {
     assert!(is_halted(&paused));
     paused = paused.told().at(at(300));
     paused.pause = None;
-    assert_eq!(paused.errands(), [("default".to_owned(), look(900), 1)]);
+    assert_eq!(paused.errands(), [("default".to_owned(), look(900, 300), 1)]);
     let renamed = profile().sends("default").renamed().ends(&Ends::Awaits).later(1);
-    assert_eq!((renamed.triggers(), renamed.errands()[0].1), (Some(Trigger::GoesOn), look(900)));
+    assert_eq!((renamed.triggers(), renamed.errands()[0].1), (Some(Trigger::GoesOn), look(900, 1)));
     let unsent = verified().when_due().begun().renamed().ends(&Ends::Stops).later(1);
     assert_eq!((unsent.triggers(), unsent.errands()[0].1), (Some(Trigger::GoesOn), Begin::Send));
     let suspended = verified().when_due().begun().suspended(true).ends(&Ends::Stops).told().later(60).suspended(false);
