@@ -55,7 +55,9 @@ async fn taken_up_late(test: &str, by_agent: bool) {
         mail.reached().await;
     }
     operator.kill();
-    imap.iter().for_each(|imap| imap.refuse(true));
+    for imap in &imap {
+        imap.refuse(true);
+    }
     mail.let_go();
     for name in names {
         let deadline = cluster.profile_status(name).await.verification.and_then(|run| run.deadline).unwrap().0;
